@@ -1,0 +1,169 @@
+"""Decision trees as files: the YAML format, read strictly, and errors that say where and what to do.
+
+A node asks one question; each of its choices leads to a leaf (a label) or to another node::
+
+    name: frieze
+    root:
+      name: turn
+      level: rotation
+      question: Is there a half turn?
+      children:
+        no half turn: p1
+        half turn: {name: mirror, level: reflection, children: {no mirror: p2, mirror: pmm}}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, ValidationError
+
+SLUG = r"^[a-z0-9][a-z0-9_-]*$"
+Slug = Annotated[str, StringConstraints(pattern=SLUG)]
+Text = Annotated[str, StringConstraints(min_length=1)]
+
+
+class TreeError(ValueError):
+    """A tree that cannot be used; the message names the file, the node or key, and what to do."""
+
+
+def _leaf_or_node(value: object) -> str:
+    return "leaf" if isinstance(value, str) else "node"
+
+
+class NodeSpec(BaseModel):
+    """An inner node: its name, level, question, and choices in order.
+
+    `children` maps each choice to a leaf label or to a further node. Names and levels are of lower-case
+    letters, digits, ``_`` and ``-``, so that they can name runs, models and files.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    name: Slug
+    level: Slug
+    question: str = ""
+    children: dict[Text, Child] = Field(min_length=2)
+
+
+Child = Annotated[
+    Annotated[Text, Tag("leaf")] | Annotated[NodeSpec, Tag("node")],
+    Discriminator(_leaf_or_node),
+]
+
+
+class TreeSpec(BaseModel):
+    """A whole tree: its name, a description, and the root node."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    name: Slug
+    description: str = ""
+    root: NodeSpec
+
+
+NodeSpec.model_rebuild()
+TreeSpec.model_rebuild()
+
+
+def read_spec(path: Path) -> TreeSpec:
+    """Read a tree file; TreeError names the file and what is wrong in it."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise TreeError(
+            f"{path}: no such file; give a built-in tree's name or a YAML file of a tree"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise TreeError(f"{path}: cannot be read as text: {error}") from error
+    return parse_spec(text, str(path))
+
+
+def parse_spec(text: str, source: str) -> TreeSpec:
+    """Parse the YAML `text` of a tree; `source` (a file's name) stands in the errors."""
+    try:
+        raw = yaml.load(text, Loader=_TextLoader)
+    except yaml.YAMLError as error:
+        raise TreeError(f"{source}: not valid YAML: {error}") from error
+    except RecursionError:
+        raise TreeError(f"{source}: nested too deep to be a tree; check the brackets") from None
+    if raw is None:
+        raise TreeError(f"{source}: the file is empty; a tree needs 'name' and 'root'")
+    if not isinstance(raw, dict):
+        raise TreeError(f"{source}: a tree is a mapping with 'name' and 'root', not {type(raw).__name__}")
+    try:
+        return TreeSpec.model_validate(raw)
+    except ValidationError as error:
+        problems = [_problem(raw, dict(e)) for e in error.errors()]
+        raise TreeError("\n".join(f"{source}: {p}" for p in problems)) from error
+
+
+def dump_spec(spec: TreeSpec) -> str:
+    """The YAML text of a tree; `parse_spec` reads it back."""
+    return str(yaml.safe_dump(spec.model_dump(), sort_keys=False, allow_unicode=True))
+
+
+class _TextLoader(yaml.BaseLoader):
+    """Reads every scalar as text, so that ``no``, ``4`` and ``1.0`` are names like any other.
+
+    Refuses a key given twice, which YAML would settle by dropping one in silence, and aliases, which would
+    put a node in two places.
+    """
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen = set()
+        for key_node in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key_node.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {key_node.value!r} is given twice", key_node.start_mark
+                )
+            seen.add(key_node.value)
+        return super().construct_mapping(node, deep=deep)
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()  # type: ignore[no-untyped-call]
+            raise yaml.composer.ComposerError(
+                None,
+                None,
+                f"alias *{event.anchor}: write every node out, it can stand in one place",
+                event.start_mark,
+            )
+        return super().compose_node(parent, index)
+
+
+def _problem(raw: dict[Any, Any], error: dict[str, Any]) -> str:
+    """One line for one pydantic error: the nearest node that has a name, the key, and the way out."""
+    at: Any = raw
+    where, keys = "", []
+    for step in error["loc"]:
+        if isinstance(at, dict) and step in at:
+            at = at[step]
+            keys.append(str(step))
+            if isinstance(at, dict) and isinstance(at.get("name"), str):
+                where, keys = f"node {at['name']!r}: ", []
+        elif isinstance(at, dict) and step not in ("leaf", "node", "[key]"):
+            keys.append(str(step))
+    key = " > ".join(keys)
+    value = error["input"]
+    match error["type"]:
+        case "extra_forbidden":
+            allowed = ", ".join((TreeSpec if len(error["loc"]) == 1 else NodeSpec).model_fields)
+            return f"{where}unknown key {key!r}; allowed: {allowed}"
+        case "missing":
+            return f"{where}key {key!r} is missing"
+        case "too_short":
+            return f"{where}{key} holds {len(value)}; a node has two or more choices"
+        case "string_pattern_mismatch":
+            return f"{where}{key} is {value!r}; use lower-case letters, digits, '_' and '-'"
+        case "string_too_short":
+            return f"{where}{key} is empty; give it a text"
+        case "dict_type":
+            return f"{where}{key} is {value!r}; expected lines of 'choice: label' or 'choice: node'"
+        case "model_type" | "model_attributes_type":
+            return f"{where}{key} is {value!r}; expected a node with 'name', 'level' and 'children'"
+        case _:
+            return f"{where}{key} is {value!r}: {error['msg']}"

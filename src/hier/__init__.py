@@ -1,0 +1,1 @@
+"""Wallpaper groups of periodic images, step by step down the crystallographer's tree."""
