@@ -1,0 +1,122 @@
+"""Patterns of atoms: Gaussian spots on the orbits of a few sites, summed over all cells in view."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..hierarchy import Operation
+from .lattices import reduce_basis
+
+REACH = 4.5  # standard deviations after which a spot is left out
+
+
+@dataclass(frozen=True)
+class Atoms:
+    """Sites (n, 2) in fractional coordinates, widths (n,) px, colours (n, 3), and the background (3,)."""
+
+    sites: NDArray[np.float64]
+    widths: NDArray[np.float64]
+    colours: NDArray[np.float64]
+    background: NDArray[np.float64]
+
+
+def draw_atoms(rng: np.random.Generator, operations: Sequence[Operation], cell_area: float) -> Atoms:
+    """One to three species, up to four sites of the asymmetric unit, in colour or grey.
+
+    `cell_area` is the primitive cell's, in px^2: widths are drawn relative to it, alike for all groups.
+    A site lies on a special position (a rotation centre or a mirror) with probability 0.4, if there is one.
+    """
+    species = int(rng.integers(1, 4))
+    count = int(rng.integers(1, 5))
+    kind = rng.integers(0, species, count)
+    relative = np.exp(rng.uniform(np.log(0.04), np.log(0.13), species))
+    widths = np.maximum(np.sqrt(cell_area) * relative, 0.9)
+    grey = rng.random() < 0.5
+    colours = np.repeat(rng.uniform(0.3, 1.0, (species, 1)), 3, 1) if grey else rng.uniform(0, 1, (species, 3))
+    background = np.repeat(rng.uniform(0.0, 0.3), 3)
+    if rng.random() < 0.15:
+        background, colours = background + 0.6, -0.6 * colours
+    sites = rng.random((count, 2))
+    for i in range(count):
+        if rng.random() < 0.4:
+            sites[i] = _special(operations[int(rng.integers(len(operations)))], sites[i])
+    return Atoms(sites, widths[kind], colours[kind], background)
+
+
+def _special(operation: Operation, site: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The mean of the images of `site` under the powers of `operation`: fixed by it, unless it is a glide."""
+    W, w = np.array(operation.W, dtype=float), np.array([float(t) for t in operation.w])
+    orbit, at = [site], W @ site + w
+    for _ in range(6):
+        if np.allclose(at, site):
+            return np.mean(orbit, axis=0)
+        orbit.append(at)
+        at = W @ at + w
+    return site
+
+
+def spots(
+    atoms: Atoms, operations: Sequence[Operation], basis: NDArray[np.float64], lower: NDArray[np.float64],
+    upper: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Positions (J, 2) px of every spot that reaches into the box `lower`..`upper` px, and their site (J,).
+
+    A site on a special position meets itself; it is counted once, as one atom.
+    """
+    W = np.array([op.W for op in operations], dtype=np.float64)
+    w = np.array([[float(t) for t in op.w] for op in operations])
+    reduced, _ = reduce_basis(basis)
+    inverse = np.linalg.inv(reduced)
+    corners = np.array([(x, y) for x in (lower[0], upper[0]) for y in (lower[1], upper[1])])
+    places, sites = [], []
+    for s, site in enumerate(atoms.sites):
+        q = ((W @ site + w) @ basis.T) @ inverse.T
+        q = q - np.floor(q)
+        apart = q[:, None] - q[None]
+        apart -= np.rint(apart)
+        same = (np.abs(apart) < 1e-6).all(-1)
+        q = q[~np.triu(same, 1).any(0)]
+        margin = REACH * atoms.widths[s]
+        reach = corners + np.sign(corners - corners.mean(0)) * margin
+        u = reach @ inverse.T
+        low, high = np.floor(u.min(0)).astype(int) - 1, np.ceil(u.max(0)).astype(int) + 1
+        cells = np.stack(np.meshgrid(*(np.arange(a, b) for a, b in zip(low, high, strict=True)), indexing="ij"), -1)
+        at = ((q[:, None] + cells.reshape(-1, 2)[None]) @ reduced.T).reshape(-1, 2)
+        at = at[((at >= lower - margin) & (at <= upper + margin)).all(-1)]
+        places.append(at)
+        sites.append(np.full(len(at), s))
+    return np.concatenate(places), np.concatenate(sites)
+
+
+def render(
+    atoms: Sequence[Atoms],
+    placed: Sequence[tuple[NDArray[np.float64], NDArray[np.int64]]],
+    xs: Tensor,
+    ys: Tensor,
+) -> Tensor:
+    """Sum of Gaussian spots at the pixels ``(xs[b, i], ys[b, j])``: (B, 3, H, W), not clipped.
+
+    An isotropic Gaussian is a product over x and y, so the sum over J spots is one matrix product.
+    """
+    count = max(len(p) for p, _ in placed)
+    count += -count % 64  # few distinct shapes
+    batch, device = len(atoms), xs.device
+    at = torch.full((batch, count, 2), 1e6, dtype=torch.float32)
+    width = torch.ones((batch, count), dtype=torch.float32)
+    colour = torch.zeros((batch, count, 3), dtype=torch.float32)
+    background = torch.from_numpy(np.stack([a.background for a in atoms])).float().to(device)
+    for i, (a, (p, s)) in enumerate(zip(atoms, placed, strict=True)):
+        at[i, : len(p)] = torch.from_numpy(p)
+        width[i, : len(p)] = torch.from_numpy(a.widths[s])
+        colour[i, : len(p)] = torch.from_numpy(a.colours[s])
+    at, width, colour = at.to(device), width.to(device), colour.to(device)
+    gx = torch.exp(-0.5 * ((xs[:, None] - at[..., 0, None]) / width[..., None]) ** 2)
+    gy = torch.exp(-0.5 * ((ys[:, None] - at[..., 1, None]) / width[..., None]) ** 2)
+    weighted = gx[:, None] * colour.transpose(1, 2)[..., None]
+    return background[:, :, None, None] + gy.transpose(1, 2)[:, None] @ weighted

@@ -1,0 +1,108 @@
+"""The label guard: a pattern must measurably break every operation that its group does not have.
+
+Every minimal supergroup of a plane group has either a larger point group on the same lattice or a finer
+lattice (International Tables A1). So it is enough that no matrix outside the point group maps the cell onto
+itself at any origin, and that no translation by a half or a third of a lattice vector does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..hierarchy import Operation
+from .lattices import reduce_basis
+
+GRID = 48  # points of the cell along each axis
+REACH = 11  # harmonics kept along the shorter reciprocal vector
+STRAIN = 0.12  # a matrix that changes the metric by more cannot be mistaken for a symmetry
+
+
+@lru_cache(maxsize=1)
+def candidate_matrices() -> NDArray[np.int64]:
+    """The integer matrices of finite order with entries in {-1, 0, 1}, identity excluded: (K, 2, 2)."""
+    found = []
+    for entries in product((-1, 0, 1), repeat=4):
+        W = np.array(entries).reshape(2, 2)
+        power, order = W.copy(), 1
+        while order < 6 and not (power == np.eye(2)).all():
+            power, order = power @ W, order + 1
+        if (power == np.eye(2)).all() and order > 1:
+            found.append(W)
+    return np.array(found)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The reduced primitive cell of a set of operations: `basis` (2, 2) px, and its point matrices there."""
+
+    basis: NDArray[np.float64]
+    matrices: frozenset[tuple[int, ...]]
+
+
+def frame(operations: Sequence[Operation], basis: NDArray[np.float64]) -> Frame:
+    """Reduced primitive cell of `operations` given in the (perhaps larger) cell `basis` px."""
+    identity = ((1, 0), (0, 1))
+    steps = np.array([[float(t) for t in op.w] for op in operations if op.W == identity])
+    whole = np.array(list(product((-1, 0, 1), repeat=2)), dtype=float)
+    vectors = (steps[:, None] + whole[None]).reshape(-1, 2) @ basis.T
+    vectors = vectors[np.linalg.norm(vectors, axis=1) > 1e-9]
+    area = abs(np.linalg.det(basis)) / len(steps)
+    crossed = vectors[:, None, 0] * vectors[None, :, 1] - vectors[:, None, 1] * vectors[None, :, 0]
+    i, j = np.argwhere(np.isclose(np.abs(crossed), area, rtol=1e-6))[0]
+    reduced, _ = reduce_basis(np.stack([vectors[i], vectors[j]], axis=1))
+    change = np.linalg.inv(reduced) @ basis
+    matrices = {
+        tuple(int(v) for v in np.rint(change @ np.array(op.W) @ np.linalg.inv(change)).ravel())
+        for op in operations
+    }
+    return Frame(reduced, frozenset(matrices))
+
+
+def cell_points() -> Tensor:
+    """Fractional coordinates of the guard's grid: (GRID * GRID, 2), first axis along `a`."""
+    ticks = torch.arange(GRID, dtype=torch.float32) / GRID
+    return torch.stack(torch.meshgrid(ticks, ticks, indexing="ij"), -1).reshape(-1, 2)
+
+
+def residuals(cells: Tensor, frames: Sequence[Frame]) -> Tensor:
+    """How far each pattern is from its nearest extra symmetry: (B,) in [0, 1], 0 where one is exact.
+
+    `cells` (B, C, GRID, GRID) are the patterns on the grids of their reduced primitive cells. For every
+    extra operation the residual is 1 minus the correlation of the cell with its image, colours together,
+    at the best origin; the mean is left out.
+    """
+    F = torch.fft.fft2(cells)
+    h = torch.fft.fftfreq(GRID, 1 / GRID, device=cells.device)
+    hk = torch.stack(torch.meshgrid(h, h, indexing="ij"), -1)
+    dual = torch.from_numpy(np.stack([np.linalg.inv(f.basis) for f in frames])).float().to(cells.device)
+    q = torch.einsum("xyi,bij->bxyj", hk, dual).norm(dim=-1)
+    shortest = torch.stack([dual[:, 0].norm(dim=-1), dual[:, 1].norm(dim=-1)]).amin(0)
+    F = F * ((q < REACH * shortest[:, None, None]) & (q > 0))[:, None]
+    power = F.abs().square().sum((1, 2, 3)).clamp_min(1e-12)
+
+    worst = torch.zeros(len(frames), device=cells.device)
+    for W in candidate_matrices():
+        extra = torch.tensor([_is_extra(W, f) for f in frames], device=cells.device)
+        if extra.any():
+            index = (hk.long() @ torch.from_numpy(W).to(cells.device)) % GRID
+            image = F[:, :, index[..., 0], index[..., 1]]
+            best = torch.fft.ifft2((F * image.conj()).sum(1)).real.amax((1, 2)) * GRID**2 / power
+            worst = torch.where(extra, torch.maximum(worst, best), worst)
+    patterson = torch.fft.ifft2(F.abs().square().sum(1)).real * GRID**2 / power[:, None, None]
+    parts = [(i * GRID // n, j * GRID // n) for n in (2, 3) for i in range(n) for j in range(n) if i or j]
+    finer = torch.stack([patterson[:, i, j] for i, j in parts], -1).amax(-1)
+    return 1 - torch.maximum(worst, finer).clamp(0, 1)
+
+
+def _is_extra(W: NDArray[np.int64], frame: Frame) -> bool:
+    metric = frame.basis.T @ frame.basis
+    strain = np.abs(W.T @ metric @ W - metric).max() / np.sqrt(np.linalg.det(metric))
+    return bool(strain < STRAIN) and tuple(int(v) for v in W.ravel()) not in frame.matrices

@@ -1,0 +1,211 @@
+"""A dataset of patterns is (source, seed, index): any image can be made anywhere, alone, in any order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..hierarchy import GROUP_NAMES, Operation, group
+from .atoms import Atoms, draw_atoms, render, spots
+from .fold import fold, orbit
+from .guard import GRID, Frame, cell_points, frame, residuals
+from .lattices import Orientation, draw_basis, lattice_family
+from .near_miss import NearMiss, draw_near_miss
+from .sources import SIDE, Pool, default_pool, noise_picture, pyramid, read
+
+Source = Literal["photos", "atoms", "noise"]
+SOURCES: tuple[str, ...] = get_args(Source)
+ATTEMPTS = 60
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """Everything that is drawn for one image. Lengths in px, y down, origin relative to the image's middle."""
+
+    operations: tuple[Operation, ...]
+    basis: NDArray[np.float64]
+    origin: NDArray[np.float64]
+    frame: Frame
+    generic: NDArray[np.float64]
+    near_miss: NearMiss | None
+    picture: int | NDArray[np.float32] | None
+    turn: float
+    reach: float
+    grey: bool
+    atoms: Atoms | None
+
+
+@dataclass(frozen=True)
+class PatternDataset:
+    """Endless, reproducible images of the wallpaper groups.
+
+    Image `index` shows group ``groups[index % len(groups)]``. It depends on nothing but the fields below
+    and the index: not on the batch, the order or earlier draws.
+
+    Parameters
+    ----------
+    source : ``photos`` (a picture folded into the pattern), ``atoms`` (Gaussian spots) or ``noise``.
+    seed : draws that differ in it are independent.
+    size : height and width in px.
+    cells : fewest and most primitive cells in view, by area.
+    pool : the pictures behind ``photos``; the bundled ones when None.
+    near_misses : share of images that come within reach of a supergroup, as a weighted mix of a pattern
+        with a pattern of the supergroup on the same lattice. For training only.
+    margin : least residual (see `guard.residuals`) of any symmetry that the group does not have.
+    """
+
+    source: Source
+    seed: int
+    size: int = 256
+    groups: tuple[str, ...] = GROUP_NAMES
+    orientation: Orientation = "any"
+    cells: tuple[float, float] = (4.0, 60.0)
+    pool: Pool | None = field(default=None, repr=False)
+    near_misses: float = 0.0
+    margin: float = 0.05
+
+    def label(self, index: int) -> str:
+        """Name of the group of image `index`."""
+        return self.groups[index % len(self.groups)]
+
+    def batch(self, indices: Sequence[int], device: str | torch.device = "cpu") -> Tensor:
+        """The images `indices`: (B, 3, size, size) float32 in [0, 1]."""
+        patterns = self.accepted(indices, device)[0]
+        half = (self.size - 1) / 2
+        ticks = torch.arange(self.size, dtype=torch.float32, device=device) - half
+        if self.source == "atoms":
+            return _levels(self._atoms(patterns, ticks))
+        y, x = torch.meshgrid(ticks, ticks, indexing="ij")
+        pixels = torch.stack([x, y], -1).reshape(1, -1, 2)
+        images = self._pictures(patterns, pixels.expand(len(patterns), -1, -1), device)
+        return images.reshape(len(patterns), 3, self.size, self.size)
+
+    def accepted(self, indices: Sequence[int], device: str | torch.device = "cpu") -> tuple[list[Pattern], int]:
+        """The first draw of every index that the label guard lets pass, and how many draws were refused."""
+        done: dict[int, Pattern] = {}
+        refused = 0
+        pending = list(dict.fromkeys(indices))
+        for attempt in range(ATTEMPTS):
+            drawn = [self.draw(i, attempt) for i in pending]
+            clear = (self.clearance(drawn, device) >= self.margin).tolist()
+            done.update({i: p for i, p, ok in zip(pending, drawn, clear, strict=True) if ok})
+            pending = [i for i, ok in zip(pending, clear, strict=True) if not ok]
+            refused += len(pending)
+            if not pending:
+                return [done[i] for i in indices], refused
+        raise RuntimeError(
+            f"no {self.label(pending[0])} pattern at {self.source} seed {self.seed} index {pending[0]} "
+            f"breaks its supergroups by {self.margin} in {ATTEMPTS} draws: lower the margin"
+        )
+
+    def draw(self, index: int, attempt: int) -> Pattern:
+        """Draw number `attempt` for `index`, not guarded yet."""
+        key = [self.seed, SOURCES.index(self.source), index, attempt]
+        rng = np.random.Generator(np.random.Philox(np.random.SeedSequence(key)))
+        name = self.label(index)
+        area = (self.size**2 / self.cells[1], self.size**2 / self.cells[0])
+        miss = draw_near_miss(rng, name) if rng.random() < self.near_misses else None
+        home = group(name if miss is None else miss.supergroup)
+        basis = draw_basis(rng, lattice_family(home), area, self.orientation)
+        operations: tuple[Operation, ...] = tuple(home.operations)
+        if miss is not None:
+            basis, operations = basis @ miss.cell / miss.shrink, miss.operations
+        primitive = frame(operations, basis)
+        picture: int | NDArray[np.float32] | None = None
+        atoms = None
+        match self.source:
+            case "photos":
+                picture = int(rng.integers(len(self._pool)))
+            case "noise":
+                picture = noise_picture(rng)
+            case "atoms":
+                atoms = draw_atoms(rng, operations, abs(np.linalg.det(primitive.basis)))
+        return Pattern(
+            operations, basis, basis @ rng.random(2), primitive, rng.random(2), miss, picture,
+            rng.uniform(0, 2 * np.pi), rng.random(), bool(rng.random() < 0.2), atoms,
+        )  # fmt: skip
+
+    def clearance(self, patterns: Sequence[Pattern], device: str | torch.device = "cpu") -> Tensor:
+        """`guard.residuals` of the patterns: (B,)."""
+        frames = [p.frame for p in patterns]
+        bases = torch.from_numpy(np.stack([f.basis for f in frames])).float().to(device)
+        points = torch.einsum("bij,pj->bpi", bases, cell_points().to(device))
+        if self.source == "atoms":
+            cells = torch.cat([self._atoms_at(p, points[i]) for i, p in enumerate(patterns)])
+        else:
+            origins = torch.from_numpy(np.stack([p.origin for p in patterns])).float().to(device)
+            cells = self._pictures(patterns, points + origins[:, None], device)
+        cells = cells.reshape(len(patterns), 3, GRID, GRID)
+        flat = cells.std((1, 2, 3)) < 0.02
+        return torch.where(flat, 0.0, residuals(cells, frames))
+
+    @property
+    def _pool(self) -> Pool:
+        return self.pool if self.pool is not None else default_pool()
+
+    def _pictures(self, patterns: Sequence[Pattern], points: Tensor, device: str | torch.device) -> Tensor:
+        """Fold `points` (B, P, 2) px and read the pictures there: (B, 3, P)."""
+        stack = [
+            self._pool.pictures[p.picture].float() / 255 if isinstance(p.picture, int) else torch.from_numpy(p.picture)
+            for p in patterns
+        ]
+        pictures = pyramid(torch.stack(stack).to(device))
+        relative = points - torch.from_numpy(np.stack([p.origin for p in patterns])).float().to(device)[:, None]
+        orbits = [orbit(p.operations, p.basis, p.generic) for p in patterns]
+        values = self._fold_and_read(patterns, orbits, relative, pictures)
+        mixed = [i for i, p in enumerate(patterns) if p.near_miss is not None]
+        if mixed:
+            chosen = [patterns[i] for i in mixed]
+            parents = [orbit(p.near_miss.parent, p.basis, p.generic) for p in chosen if p.near_miss]
+            share = torch.tensor([p.near_miss.share for p in chosen if p.near_miss], device=device)[:, None, None]
+            other = self._fold_and_read(chosen, parents, relative[mixed], [level[mixed] for level in pictures])
+            values[mixed] = (1 - share) * values[mixed] + share * other
+        grey = torch.tensor([p.grey for p in patterns], device=device)[:, None, None]
+        return torch.where(grey, values.mean(1, keepdim=True), values)
+
+    def _fold_and_read(self, patterns, orbits, points, pictures) -> Tensor:  # type: ignore[no-untyped-def]
+        first, second, weight = fold(orbits, points)
+        scales, turns = [], []
+        for p, o in zip(patterns, orbits, strict=True):
+            widest = 0.48 * SIDE / o.radius
+            scale = 1.0 if self.source == "noise" else 0.7 * max(widest / 0.7, 1.0) ** p.reach
+            c, s = np.cos(p.turn), np.sin(p.turn)
+            scales.append(scale)
+            turns.append(scale * np.array([[c, -s], [s, c]]))
+        turn = torch.from_numpy(np.stack(turns)).float().to(points.device)
+        scale_ = torch.tensor(scales, dtype=torch.float32, device=points.device)
+        one, two = (read(pictures, torch.einsum("bij,bpj->bpi", turn, v), scale_) for v in (first, second))
+        return weight[:, None] * one + (1 - weight[:, None]) * two
+
+    def _atoms(self, patterns: Sequence[Pattern], ticks: Tensor) -> Tensor:
+        low, high = float(ticks[0]), float(ticks[-1])
+        placed = []
+        for p in patterns:
+            assert p.atoms is not None
+            at, site = spots(p.atoms, p.operations, p.basis, low - p.origin, high - p.origin)
+            placed.append((at + p.origin, site))
+        grid = ticks.expand(len(patterns), -1)
+        return render([p.atoms for p in patterns if p.atoms], placed, grid, grid)
+
+    def _atoms_at(self, pattern: Pattern, points: Tensor) -> Tensor:
+        """Atoms at free points (P, 2) relative to the pattern's origin: (1, 3, P)."""
+        assert pattern.atoms is not None
+        low, high = points.amin(0).cpu().numpy(), points.amax(0).cpu().numpy()
+        at, site = spots(pattern.atoms, pattern.operations, pattern.basis, low, high)
+        width = torch.from_numpy(pattern.atoms.widths[site]).float().to(points.device)
+        colour = torch.from_numpy(pattern.atoms.colours[site]).float().to(points.device)
+        distance = torch.cdist(points, torch.from_numpy(at).float().to(points.device))
+        return (torch.exp(-0.5 * (distance / width) ** 2) @ colour).T[None]
+
+
+def _levels(images: Tensor) -> Tensor:
+    """Stretch images that leave [0, 1] into it, colours together."""
+    low = images.amin((1, 2, 3), keepdim=True).clamp_max(0)
+    high = images.amax((1, 2, 3), keepdim=True).clamp_min(1)
+    return (images - low) / (high - low)

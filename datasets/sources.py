@@ -1,0 +1,181 @@
+"""Where a pattern's content comes from: photographs, bundled pictures and textures, or noise.
+
+A source is a `Pool` of pictures (photographs) or drawn anew for each index (noise). What a picture shows
+never depends on the group.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+SIDE = 256  # px: pictures are held as squares of this side
+LEVELS = 3  # halvings held beside the full size, so that reading on a coarser scale does not alias
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
+
+
+class SourceError(ValueError):
+    """A source of pictures that cannot be used; says what was looked for, where, and the ways out."""
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Pictures (P, 3, SIDE, SIDE) uint8, what they are called, and how many files could not be read."""
+
+    pictures: Tensor
+    names: tuple[str, ...]
+    skipped: int = 0
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+def square(image: Image.Image) -> NDArray[np.uint8]:
+    """Central square of an RGB version of `image`, SIDE px a side: (SIDE, SIDE, 3) uint8."""
+    image.draft("RGB", (SIDE, SIDE))
+    rgb = image.convert("RGB")
+    edge = min(rgb.size)
+    left, top = (rgb.width - edge) // 2, (rgb.height - edge) // 2
+    return np.asarray(
+        rgb.resize((SIDE, SIDE), Image.Resampling.LANCZOS, (left, top, left + edge, top + edge))
+    )
+
+
+@lru_cache(maxsize=4)
+def photo_pool(folder: Path) -> Pool:
+    """All photographs under `folder`, in order of their paths; unreadable files are skipped and counted."""
+    if not folder.is_dir():
+        raise SourceError(f"no folder {folder}: give a folder of photographs, or leave --photos out")
+    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+    pictures, names = [], []
+    for file in files:
+        try:
+            with Image.open(file) as image:
+                pictures.append(square(image))
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+            continue
+        names.append(str(file.relative_to(folder)))
+    if not pictures:
+        raise SourceError(
+            f"no readable photograph in {folder} ({len(files)} picture files seen): "
+            "give a folder with JPEG or PNG files, or leave --photos out"
+        )
+    stack = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous()
+    return Pool(stack, tuple(names), len(files) - len(names))
+
+
+@lru_cache(maxsize=2)
+def default_pool(split: str = "train") -> Pool:
+    """Pictures for people without photographs: scikit-image's, and dead-leaves textures.
+
+    `split` is ``train`` or ``valid``; the two share no picture and no texture.
+    """
+    import skimage.data
+
+    bundled = {
+        "train": ("astronaut", "camera", "chelsea", "coins", "page", "rocket"),
+        "valid": ("coffee", "moon", "text", "clock"),
+    }[split]
+    pictures, names = [], []
+    for name in bundled:
+        try:
+            array = getattr(skimage.data, name)()
+        except (OSError, ConnectionError, ModuleNotFoundError):  # not in every wheel; some are downloads
+            continue
+        image = Image.fromarray(array if array.ndim == 2 else array[..., :3])
+        for turn in range(4):
+            width, height = image.size
+            box = (turn % 2 * width // 3, turn // 2 * height // 3)
+            crop = image.crop((*box, box[0] + 2 * width // 3, box[1] + 2 * height // 3))
+            pictures.append(square(crop))
+            names.append(f"{name}-{turn}")
+    count, base = {"train": (400, 0), "valid": (150, 1_000_000)}[split]
+    for k in range(count):
+        pictures.append(dead_leaves(np.random.default_rng([base + k, 20])))
+        names.append(f"leaves-{base + k}")
+    return Pool(torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous(), tuple(names))
+
+
+def dead_leaves(rng: np.random.Generator, count: int = 220) -> NDArray[np.uint8]:
+    """One dead-leaves picture (SIDE, SIDE, 3) uint8: shapes of power-law size that hide one another.
+
+    The classical model of a photograph's statistics (Matheron 1968; Lee, Mumford and Huang, Int. J.
+    Comput. Vision 41, 2001), with a little texture inside each shape.
+    """
+    palette = rng.integers(0, 256, (rng.integers(3, 12), 3))
+    image = Image.new("RGB", (SIDE, SIDE), tuple(int(v) for v in palette[0]))
+    draw = ImageDraw.Draw(image)
+    radii = np.clip(3.0 / rng.random(count) ** 0.7, 3.0, 90.0)
+    for radius in radii:
+        x, y = rng.uniform(-10, SIDE + 10, 2)
+        colour = np.clip(palette[rng.integers(len(palette))] + rng.normal(0, 18, 3), 0, 255)
+        fill = tuple(int(v) for v in colour)
+        flat = rng.uniform(0.3, 1.0)
+        if rng.random() < 0.5:
+            draw.ellipse((x - radius, y - radius * flat, x + radius, y + radius * flat), fill=fill)
+        else:
+            angles = np.sort(rng.uniform(0, 2 * np.pi, rng.integers(3, 7)))
+            corners = [(x + radius * np.cos(t), y + radius * flat * np.sin(t)) for t in angles]
+            draw.polygon(corners, fill=fill)
+    picture = np.asarray(image, dtype=np.float32)
+    shade = smooth_noise(rng, rng.uniform(4, 40), channels=1) * rng.uniform(0, 30)
+    grain = smooth_noise(rng, rng.uniform(0, 2), channels=3) * rng.uniform(0, 25)
+    return np.clip(picture + shade.transpose(1, 2, 0) + grain.transpose(1, 2, 0), 0, 255).astype(np.uint8)
+
+
+def smooth_noise(
+    rng: np.random.Generator, sigma: float, channels: int = 3, side: int = SIDE
+) -> NDArray[np.float32]:
+    """Gaussian noise of unit variance, smoothed by a Gaussian of `sigma` px on a torus: (channels, side, side)."""
+    noise = rng.standard_normal((channels, side, side), dtype=np.float32)
+    if sigma > 0:
+        k = np.fft.fftfreq(side).astype(np.float32)[:, None] ** 2 + np.fft.rfftfreq(side).astype(np.float32) ** 2
+        spectrum = np.fft.rfft2(noise) * np.exp(-2 * (np.pi * sigma) ** 2 * k)
+        noise = np.fft.irfft2(spectrum, s=(side, side)).astype(np.float32)
+    return noise / noise.std()
+
+
+def noise_picture(rng: np.random.Generator) -> NDArray[np.float32]:
+    """A noise picture (3, SIDE, SIDE) in [0, 1]: per pixel or smooth, in colour or grey."""
+    sigma = 0.0 if rng.random() < 0.4 else float(np.exp(rng.uniform(np.log(0.7), np.log(8.0))))
+    noise = smooth_noise(rng, sigma, channels=1 if rng.random() < 0.3 else 3)
+    return np.broadcast_to(np.clip(0.5 + 0.2 * noise, 0, 1), (3, SIDE, SIDE)).astype(np.float32)
+
+
+def read(pictures: list[Tensor], offsets: Tensor, scale: Tensor) -> Tensor:
+    """Read pictures at `offsets` (B, P, 2) px of the pictures, relative to their middle: (B, 3, P).
+
+    `pictures` holds a pyramid, [(B, 3, S, S), (B, 3, S/2, S/2), ...] in [0, 1]; `scale` (B,) is how many
+    picture px one pattern px spans and picks the level. Bilinear; beyond the border the picture is
+    continued by reflection.
+    """
+    level = scale.log2().round().clamp(0, len(pictures) - 1).long()
+    out = offsets.new_empty(offsets.shape[0], pictures[0].shape[1], offsets.shape[1])
+    normalised = (offsets / (SIDE / 2))[:, None]
+    for k, picture in enumerate(pictures):
+        chosen = (level == k).nonzero().flatten()
+        if len(chosen):
+            out[chosen] = F.grid_sample(
+                picture[chosen],
+                normalised[chosen],
+                mode="bilinear",
+                padding_mode="reflection",
+                align_corners=False,
+            )[:, :, 0]
+    return out
+
+
+def pyramid(pictures: Tensor) -> list[Tensor]:
+    """The pictures (B, 3, S, S) and their halvings."""
+    levels = [pictures]
+    for _ in range(LEVELS - 1):
+        levels.append(F.avg_pool2d(levels[-1], 2))
+    return levels
