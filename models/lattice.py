@@ -1,0 +1,254 @@
+"""The lattice of an image: peaks of its overlap-normalised autocorrelation, and the basis that explains them.
+
+Everything is batched over images of one size and runs alike on CPU and GPU.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+BLUR = 1.0  # px: peaks of finer texture than this cannot be placed between pixels
+REACH = 0.8  # of the image's side: longest shift looked at
+PEAKS = 48
+HALF = 8  # lattice points up to HALF * a + HALF * b support a basis
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """Reduced bases of a batch: `basis` (B, 2, 2), columns a and b in px (x right, y down).
+
+    |a| <= |b| and the angle between them lies in [90, 120] degrees. `level` (B,) is the mean correlation
+    of the image with itself shifted by lattice vectors: 1 for a perfect repeat, about 0 for none.
+    `coset` (B,) is the highest such level of a finer lattice that was refused.
+    """
+
+    basis: Tensor
+    level: Tensor
+    coset: Tensor
+
+
+def gaussian_blur(images: Tensor, sigma: float) -> Tensor:
+    """Separable Gaussian blur of (B, C, H, W) with reflected borders; `sigma` in px."""
+    radius = max(1, int(3 * sigma + 0.5))
+    x = torch.arange(-radius, radius + 1, device=images.device, dtype=images.dtype)
+    kernel = torch.exp(-0.5 * (x / sigma) ** 2)
+    kernel = (kernel / kernel.sum()).expand(images.shape[1], 1, -1)
+    padded = F.pad(images, (radius, radius, radius, radius), mode="reflect")
+    rows = F.conv2d(padded, kernel[:, :, None, :], groups=images.shape[1])
+    return F.conv2d(rows, kernel[:, :, :, None], groups=images.shape[1])
+
+
+def _fast_length(n: int) -> int:
+    while True:
+        m = n
+        for p in (2, 3, 5):
+            while m % p == 0:
+                m //= p
+        if m == 1:
+            return n
+        n += 1
+
+
+def autocorrelation(images: Tensor, reach: float = REACH) -> Tensor:
+    """Pearson correlation of images with themselves over every shift's overlap, channels together.
+
+    (B, C, H, W) to (B, Y + 1, 2 X + 1) with Y, X = reach * (H, W): row dy in [0, Y], column X + dx for the
+    shift (dx, dy). Each window's own mean is removed, so brightness gradients do not count as repeats.
+    """
+    B, _, H, W = images.shape
+    Y, X = int(reach * H), int(reach * W)
+    f = images - images.mean((2, 3), keepdim=True)
+    size = (_fast_length(H + Y), _fast_length(W + X))
+    power = torch.fft.rfft2(f, s=size).abs().square().sum(1)
+    full = torch.fft.irfft2(power, s=size)
+    product = torch.cat([full[:, : Y + 1, -X:], full[:, : Y + 1, : X + 1]], -1)
+
+    dy = torch.arange(Y + 1, device=f.device)
+    dx = torch.arange(X + 1, device=f.device)
+
+    def windows(g: Tensor) -> tuple[Tensor, Tensor]:
+        """Sums of g (B, C, H, W) over the first and the second window of every shift."""
+        P = F.pad(g.double().cumsum(-1).cumsum(-2), (1, 0, 1, 0))
+        rows_head, rows_tail = P[:, :, H - dy], P[:, :, H : H + 1] - P[:, :, dy]
+        right = rows_head[..., W - dx], rows_tail[..., W : W + 1] - rows_tail[..., dx]
+        left = rows_head[..., W : W + 1] - rows_head[..., dx], rows_tail[..., W - dx]
+        first, second = (torch.cat([lo[..., 1:].flip(-1), hi], -1) for lo, hi in zip(left, right, strict=True))
+        return first, second
+
+    n = (H - dy)[:, None] * (W - torch.cat([dx[1:].flip(0), dx]))[None]
+    s1, s2 = windows(f)
+    q1, q2 = windows(f.square().sum(1, keepdim=True))
+    covariance = product - ((s1 * s2).sum(1) / n)
+    v1 = q1[:, 0] - s1.square().sum(1) / n
+    v2 = q2[:, 0] - s2.square().sum(1) / n
+    floor = 1e-3 * q1[:, :1, X : X + 1, ][:, 0] * n / (H * W)
+    return (covariance / (v1 * v2).clamp_min(0).sqrt().clamp_min(floor.clamp_min(1e-9))).float()
+
+
+def _sample(surface: Tensor, points: Tensor) -> Tensor:
+    """Bicubic values of the surface (B, Y + 1, 2 X + 1) at the shifts `points` (B, ..., 2): (B, ...).
+
+    A shift and its negative are one; the rows next to zero are continued by that symmetry.
+    """
+    B, rows, columns = surface.shape
+    X = columns // 2
+    mirrored = torch.cat([surface[:, 1:4].flip(1, 2), surface], 1)
+    flip = torch.where(points[..., 1:] < 0, -1.0, 1.0)
+    xy = (points * flip).reshape(B, 1, -1, 2)
+    gx = (xy[..., 0] + X) / (columns - 1) * 2 - 1
+    gy = (xy[..., 1] + 3) / (rows + 2) * 2 - 1
+    values = F.grid_sample(
+        mirrored[:, None], torch.stack([gx, gy], -1), mode="bicubic", padding_mode="border", align_corners=True
+    )
+    return values.reshape(points.shape[:-1])
+
+
+def _offset(surface: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+    """Parabolic peak next to `points` (B, P, 2): its offset (B, P, 2), at most 1 px, and its height (B, P)."""
+    e = points.new_tensor([[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1]])
+    v = _sample(surface, points[..., None, :] + e)
+    slope = torch.stack([v[..., 1] - v[..., 2], v[..., 3] - v[..., 4]], -1) / 2
+    bend = torch.stack([v[..., 1] + v[..., 2], v[..., 3] + v[..., 4]], -1) - 2 * v[..., :1]
+    step = torch.where(bend < -1e-4, -slope / bend.clamp_max(-1e-4), torch.sign(slope)).clamp(-1, 1)
+    return step, v[..., 0] + (0.5 * slope * step).sum(-1)
+
+
+def reduce_basis(basis: Tensor) -> Tensor:
+    """Lagrange-reduced bases (B, 2, 2) with |a| <= |b| and an obtuse (or right) angle."""
+    a, b = basis.unbind(-1)
+    for _ in range(12):
+        swap = (a.square().sum(-1) > b.square().sum(-1))[:, None]
+        a, b = torch.where(swap, b, a), torch.where(swap, a, b)
+        n = ((a * b).sum(-1) / a.square().sum(-1).clamp_min(1e-9)).round()
+        b = b - n[:, None] * a
+    swap = (a.square().sum(-1) > b.square().sum(-1))[:, None]
+    a, b = torch.where(swap, b, a), torch.where(swap, a, b)
+    b = torch.where(((a * b).sum(-1) > 0)[:, None], -b, b)
+    return torch.stack([a, b], -1)
+
+
+def _combinations(half: int, device: torch.device) -> Tensor:
+    """Integer pairs (n, m), one of each +-pair, zero left out: (K, 2)."""
+    n = torch.arange(-half, half + 1, device=device)
+    pairs = torch.stack(torch.meshgrid(n, n, indexing="ij"), -1).reshape(-1, 2)
+    keep = (pairs[:, 1] > 0) | ((pairs[:, 1] == 0) & (pairs[:, 0] > 0))
+    return pairs[keep].float()
+
+
+def _weights(points: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Share of the image that overlaps itself after a shift, 0 beyond the reach: (...,)."""
+    H, W = shape
+    x, y = points[..., 0].abs(), points[..., 1].abs()
+    inside = (x < REACH * W - 2) & (y < REACH * H - 2)
+    return ((1 - x / W) * (1 - y / H)).clamp_min(0) * inside
+
+
+def refine(surface: Tensor, basis: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Least-squares basis from the peaks at its lattice points, near ones first: (B, 2, 2)."""
+    for half in (1, 2, 4, HALF, HALF):
+        nm = _combinations(half, basis.device)
+        points = torch.einsum("bij,kj->bki", basis, nm)
+        step, height = _offset(surface, points)
+        weight = _weights(points, shape) * height.clamp_min(0.01) ** 2 * (step.abs().amax(-1) < 1)
+        weight = weight + 1e-6
+        A = torch.einsum("bk,ki,kj->bij", weight, nm, nm)
+        Y = torch.einsum("bk,bki,kj->bij", weight, step, nm)
+        basis = basis + torch.linalg.solve(A + 1e-4 * torch.eye(2, device=A.device), Y.mT).mT
+    return basis
+
+
+def coset_levels(surface: Tensor, basis: Tensor, cosets: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Mean autocorrelation over the lattice shifted by fractions of it: bases (B, 2, 2), cosets (T, 2) to (B, T).
+
+    The mean runs over lattice points within the reach, weighted by overlap; zero shift left out.
+    """
+    n = torch.arange(-HALF, HALF + 1, device=basis.device).float()
+    nm = torch.stack(torch.meshgrid(n, n, indexing="ij"), -1).reshape(-1, 2)
+    fractions = nm[None] + cosets[:, None]
+    points = torch.einsum("bij,tkj->btki", basis, fractions)
+    weight = _weights(points, shape) * (fractions.abs().sum(-1) > 1e-6)
+    weight = weight * (points[..., 1] >= -1e-3)
+    return (_sample(surface, points) * weight).sum(-1) / weight.sum(-1).clamp_min(1e-9)
+
+
+# Sublattice bases of index 2 and 3, each as a fraction that is added to the lattice, and the finer basis.
+_FINER = (
+    ((0.5, 0.0), ((0.5, 0.0), (0.0, 1.0))),
+    ((0.0, 0.5), ((1.0, 0.0), (0.0, 0.5))),
+    ((0.5, 0.5), ((0.5, 0.0), (0.5, 1.0))),
+    ((1 / 3, 0.0), ((1 / 3, 0.0), (0.0, 1.0))),
+    ((0.0, 1 / 3), ((1.0, 0.0), (0.0, 1 / 3))),
+    ((1 / 3, 1 / 3), ((1 / 3, 0.0), (1 / 3, 1.0))),
+    ((2 / 3, 1 / 3), ((2 / 3, 1.0), (1 / 3, 0.0))),
+)
+
+
+def candidates(surface: Tensor, shape: tuple[int, int]) -> Tensor:
+    """The most convincing basis among pairs of autocorrelation peaks: (B, 2, 2), columns a and b."""
+    B, rows, columns = surface.shape
+    X = columns // 2
+    H, W = shape
+    pooled = F.max_pool2d(surface[:, None], 5, 1, 2)[:, 0]
+    y = torch.arange(rows, device=surface.device)[:, None].expand(rows, columns)
+    x = (torch.arange(columns, device=surface.device) - X)[None].expand(rows, columns)
+    allowed = (x**2 + y**2 > 9) & ((y > 0) | (x > 0)) & (y < rows - 3) & (x.abs() < X - 3)
+    length = (x**2 + y**2).float().sqrt() / max(shape)
+    merit = torch.where((surface == pooled) & allowed, surface - 0.15 * length, -torch.inf)
+    best, at = merit.flatten(1).topk(PEAKS, dim=1)
+    peaks = torch.stack([x.flatten()[at], y.flatten()[at]], -1).float()
+    peaks = peaks + _offset(surface, peaks)[0]
+
+    i, j = torch.triu_indices(PEAKS, PEAKS, 1, device=surface.device)
+    a, b = peaks[:, i], peaks[:, j]
+    valid = best[:, i].isfinite() & best[:, j].isfinite()
+    dot, aa, bb = (a * b).sum(-1), a.square().sum(-1), b.square().sum(-1)
+    area = (a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]).abs()
+    valid &= (dot.abs() <= 0.56 * torch.minimum(aa, bb)) & (area >= 30) & (area <= 0.5 * H * W)
+    nm = _combinations(2, surface.device)
+    points = a[:, :, None] * nm[:, :1] + b[:, :, None] * nm[:, 1:]
+    weight = _weights(points, shape)
+    near = F.max_pool2d(surface[:, None], 3, 1, 1)[:, 0]
+    flip = torch.where(points[..., 1:] < 0, -1.0, 1.0)
+    cell = (points * flip).round().long()
+    index = cell[..., 1].clamp(0, rows - 1) * columns + (cell[..., 0] + X).clamp(0, columns - 1)
+    values = near.flatten(1).gather(1, index.flatten(1)).reshape(index.shape)
+    score = (values * weight).sum(-1) / weight.sum(-1).clamp_min(1e-9)
+    support = (weight > 0).sum(-1)
+    score = torch.where(valid & (support >= 2), score - 0.01 * (area / (H * W)).clamp_min(1e-6).log(), -torch.inf)
+    pick = score.argmax(1)
+    take = torch.arange(B, device=surface.device)
+    basis = torch.stack([a[take, pick], b[take, pick]], -1)
+    fallback = torch.diag(basis.new_tensor([W / 2, H / 2])).expand(B, 2, 2)
+    return torch.where(score.amax(1).isfinite()[:, None, None], basis, fallback)
+
+
+def find_lattice(images: Tensor, ratio: float = 1.6, slack: float = 0.012) -> Lattice:
+    """Primitive lattices of images (B, C, H, W), any range.
+
+    From the best pair of autocorrelation peaks the lattice is made finer, by 2 or 3 at a time, as long as
+    the added points correlate as well as the lattice itself: 1 - level at most ``ratio * (1 - level) + slack``.
+    """
+    shape = (images.shape[-2], images.shape[-1])
+    surface = autocorrelation(gaussian_blur(images, BLUR))
+    basis = reduce_basis(refine(surface, candidates(surface, shape), shape))
+    cosets = basis.new_tensor([f for f, _ in _FINER])
+    finer = basis.new_tensor([m for _, m in _FINER])
+    zero = cosets.new_zeros(1, 2)
+    highest = basis.new_full((len(basis),), -1.0)
+    for _ in range(4):
+        levels = coset_levels(surface, basis, torch.cat([zero, cosets]), shape)
+        here, other = levels[:, 0], levels[:, 1:]
+        best, pick = other.max(1)
+        accept = (1 - best) <= ratio * (1 - here) + slack
+        accept &= torch.linalg.det(basis).abs() > 60
+        highest = torch.where(accept, highest, best)
+        if not accept.any():
+            break
+        new = reduce_basis(refine(surface, reduce_basis(basis @ finer[pick]), shape))
+        basis = torch.where(accept[:, None, None], new, basis)
+    level = coset_levels(surface, basis, zero, shape)[:, 0]
+    return Lattice(basis, level, highest)

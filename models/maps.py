@@ -1,0 +1,148 @@
+"""Symmetry maps: how well every point operation of a lattice maps the averaged cell onto itself, at every place.
+
+In the reduced basis each candidate operation is an integer matrix, so its action on structure factors is a
+permutation of indices: no interpolation, for 3- and 6-fold axes too. The correlation of the cell with its image
+over all translations is one FFT; its value at the translation (I - W) u is how well W holds about the point u.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .structure import GRID, Structure, harmonics
+
+# Rotations by order, then mirrors of rectangular lattices (W = I mod 2, where mirror and glide lines are told
+# apart by the translation along the axis), then of rhombic ones (mirror and glide lines alternate). Angle of
+# the reduced basis obtuse. Along: the axis is a short lattice vector of a hexagonal lattice; across: it is not.
+ROTATIONS = {
+    2: ((-1, 0), (0, -1)),
+    3: ((0, -1), (1, -1)),
+    4: ((0, -1), (1, 0)),
+    6: ((1, -1), (1, 0)),
+}
+RECTANGULAR = {"a": ((1, 0), (0, -1)), "b": ((-1, 0), (0, 1))}
+RHOMBIC = {
+    "a+b": ((0, 1), (1, 0)),
+    "a-b": ((0, -1), (-1, 0)),
+    "along a": ((1, -1), (0, -1)),
+    "across a": ((-1, 1), (0, 1)),
+    "along b": ((-1, 0), (-1, 1)),
+    "across b": ((1, 0), (1, -1)),
+}
+MAPS: tuple[tuple[str, tuple[tuple[int, int], tuple[int, int]], tuple[float, float]], ...] = (
+    *((f"{n}-fold", W, (0.0, 0.0)) for n, W in ROTATIONS.items()),
+    *((f"mirror {k}", W, (0.0, 0.0)) for k, W in RECTANGULAR.items()),
+    ("glide a", RECTANGULAR["a"], (0.5, 0.0)),
+    ("glide b", RECTANGULAR["b"], (0.0, 0.5)),
+    *((f"mirror {k}", W, (0.0, 0.0)) for k, W in RHOMBIC.items()),
+)
+BANDS = (0.25, 0.5, 1.0)  # resolution limits, relative to the largest trusted |q|
+FLOOR = 1e-3  # residuals below this are one
+
+
+@dataclass(frozen=True)
+class SymmetryMaps:
+    """Correlations of a batch: `maps` (B, M, bands, GRID, GRID) in [-1, 1], M as in `MAPS`, place u on the cell's grid;
+
+    `peaks` (B, M, bands) their highest values between grid points; `noise` (B, bands) the residual 1 - r that
+    noise alone would leave; `finer` (B, 7, bands) the same correlation for halves and thirds of lattice vectors;
+    `strain` (B, M) how far W changes the metric of the basis (0: an isometry).
+    """
+
+    maps: Tensor
+    peaks: Tensor
+    noise: Tensor
+    finer: Tensor
+    strain: Tensor
+
+
+def band_weights(radius: Tensor) -> Tensor:
+    """Weights of every coefficient in every band: (B, bands, GRID, GRID), smooth at the upper limit."""
+    limits = radius.new_tensor(BANDS)[:, None, None]
+    return ((limits * 1.08 - radius[:, None]) / (0.16 * limits)).clamp(0, 1) * (radius[:, None] <= 1)
+
+
+def symmetry_maps(structure: Structure, basis: Tensor) -> SymmetryMaps:
+    """The maps of averaged cells (B, C, GRID, GRID) on the reduced lattices `basis` (B, 2, 2)."""
+    F = structure.coefficients
+    device = F.device
+    weight = band_weights(structure.radius)
+    power = F.abs().square().sum(1)
+    total = (weight * power[:, None]).sum((-2, -1)).clamp_min(1e-12)
+    hk = harmonics(device).long()
+    fine = 2 * GRID
+    ticks = torch.arange(GRID, device=device)
+    place = torch.stack(torch.meshgrid(ticks, ticks, indexing="ij"), -1)
+
+    maps, peaks = [], []
+    for _, W, glide in MAPS:
+        matrix = torch.tensor(W, device=device)
+        target = hk @ matrix
+        reachable = (target.abs() < GRID // 2).all(-1)
+        to = target % GRID
+        cross = (F * F[:, :, to[..., 0], to[..., 1]].conj()).sum(1)
+        shared = weight * weight[:, :, to[..., 0], to[..., 1]] * reachable
+        own = (shared * power[:, None]).sum((-2, -1))
+        other = (shared * power[:, None, to[..., 0], to[..., 1]]).sum((-2, -1))
+        norm = torch.sqrt((own * other).clamp_min(1e-24)).maximum(0.5 * total)
+        spectrum = shared * cross[:, None] / norm[..., None, None]
+        surface = _upsampled(spectrum, fine)
+        shift = ((torch.eye(2, device=device, dtype=torch.long) - matrix) @ (2 * place)[..., None])[..., 0]
+        at = (shift + (torch.tensor(glide, device=device) * fine).long()) % fine
+        chosen = surface[:, :, at[..., 0], at[..., 1]]
+        maps.append(chosen)
+        peaks.append(_peak(spectrum, chosen, at, matrix, fine))
+    patterson = _upsampled(weight * power[:, None] / total[..., None, None], 6 * (GRID // 4))
+    n = patterson.shape[-1]
+    thirds, halves = n // 3, n // 2
+    parts = [(0, halves), (halves, 0), (halves, halves)]
+    parts += [(0, thirds), (thirds, 0), (thirds, thirds), (thirds, 2 * thirds)]
+    finer = torch.stack([patterson[..., i, j] for i, j in parts], 1)
+    level = structure.noise.abs().square().sum(2).mean(1)
+    noise = (weight * level[:, None]).sum((-2, -1)) / total
+    metric = basis.mT @ basis
+    all_W = torch.tensor([W for _, W, _ in MAPS], device=device).float()
+    strain = all_W.mT @ metric[:, None] @ all_W - metric[:, None]
+    strain = strain.abs().amax((-2, -1)) / torch.linalg.det(basis).abs().clamp_min(1e-6)[:, None]
+    return SymmetryMaps(torch.stack(maps, 1), torch.stack(peaks, 1), noise, finer, strain)
+
+
+def _upsampled(spectrum: Tensor, size: int) -> Tensor:
+    """Real inverse transform of (..., GRID, GRID) on a finer grid (..., size, size)."""
+    half = GRID // 2
+    table = spectrum.new_zeros(*spectrum.shape[:-2], size, size, dtype=torch.complex64)
+    for a in (slice(0, half), slice(-half, None)):
+        for b in (slice(0, half), slice(-half, None)):
+            table[..., a, b] = spectrum[..., a, b]
+    return torch.fft.ifft2(table, norm="forward").real
+
+
+def _peak(spectrum: Tensor, chosen: Tensor, at: Tensor, matrix: Tensor, fine: int) -> Tensor:
+    """Highest correlation between grid points, by two Newton steps from the highest grid point: (B, bands)."""
+    B, bands = chosen.shape[:2]
+    top = chosen.flatten(2).argmax(-1)
+    t = at.reshape(-1, 2)[top].float() / fine
+    hk = harmonics(spectrum.device).reshape(-1, 2)
+    s = spectrum.flatten(2)
+    # admissible shifts only: (I - W) u, so a mirror stays a mirror
+    span = torch.eye(2, device=t.device) - matrix.float()
+    project = span @ torch.linalg.pinv(span)
+    value = chosen.flatten(2).amax(-1)
+    for _ in range(2):
+        phase = 2 * torch.pi * (t @ hk.T)
+        real = s.real * torch.cos(phase) - s.imag * torch.sin(phase)
+        imag = s.real * torch.sin(phase) + s.imag * torch.cos(phase)
+        value = torch.maximum(value, real.sum(-1))
+        slope = -2 * torch.pi * imag @ hk
+        outer = hk[:, :, None] * hk[:, None, :]
+        bend = -((2 * torch.pi) ** 2) * torch.einsum("bnk,kij->bnij", real, outer)
+        bend = project @ bend @ project - (torch.eye(2, device=t.device) - project) * 1e3
+        slope = slope @ project
+        bend = bend - 1e-3 * torch.eye(2, device=t.device)
+        step = -torch.linalg.solve(bend, slope[..., None])[..., 0] @ project
+        t = t + step.clamp(-0.5 / fine, 0.5 / fine)
+    phase = 2 * torch.pi * (t @ hk.T)
+    return torch.maximum(value, (s.real * torch.cos(phase) - s.imag * torch.sin(phase)).sum(-1))
