@@ -38,7 +38,7 @@ def draw_atoms(rng: np.random.Generator, operations: Sequence[Operation], cell_a
     relative = np.exp(rng.uniform(np.log(0.04), np.log(0.13), species))
     widths = np.maximum(np.sqrt(cell_area) * relative, 0.9)
     grey = rng.random() < 0.5
-    colours = np.repeat(rng.uniform(0.3, 1.0, (species, 1)), 3, 1) if grey else rng.uniform(0, 1, (species, 3))
+    colours = rng.uniform(0.3, 1.0, (species, 1)).repeat(3, 1) if grey else rng.uniform(0, 1, (species, 3))
     background = np.repeat(rng.uniform(0.0, 0.3), 3)
     if rng.random() < 0.15:
         background, colours = background + 0.6, -0.6 * colours
@@ -55,14 +55,18 @@ def _special(operation: Operation, site: NDArray[np.float64]) -> NDArray[np.floa
     orbit, at = [site], W @ site + w
     for _ in range(6):
         if np.allclose(at, site):
-            return np.mean(orbit, axis=0)
+            middle: NDArray[np.float64] = np.stack(orbit).mean(axis=0)
+            return middle
         orbit.append(at)
         at = W @ at + w
     return site
 
 
 def spots(
-    atoms: Atoms, operations: Sequence[Operation], basis: NDArray[np.float64], lower: NDArray[np.float64],
+    atoms: Atoms,
+    operations: Sequence[Operation],
+    basis: NDArray[np.float64],
+    lower: NDArray[np.float64],
     upper: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Positions (J, 2) px of every spot that reaches into the box `lower`..`upper` px, and their site (J,).
@@ -86,7 +90,8 @@ def spots(
         reach = corners + np.sign(corners - corners.mean(0)) * margin
         u = reach @ inverse.T
         low, high = np.floor(u.min(0)).astype(int) - 1, np.ceil(u.max(0)).astype(int) + 1
-        cells = np.stack(np.meshgrid(*(np.arange(a, b) for a, b in zip(low, high, strict=True)), indexing="ij"), -1)
+        ticks = (np.arange(a, b) for a, b in zip(low, high, strict=True))
+        cells = np.stack(np.meshgrid(*ticks, indexing="ij"), -1)
         at = ((q[:, None] + cells.reshape(-1, 2)[None]) @ reduced.T).reshape(-1, 2)
         at = at[((at >= lower - margin) & (at <= upper + margin)).all(-1)]
         places.append(at)
@@ -102,21 +107,20 @@ def render(
 ) -> Tensor:
     """Sum of Gaussian spots at the pixels ``(xs[b, i], ys[b, j])``: (B, 3, H, W), not clipped.
 
-    An isotropic Gaussian is a product over x and y, so the sum over J spots is one matrix product.
+    An isotropic Gaussian is a product over x and y, so the sum over an image's spots is one matrix product. Its
+    shape decides in which order the terms are added, so every image has one of its own, padded alike in any batch.
     """
-    count = max(len(p) for p, _ in placed)
-    count += -count % 64  # few distinct shapes
-    batch, device = len(atoms), xs.device
-    at = torch.full((batch, count, 2), 1e6, dtype=torch.float32)
-    width = torch.ones((batch, count), dtype=torch.float32)
-    colour = torch.zeros((batch, count, 3), dtype=torch.float32)
-    background = torch.from_numpy(np.stack([a.background for a in atoms])).float().to(device)
-    for i, (a, (p, s)) in enumerate(zip(atoms, placed, strict=True)):
-        at[i, : len(p)] = torch.from_numpy(p)
-        width[i, : len(p)] = torch.from_numpy(a.widths[s])
-        colour[i, : len(p)] = torch.from_numpy(a.colours[s])
-    at, width, colour = at.to(device), width.to(device), colour.to(device)
-    gx = torch.exp(-0.5 * ((xs[:, None] - at[..., 0, None]) / width[..., None]) ** 2)
-    gy = torch.exp(-0.5 * ((ys[:, None] - at[..., 1, None]) / width[..., None]) ** 2)
-    weighted = gx[:, None] * colour.transpose(1, 2)[..., None]
-    return background[:, :, None, None] + gy.transpose(1, 2)[:, None] @ weighted
+    images = []
+    for a, (p, s), x, y in zip(atoms, placed, xs, ys, strict=True):
+        count = len(p) + -len(p) % 64  # few distinct shapes
+        at = torch.full((count, 2), 1e6)
+        width, colour = torch.ones(count, 1), torch.zeros(count, 3)
+        at[: len(p)] = torch.from_numpy(p)
+        width[: len(p), 0] = torch.from_numpy(a.widths[s])
+        colour[: len(p)] = torch.from_numpy(a.colours[s])
+        at, width, colour = (t.to(xs.device) for t in (at, width, colour))
+        gx = torch.exp(-0.5 * ((x - at[:, :1]) / width) ** 2)
+        gy = torch.exp(-0.5 * ((y - at[:, 1:]) / width) ** 2)
+        images.append(gy.T @ (gx * colour.T[..., None]))
+    background = torch.from_numpy(np.stack([a.background for a in atoms])).float().to(xs.device)
+    return background[:, :, None, None] + torch.stack(images)

@@ -50,7 +50,7 @@ class Frame:
 def frame(operations: Sequence[Operation], basis: NDArray[np.float64]) -> Frame:
     """Reduced primitive cell of `operations` given in the (perhaps larger) cell `basis` px."""
     identity = ((1, 0), (0, 1))
-    steps = np.array([[float(t) for t in op.w] for op in operations if op.W == identity])
+    steps = np.array([[float(t) for t in op.w] for op in operations if identity == op.W])
     whole = np.array(list(product((-1, 0, 1), repeat=2)), dtype=float)
     vectors = (steps[:, None] + whole[None]).reshape(-1, 2) @ basis.T
     vectors = vectors[np.linalg.norm(vectors, axis=1) > 1e-9]

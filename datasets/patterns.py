@@ -13,7 +13,8 @@ from torch import Tensor
 
 from ..hierarchy import GROUP_NAMES, Operation, group
 from .atoms import Atoms, draw_atoms, render, spots
-from .fold import fold, orbit
+from .corruptions import Corruption, corrupt
+from .fold import Orbit, fold, orbit
 from .guard import GRID, Frame, cell_points, frame, residuals
 from .lattices import Orientation, draw_basis, lattice_family
 from .near_miss import NearMiss, draw_near_miss
@@ -26,7 +27,7 @@ ATTEMPTS = 60
 
 @dataclass(frozen=True)
 class Pattern:
-    """Everything that is drawn for one image. Lengths in px, y down, origin relative to the image's middle."""
+    """Everything that is drawn for one image. Lengths in px, y down, origin relative to its middle."""
 
     operations: tuple[Operation, ...]
     basis: NDArray[np.float64]
@@ -58,6 +59,7 @@ class PatternDataset:
     near_misses : share of images that come within reach of a supergroup, as a weighted mix of a pattern
         with a pattern of the supergroup on the same lattice. For training only.
     margin : least residual (see `guard.residuals`) of any symmetry that the group does not have.
+    corruptions : what is done to the finished pattern, in order.
     """
 
     source: Source
@@ -69,6 +71,7 @@ class PatternDataset:
     pool: Pool | None = field(default=None, repr=False)
     near_misses: float = 0.0
     margin: float = 0.05
+    corruptions: tuple[Corruption, ...] = ()
 
     def label(self, index: int) -> str:
         """Name of the group of image `index`."""
@@ -76,7 +79,11 @@ class PatternDataset:
 
     def batch(self, indices: Sequence[int], device: str | torch.device = "cpu") -> Tensor:
         """The images `indices`: (B, 3, size, size) float32 in [0, 1]."""
-        patterns = self.accepted(indices, device)[0]
+        images = self._clean(self.accepted(indices, device)[0], device)
+        keys = [(self.seed, SOURCES.index(self.source), index, ATTEMPTS) for index in indices]
+        return corrupt(images, self.corruptions, keys)
+
+    def _clean(self, patterns: Sequence[Pattern], device: str | torch.device) -> Tensor:
         half = (self.size - 1) / 2
         ticks = torch.arange(self.size, dtype=torch.float32, device=device) - half
         if self.source == "atoms":
@@ -86,7 +93,9 @@ class PatternDataset:
         images = self._pictures(patterns, pixels.expand(len(patterns), -1, -1), device)
         return images.reshape(len(patterns), 3, self.size, self.size)
 
-    def accepted(self, indices: Sequence[int], device: str | torch.device = "cpu") -> tuple[list[Pattern], int]:
+    def accepted(
+        self, indices: Sequence[int], device: str | torch.device = "cpu"
+    ) -> tuple[list[Pattern], int]:
         """The first draw of every index that the label guard lets pass, and how many draws were refused."""
         done: dict[int, Pattern] = {}
         refused = 0
@@ -110,7 +119,8 @@ class PatternDataset:
         rng = np.random.Generator(np.random.Philox(np.random.SeedSequence(key)))
         name = self.label(index)
         area = (self.size**2 / self.cells[1], self.size**2 / self.cells[0])
-        miss = draw_near_miss(rng, name) if rng.random() < self.near_misses else None
+        mixed = self.source != "atoms" and rng.random() < self.near_misses
+        miss = draw_near_miss(rng, name) if mixed else None
         home = group(name if miss is None else miss.supergroup)
         basis = draw_basis(rng, lattice_family(home), area, self.orientation)
         operations: tuple[Operation, ...] = tuple(home.operations)
@@ -152,24 +162,31 @@ class PatternDataset:
     def _pictures(self, patterns: Sequence[Pattern], points: Tensor, device: str | torch.device) -> Tensor:
         """Fold `points` (B, P, 2) px and read the pictures there: (B, 3, P)."""
         stack = [
-            self._pool.pictures[p.picture].float() / 255 if isinstance(p.picture, int) else torch.from_numpy(p.picture)
+            self._pool.pictures[p.picture].float() / 255
+            if isinstance(p.picture, int)
+            else torch.from_numpy(p.picture)
             for p in patterns
         ]
         pictures = pyramid(torch.stack(stack).to(device))
-        relative = points - torch.from_numpy(np.stack([p.origin for p in patterns])).float().to(device)[:, None]
+        origins = torch.from_numpy(np.stack([p.origin for p in patterns])).float().to(device)
+        relative = points - origins[:, None]
         orbits = [orbit(p.operations, p.basis, p.generic) for p in patterns]
         values = self._fold_and_read(patterns, orbits, relative, pictures)
         mixed = [i for i, p in enumerate(patterns) if p.near_miss is not None]
         if mixed:
             chosen = [patterns[i] for i in mixed]
             parents = [orbit(p.near_miss.parent, p.basis, p.generic) for p in chosen if p.near_miss]
-            share = torch.tensor([p.near_miss.share for p in chosen if p.near_miss], device=device)[:, None, None]
-            other = self._fold_and_read(chosen, parents, relative[mixed], [level[mixed] for level in pictures])
+            shares = torch.tensor([p.near_miss.share for p in chosen if p.near_miss], device=device)
+            share = shares[:, None, None]
+            theirs = [level[mixed] for level in pictures]
+            other = self._fold_and_read(chosen, parents, relative[mixed], theirs)
             values[mixed] = (1 - share) * values[mixed] + share * other
         grey = torch.tensor([p.grey for p in patterns], device=device)[:, None, None]
         return torch.where(grey, values.mean(1, keepdim=True), values)
 
-    def _fold_and_read(self, patterns, orbits, points, pictures) -> Tensor:  # type: ignore[no-untyped-def]
+    def _fold_and_read(
+        self, patterns: Sequence[Pattern], orbits: Sequence[Orbit], points: Tensor, pictures: list[Tensor]
+    ) -> Tensor:
         first, second, weight = fold(orbits, points)
         scales, turns = [], []
         for p, o in zip(patterns, orbits, strict=True):

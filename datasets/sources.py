@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 import torch
@@ -17,12 +18,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from ..hierarchy import HierError
+
 SIDE = 256  # px: pictures are held as squares of this side
 LEVELS = 3  # halvings held beside the full size, so that reading on a coarser scale does not alias
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
 
 
-class SourceError(ValueError):
+class SourceError(HierError):
     """A source of pictures that cannot be used; says what was looked for, where, and the ways out."""
 
 
@@ -44,9 +47,9 @@ def square(image: Image.Image) -> NDArray[np.uint8]:
     rgb = image.convert("RGB")
     edge = min(rgb.size)
     left, top = (rgb.width - edge) // 2, (rgb.height - edge) // 2
-    return np.asarray(
-        rgb.resize((SIDE, SIDE), Image.Resampling.LANCZOS, (left, top, left + edge, top + edge))
-    )
+    box = (left, top, left + edge, top + edge)
+    pixels: NDArray[np.uint8] = np.asarray(rgb.resize((SIDE, SIDE), Image.Resampling.LANCZOS, box))
+    return pixels
 
 
 @lru_cache(maxsize=4)
@@ -104,6 +107,26 @@ def default_pool(split: str = "train") -> Pool:
     return Pool(torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous(), tuple(names))
 
 
+def split_pool(photos: Path | None, split: str) -> Pool:
+    """Pictures of one `split`, ``train`` or ``valid``, which are disjoint; the bundled ones for None.
+
+    A folder with subfolders ``train`` and ``valid`` is split by them, any other by its files' names, one in
+    five to ``valid``.
+    """
+    if photos is None:
+        return default_pool(split)
+    if (photos / "train").is_dir() and (photos / "valid").is_dir():
+        return photo_pool(photos / split)
+    pool = photo_pool(photos)
+    chosen = [i for i, name in enumerate(pool.names) if (crc32(name.encode()) % 5 == 0) == (split == "valid")]
+    if not chosen:
+        raise SourceError(
+            f"{photos} has {len(pool)} photographs, too few to keep some for {split}: "
+            "give more, or subfolders train and valid"
+        )
+    return Pool(pool.pictures[chosen], tuple(pool.names[i] for i in chosen), pool.skipped)
+
+
 def dead_leaves(rng: np.random.Generator, count: int = 220) -> NDArray[np.uint8]:
     """One dead-leaves picture (SIDE, SIDE, 3) uint8: shapes of power-law size that hide one another.
 
@@ -134,13 +157,14 @@ def dead_leaves(rng: np.random.Generator, count: int = 220) -> NDArray[np.uint8]
 def smooth_noise(
     rng: np.random.Generator, sigma: float, channels: int = 3, side: int = SIDE
 ) -> NDArray[np.float32]:
-    """Gaussian noise of unit variance, smoothed by a Gaussian of `sigma` px on a torus: (channels, side, side)."""
+    """Noise of unit variance (channels, side, side), smoothed by a Gaussian of `sigma` px on a torus."""
     noise = rng.standard_normal((channels, side, side), dtype=np.float32)
     if sigma > 0:
-        k = np.fft.fftfreq(side).astype(np.float32)[:, None] ** 2 + np.fft.rfftfreq(side).astype(np.float32) ** 2
-        spectrum = np.fft.rfft2(noise) * np.exp(-2 * (np.pi * sigma) ** 2 * k)
+        ky, kx = np.fft.fftfreq(side).astype(np.float32), np.fft.rfftfreq(side).astype(np.float32)
+        spectrum = np.fft.rfft2(noise) * np.exp(-2 * (np.pi * sigma) ** 2 * (ky[:, None] ** 2 + kx**2))
         noise = np.fft.irfft2(spectrum, s=(side, side)).astype(np.float32)
-    return noise / noise.std()
+    normal: NDArray[np.float32] = noise / noise.std()
+    return normal
 
 
 def noise_picture(rng: np.random.Generator) -> NDArray[np.float32]:
@@ -157,7 +181,7 @@ def read(pictures: list[Tensor], offsets: Tensor, scale: Tensor) -> Tensor:
     picture px one pattern px spans and picks the level. Bilinear; beyond the border the picture is
     continued by reflection.
     """
-    level = scale.log2().round().clamp(0, len(pictures) - 1).long()
+    level = (scale.log2() - 0.25).ceil().clamp(0, len(pictures) - 1).long()
     out = offsets.new_empty(offsets.shape[0], pictures[0].shape[1], offsets.shape[1])
     normalised = (offsets / (SIDE / 2))[:, None]
     for k, picture in enumerate(pictures):

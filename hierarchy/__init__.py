@@ -7,7 +7,7 @@ networkx, pydantic and numpy.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .errors import UnknownNameError
+from .errors import HierError, UnknownNameError
 from .finite import closure, subgroups_of
 from .groups import GROUP_NAMES, GROUPS, WallpaperGroup, group
 from .identification import identify
@@ -43,6 +43,7 @@ __all__ = [
     "GROUP_NAMES",
     "Child",
     "CompiledTree",
+    "HierError",
     "NodeSpec",
     "Operation",
     "Subgroup",

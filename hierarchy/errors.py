@@ -1,4 +1,4 @@
-"""Errors a user can cause: an unknown name."""
+"""Errors a user can cause."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 
-class UnknownNameError(ValueError):
+class HierError(ValueError):
+    """Something a user gave that cannot be used: the message says what, where and what to do."""
+
+
+class UnknownNameError(HierError):
     """A name that is not among the known ones; the message gives the value, near names and the way out."""
 
     def __init__(self, what: str, value: object, known: Iterable[str], hint: str = "") -> None:

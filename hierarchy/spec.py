@@ -21,12 +21,14 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, ValidationError
 
+from .errors import HierError
+
 SLUG = r"^[a-z0-9][a-z0-9_-]*$"
 Slug = Annotated[str, StringConstraints(pattern=SLUG)]
 Text = Annotated[str, StringConstraints(min_length=1)]
 
 
-class TreeError(ValueError):
+class TreeError(HierError):
     """A tree that cannot be used; the message names the file, the node or key, and what to do."""
 
 

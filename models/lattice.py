@@ -6,6 +6,7 @@ Everything is batched over images of one size and runs alike on CPU and GPU.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +15,7 @@ from torch import Tensor
 BLUR = 1.0  # px: peaks of finer texture than this cannot be placed between pixels
 REACH = 0.8  # of the image's side: longest shift looked at
 PEAKS = 48
+RATIO, SLACK = 1.6, 0.012  # what a finer lattice may lose, see find_lattice
 HALF = 8  # lattice points up to HALF * a + HALF * b support a basis
 
 
@@ -59,7 +61,7 @@ def autocorrelation(images: Tensor, reach: float = REACH) -> Tensor:
     (B, C, H, W) to (B, Y + 1, 2 X + 1) with Y, X = reach * (H, W): row dy in [0, Y], column X + dx for the
     shift (dx, dy). Each window's own mean is removed, so brightness gradients do not count as repeats.
     """
-    B, _, H, W = images.shape
+    H, W = images.shape[-2:]
     Y, X = int(reach * H), int(reach * W)
     f = images - images.mean((2, 3), keepdim=True)
     size = (_fast_length(H + Y), _fast_length(W + X))
@@ -76,8 +78,10 @@ def autocorrelation(images: Tensor, reach: float = REACH) -> Tensor:
         rows_head, rows_tail = P[:, :, H - dy], P[:, :, H : H + 1] - P[:, :, dy]
         right = rows_head[..., W - dx], rows_tail[..., W : W + 1] - rows_tail[..., dx]
         left = rows_head[..., W : W + 1] - rows_head[..., dx], rows_tail[..., W - dx]
-        first, second = (torch.cat([lo[..., 1:].flip(-1), hi], -1) for lo, hi in zip(left, right, strict=True))
-        return first, second
+        return (
+            torch.cat([left[0][..., 1:].flip(-1), right[0]], -1),
+            torch.cat([left[1][..., 1:].flip(-1), right[1]], -1),
+        )
 
     n = (H - dy)[:, None] * (W - torch.cat([dx[1:].flip(0), dx]))[None]
     s1, s2 = windows(f)
@@ -85,7 +89,7 @@ def autocorrelation(images: Tensor, reach: float = REACH) -> Tensor:
     covariance = product - ((s1 * s2).sum(1) / n)
     v1 = q1[:, 0] - s1.square().sum(1) / n
     v2 = q2[:, 0] - s2.square().sum(1) / n
-    floor = 1e-3 * q1[:, :1, X : X + 1, ][:, 0] * n / (H * W)
+    floor = 1e-3 * q1[:, 0, :1, X : X + 1] * n / (H * W)
     return (covariance / (v1 * v2).clamp_min(0).sqrt().clamp_min(floor.clamp_min(1e-9))).float()
 
 
@@ -102,19 +106,29 @@ def _sample(surface: Tensor, points: Tensor) -> Tensor:
     gx = (xy[..., 0] + X) / (columns - 1) * 2 - 1
     gy = (xy[..., 1] + 3) / (rows + 2) * 2 - 1
     values = F.grid_sample(
-        mirrored[:, None], torch.stack([gx, gy], -1), mode="bicubic", padding_mode="border", align_corners=True
+        mirrored[:, None],
+        torch.stack([gx, gy], -1),
+        mode="bicubic",
+        padding_mode="border",
+        align_corners=True,
     )
     return values.reshape(points.shape[:-1])
 
 
-def _offset(surface: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
-    """Parabolic peak next to `points` (B, P, 2): its offset (B, P, 2), at most 1 px, and its height (B, P)."""
-    e = points.new_tensor([[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1]])
-    v = _sample(surface, points[..., None, :] + e)
+def _quadratic(surface: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+    """Slope (B, P, 2) and downward bend (B, P, 2, 2), positive semidefinite, at `points` (B, P, 2)."""
+    v = _sample(surface, points[..., None, :] + points.new_tensor(_STENCIL))
     slope = torch.stack([v[..., 1] - v[..., 2], v[..., 3] - v[..., 4]], -1) / 2
-    bend = torch.stack([v[..., 1] + v[..., 2], v[..., 3] + v[..., 4]], -1) - 2 * v[..., :1]
-    step = torch.where(bend < -1e-4, -slope / bend.clamp_max(-1e-4), torch.sign(slope)).clamp(-1, 1)
-    return step, v[..., 0] + (0.5 * slope * step).sum(-1)
+    xx = 2 * v[..., 0] - v[..., 1] - v[..., 2]
+    yy = 2 * v[..., 0] - v[..., 3] - v[..., 4]
+    xy = (v[..., 7] + v[..., 8] - v[..., 5] - v[..., 6]) / 4
+    xx, yy = xx.clamp_min(0), yy.clamp_min(0)
+    limit = (xx * yy).sqrt()
+    xy = xy.clamp(-limit, limit)
+    return slope, torch.stack([xx, xy, xy, yy], -1).reshape(*xx.shape, 2, 2)
+
+
+_STENCIL = ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, -1), (1, -1), (-1, 1))
 
 
 def reduce_basis(basis: Tensor) -> Tensor:
@@ -148,43 +162,66 @@ def _weights(points: Tensor, shape: tuple[int, int]) -> Tensor:
 
 
 def refine(surface: Tensor, basis: Tensor, shape: tuple[int, int]) -> Tensor:
-    """Least-squares basis from the peaks at its lattice points, near ones first: (B, 2, 2)."""
-    for half in (1, 2, 4, HALF, HALF):
+    """Newton's method on the mean autocorrelation over lattice points, near ones first: (B, 2, 2)."""
+    for half in (1, 1, 2, 4, HALF, HALF):
         nm = _combinations(half, basis.device)
         points = torch.einsum("bij,kj->bki", basis, nm)
-        step, height = _offset(surface, points)
-        weight = _weights(points, shape) * height.clamp_min(0.01) ** 2 * (step.abs().amax(-1) < 1)
-        weight = weight + 1e-6
-        A = torch.einsum("bk,ki,kj->bij", weight, nm, nm)
-        Y = torch.einsum("bk,bki,kj->bij", weight, step, nm)
-        basis = basis + torch.linalg.solve(A + 1e-4 * torch.eye(2, device=A.device), Y.mT).mT
+        slope, bend = _quadratic(surface, points)
+        weight = _weights(points, shape)
+        A = torch.einsum("bk,ki,kj,bkxy->bxiyj", weight, nm, nm, bend).flatten(3).flatten(1, 2)
+        rhs = torch.einsum("bk,ki,bkx->bxi", weight, nm, slope).flatten(1)
+        damping = 1e-3 * A.diagonal(dim1=1, dim2=2).mean(1).clamp_min(1e-6)
+        step = torch.linalg.solve(A + damping[:, None, None] * torch.eye(4, device=A.device), rhs)
+        step = step.unflatten(1, (2, 2))
+        longest = torch.einsum("bij,kj->bki", step, nm).norm(dim=-1) * (weight > 0)
+        basis = basis + step / longest.amax(1).clamp_min(1.0)[:, None, None]
     return basis
 
 
 def coset_levels(surface: Tensor, basis: Tensor, cosets: Tensor, shape: tuple[int, int]) -> Tensor:
-    """Mean autocorrelation over the lattice shifted by fractions of it: bases (B, 2, 2), cosets (T, 2) to (B, T).
+    """Mean autocorrelation over the lattice shifted by fractions of it.
 
-    The mean runs over lattice points within the reach, weighted by overlap; zero shift left out.
+    Bases (B, 2, 2), cosets (T, 2) to (B, T). The mean runs over lattice points within the reach, weighted by
+    overlap; zero shift left out.
     """
     n = torch.arange(-HALF, HALF + 1, device=basis.device).float()
-    nm = torch.stack(torch.meshgrid(n, n, indexing="ij"), -1).reshape(-1, 2)
+    nm = torch.stack(torch.meshgrid(n, n[HALF:], indexing="ij"), -1).reshape(-1, 2)
     fractions = nm[None] + cosets[:, None]
     points = torch.einsum("bij,tkj->btki", basis, fractions)
     weight = _weights(points, shape) * (fractions.abs().sum(-1) > 1e-6)
-    weight = weight * (points[..., 1] >= -1e-3)
     return (_sample(surface, points) * weight).sum(-1) / weight.sum(-1).clamp_min(1e-9)
 
 
-# Sublattice bases of index 2 and 3, each as a fraction that is added to the lattice, and the finer basis.
-_FINER = (
-    ((0.5, 0.0), ((0.5, 0.0), (0.0, 1.0))),
-    ((0.0, 0.5), ((1.0, 0.0), (0.0, 0.5))),
-    ((0.5, 0.5), ((0.5, 0.0), (0.5, 1.0))),
-    ((1 / 3, 0.0), ((1 / 3, 0.0), (0.0, 1.0))),
-    ((0.0, 1 / 3), ((1.0, 0.0), (0.0, 1 / 3))),
-    ((1 / 3, 1 / 3), ((1 / 3, 0.0), (1 / 3, 1.0))),
-    ((2 / 3, 1 / 3), ((2 / 3, 1.0), (1 / 3, 0.0))),
-)
+@dataclass(frozen=True)
+class _Refinements:
+    """Every lattice finer by a prime index.
+
+    The finer bases (N, 2, 2), the fractions that are added (T, 2), all multiples of one of them, which
+    refinement each belongs to (T,), and the slack of each refinement (N,).
+    """
+
+    bases: list[list[list[float]]]
+    fractions: list[tuple[float, float]]
+    owner: list[int]
+    slack: list[float]
+
+
+@lru_cache(maxsize=1)
+def _refinements() -> _Refinements:
+    """There are p + 1 lattices of prime index p; a fraction and its negative are one.
+
+    Pseudo-lattices halve or third a cell; a fifth is nearly always the texture of a true lattice and needs
+    less proof.
+    """
+    made = _Refinements([], [], [], [])
+    for p in (2, 3, 5, 7, 11, 13, 17):
+        for step in (*((1, k) for k in range(p)), (0, 1)):
+            made.bases.append([[1 / p, 0.0], [step[1] / p, 1.0]] if step[0] else [[1.0, 0.0], [0.0, 1 / p]])
+            made.slack.append(SLACK if p <= 3 else 5 * SLACK)
+            for m in range(1, p // 2 + 1):
+                made.fractions.append((m * step[0] % p / p, m * step[1] % p / p))
+                made.owner.append(len(made.bases) - 1)
+    return made
 
 
 def candidates(surface: Tensor, shape: tuple[int, int]) -> Tensor:
@@ -200,7 +237,9 @@ def candidates(surface: Tensor, shape: tuple[int, int]) -> Tensor:
     merit = torch.where((surface == pooled) & allowed, surface - 0.15 * length, -torch.inf)
     best, at = merit.flatten(1).topk(PEAKS, dim=1)
     peaks = torch.stack([x.flatten()[at], y.flatten()[at]], -1).float()
-    peaks = peaks + _offset(surface, peaks)[0]
+    slope, bend = _quadratic(surface, peaks)
+    step = torch.linalg.solve(bend + 1e-3 * torch.eye(2, device=bend.device), slope[..., None])[..., 0]
+    peaks = peaks + step.clamp(-1, 1)
 
     i, j = torch.triu_indices(PEAKS, PEAKS, 1, device=surface.device)
     a, b = peaks[:, i], peaks[:, j]
@@ -218,7 +257,8 @@ def candidates(surface: Tensor, shape: tuple[int, int]) -> Tensor:
     values = near.flatten(1).gather(1, index.flatten(1)).reshape(index.shape)
     score = (values * weight).sum(-1) / weight.sum(-1).clamp_min(1e-9)
     support = (weight > 0).sum(-1)
-    score = torch.where(valid & (support >= 2), score - 0.01 * (area / (H * W)).clamp_min(1e-6).log(), -torch.inf)
+    score = score - 0.01 * (area / (H * W)).clamp_min(1e-6).log()
+    score = torch.where(valid & (support >= 2), score, -torch.inf)
     pick = score.argmax(1)
     take = torch.arange(B, device=surface.device)
     basis = torch.stack([a[take, pick], b[take, pick]], -1)
@@ -226,29 +266,32 @@ def candidates(surface: Tensor, shape: tuple[int, int]) -> Tensor:
     return torch.where(score.amax(1).isfinite()[:, None, None], basis, fallback)
 
 
-def find_lattice(images: Tensor, ratio: float = 1.6, slack: float = 0.012) -> Lattice:
+def find_lattice(images: Tensor) -> Lattice:
     """Primitive lattices of images (B, C, H, W), any range.
 
-    From the best pair of autocorrelation peaks the lattice is made finer, by 2 or 3 at a time, as long as
-    the added points correlate as well as the lattice itself: 1 - level at most ``ratio * (1 - level) + slack``.
+    From the best pair of autocorrelation peaks the lattice is made finer, by a prime index at a time, as long
+    as the added points correlate as well as the lattice itself: 1 - level at most
+    ``RATIO * (1 - level) + slack``.
     """
     shape = (images.shape[-2], images.shape[-1])
     surface = autocorrelation(gaussian_blur(images, BLUR))
     basis = reduce_basis(refine(surface, candidates(surface, shape), shape))
-    cosets = basis.new_tensor([f for f, _ in _FINER])
-    finer = basis.new_tensor([m for _, m in _FINER])
-    zero = cosets.new_zeros(1, 2)
+    table = _refinements()
+    cosets, finer = basis.new_tensor([(0.0, 0.0), *table.fractions]), basis.new_tensor(table.bases)
+    owner, slack = torch.tensor(table.owner, device=basis.device), basis.new_tensor(table.slack)
     highest = basis.new_full((len(basis),), -1.0)
     for _ in range(4):
-        levels = coset_levels(surface, basis, torch.cat([zero, cosets]), shape)
-        here, other = levels[:, 0], levels[:, 1:]
-        best, pick = other.max(1)
-        accept = (1 - best) <= ratio * (1 - here) + slack
-        accept &= torch.linalg.det(basis).abs() > 60
-        highest = torch.where(accept, highest, best)
+        levels = coset_levels(surface, basis, cosets, shape)
+        here = levels[:, 0]
+        lowest = levels.new_full((len(basis), len(slack)), torch.inf)
+        lowest = lowest.scatter_reduce(1, owner.expand(len(basis), -1), levels[:, 1:], "amin")
+        pick = (lowest + slack).argmax(1)
+        best, given = lowest.gather(1, pick[:, None])[:, 0], slack[pick]
+        accept = (1 - best <= RATIO * (1 - here) + given) & (torch.linalg.det(basis).abs() > 60)
+        highest = torch.where(accept, highest, lowest.amax(1))
         if not accept.any():
             break
         new = reduce_basis(refine(surface, reduce_basis(basis @ finer[pick]), shape))
         basis = torch.where(accept[:, None, None], new, basis)
-    level = coset_levels(surface, basis, zero, shape)[:, 0]
+    level = coset_levels(surface, basis, cosets[:1], shape)[:, 0]
     return Lattice(basis, level, highest)

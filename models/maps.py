@@ -1,8 +1,9 @@
-"""Symmetry maps: how well every point operation of a lattice maps the averaged cell onto itself, at every place.
+"""Symmetry maps: how well each point operation of a lattice maps the averaged cell onto itself, everywhere.
 
 In the reduced basis each candidate operation is an integer matrix, so its action on structure factors is a
-permutation of indices: no interpolation, for 3- and 6-fold axes too. The correlation of the cell with its image
-over all translations is one FFT; its value at the translation (I - W) u is how well W holds about the point u.
+permutation of indices: no interpolation, for 3- and 6-fold axes too. The correlation of the cell with its
+image over all translations is one FFT; its value at the translation (I - W) u is how well W holds about the
+point u.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from .structure import GRID, Structure, harmonics
 
 # Rotations by order, then mirrors of rectangular lattices (W = I mod 2, where mirror and glide lines are told
 # apart by the translation along the axis), then of rhombic ones (mirror and glide lines alternate). Angle of
-# the reduced basis obtuse. Along: the axis is a short lattice vector of a hexagonal lattice; across: it is not.
+# the reduced basis obtuse. Along: the axis is a short lattice vector of a hexagonal lattice; across: not.
 ROTATIONS = {
     2: ((-1, 0), (0, -1)),
     3: ((0, -1), (1, -1)),
@@ -45,11 +46,12 @@ FLOOR = 1e-3  # residuals below this are one
 
 @dataclass(frozen=True)
 class SymmetryMaps:
-    """Correlations of a batch: `maps` (B, M, bands, GRID, GRID) in [-1, 1], M as in `MAPS`, place u on the cell's grid;
+    """Correlations of a batch, M as in `MAPS`, in [-1, 1].
 
-    `peaks` (B, M, bands) their highest values between grid points; `noise` (B, bands) the residual 1 - r that
-    noise alone would leave; `finer` (B, 7, bands) the same correlation for halves and thirds of lattice vectors;
-    `strain` (B, M) how far W changes the metric of the basis (0: an isometry).
+    `maps` (B, M, bands, GRID, GRID), place u on the cell's grid; `peaks` (B, M, bands) their highest values
+    between grid points; `noise` (B, bands) the residual 1 - r that noise alone would leave; `finer`
+    (B, 7, bands) the same correlation for halves and thirds of lattice vectors; `strain` (B, M) how far W
+    changes the metric of the basis (0: an isometry).
     """
 
     maps: Tensor
@@ -117,12 +119,12 @@ def _upsampled(spectrum: Tensor, size: int) -> Tensor:
     for a in (slice(0, half), slice(-half, None)):
         for b in (slice(0, half), slice(-half, None)):
             table[..., a, b] = spectrum[..., a, b]
-    return torch.fft.ifft2(table, norm="forward").real
+    surface: Tensor = torch.fft.ifft2(table, norm="forward").real
+    return surface
 
 
 def _peak(spectrum: Tensor, chosen: Tensor, at: Tensor, matrix: Tensor, fine: int) -> Tensor:
-    """Highest correlation between grid points, by two Newton steps from the highest grid point: (B, bands)."""
-    B, bands = chosen.shape[:2]
+    """Highest correlation between grid points, by two Newton steps from the highest one: (B, bands)."""
     top = chosen.flatten(2).argmax(-1)
     t = at.reshape(-1, 2)[top].float() / fine
     hk = harmonics(spectrum.device).reshape(-1, 2)

@@ -1,9 +1,9 @@
 """Structure factors of an image on its lattice: the averaged cell and the noise beside it, band-limited.
 
-The sum of an image times exp(-2 pi i h u) over its pixels, u the fractional coordinates, averages all cells in
-view without ever interpolating a pixel. It is taken on the doubled cell (2a, 2b), whose torus holds the averages
-of the even and the odd cells side by side: their mean is the cell, what sets them apart is noise (in a
-crystallographer's words: diffuse background and superlattice reflections).
+The sum of an image times exp(-2 pi i h u) over its pixels, u the fractional coordinates, averages all cells
+in view without ever interpolating a pixel. It is taken on the doubled cell (2a, 2b), whose torus holds the
+averages of the even and the odd cells side by side: their mean is the cell, what sets them apart is noise (in
+a crystallographer's words: diffuse background and superlattice reflections).
 """
 
 from __future__ import annotations
@@ -48,12 +48,13 @@ def harmonics(device: torch.device) -> Tensor:
 
 
 def _torus(sums: Tensor) -> Tensor:
-    """Real images of the doubled cell (..., 2 GRID, 2 GRID) from sums (..., 4 n + 1, 2 n + 1), n = HARMONICS."""
+    """Doubled cells (..., 2 GRID, 2 GRID), real, from sums (..., 4 n + 1, 2 n + 1), n = HARMONICS."""
     n = 2 * HARMONICS
     table = sums.new_zeros(*sums.shape[:-2], 2 * GRID, GRID + 1)
     table[..., : n + 1, : n + 1] = sums[..., n:, :]
     table[..., -n:, : n + 1] = sums[..., :n, :]
-    return torch.fft.irfft2(table, norm="forward")
+    doubled: Tensor = torch.fft.irfft2(table, norm="forward")
+    return doubled
 
 
 def structure_factors(images: Tensor, basis: Tensor) -> Structure:
@@ -71,10 +72,11 @@ def structure_factors(images: Tensor, basis: Tensor) -> Structure:
     wx, wy = taper(W, device)[:, None], taper(H, device)[:, None]
     cx, sx = torch.cos(-2 * torch.pi * x) * wx, torch.sin(-2 * torch.pi * x) * wx
     cy, sy = torch.cos(-2 * torch.pi * y) * wy, torch.sin(-2 * torch.pi * y) * wy
-    rows = f.reshape(B, C * H, W)
-    gc, gs = ((rows @ m).reshape(B, C, H, -1) for m in (cx, sx))
-    real = torch.einsum("bchk,bhk->bck", gc, cy) - torch.einsum("bchk,bhk->bck", gs, sy)
-    imag = torch.einsum("bchk,bhk->bck", gc, sy) + torch.einsum("bchk,bhk->bck", gs, cy)
+    columns = f.mT.reshape(B, C * W, H)
+    gc, gs = ((columns @ m).reshape(B, C, W, -1) for m in (cy, sy))
+    cx_, sx_ = cx[:, None], sx[:, None]
+    real = (gc * cx_).sum(2).sub_((gs * sx_).sum(2))
+    imag = gc.mul_(sx_).sum(2).add_(gs.mul_(cx_).sum(2))
     shape = (2 * n + 1, n + 1)
     image = _torus(torch.complex(real, imag).reshape(B, C, *shape))
     view = torch.complex(cx.sum(1), sx.sum(1)) * torch.complex(cy.sum(1), sy.sum(1))

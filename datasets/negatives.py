@@ -1,0 +1,112 @@
+"""Images that are no pattern and must be refused: photographs, noise, stripes, scattered atoms, slopes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .corruptions import Corruption, corrupt
+from .sources import Pool, default_pool, smooth_noise
+
+KINDS = ("photograph", "noise", "stripes", "scattered", "gradient")
+STREAM = 9  # keeps these draws apart from those of patterns with the same seed
+
+
+@dataclass(frozen=True)
+class NonPatternDataset:
+    """Endless images without two independent translations: image `index` is of kind ``KINDS[index % 5]``.
+
+    The same rules as for `PatternDataset`: an image depends on the fields below and the index alone.
+    """
+
+    seed: int
+    size: int = 256
+    pool: Pool | None = field(default=None, repr=False)
+    corruptions: tuple[Corruption, ...] = ()
+
+    def label(self, index: int) -> str:
+        """Kind of image `index`."""
+        return KINDS[index % len(KINDS)]
+
+    def batch(self, indices: Sequence[int], device: str | torch.device = "cpu") -> Tensor:
+        """The images `indices`: (B, 3, size, size) float32 in [0, 1]."""
+        images = torch.from_numpy(np.stack([self._image(i) for i in indices])).to(device)
+        return corrupt(images, self.corruptions, [(self.seed, STREAM, i, 1) for i in indices])
+
+    def _image(self, index: int) -> NDArray[np.float32]:
+        rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, STREAM, index, 0])))
+        pool = self.pool if self.pool is not None else default_pool()
+        match self.label(index):
+            case "photograph":
+                image = _crop(rng, pool.pictures[int(rng.integers(len(pool)))], self.size)
+            case "noise":
+                sigma = 0.0 if rng.random() < 0.3 else float(np.exp(rng.uniform(np.log(0.6), np.log(12))))
+                noise = smooth_noise(rng, sigma, 1 if rng.random() < 0.5 else 3, max(64, self.size))
+                image = 0.5 + 0.2 * noise[:, : self.size, : self.size]
+            case "stripes":
+                image = _stripes(rng, self.size)
+            case "scattered":
+                image = _scattered(rng, self.size)
+            case _:
+                image = _gradient(rng, self.size)
+        return np.broadcast_to(np.clip(image, 0, 1), (3, self.size, self.size)).astype(np.float32)
+
+
+def _crop(rng: np.random.Generator, picture: Tensor, size: int) -> NDArray[np.float32]:
+    side = picture.shape[-1]
+    edge = int(rng.integers(side // 2, side + 1))
+    top, left = rng.integers(0, side - edge + 1, 2)
+    crop = picture[None, :, top : top + edge, left : left + edge].float() / 255
+    scaled = F.interpolate(crop, (size, size), mode="bilinear", antialias=True)
+    resized: NDArray[np.float32] = scaled[0].numpy()
+    return resized.mean(0, keepdims=True) if rng.random() < 0.3 else resized
+
+
+def _grid(size: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    y, x = np.mgrid[:size, :size] - (size - 1) / 2
+    return x, y
+
+
+def _stripes(rng: np.random.Generator, size: int) -> NDArray[np.float32]:
+    """A random periodic profile along one direction: one translation, and every translation across it."""
+    x, y = _grid(size)
+    angle, period = rng.uniform(0, np.pi), np.exp(rng.uniform(np.log(5), np.log(size / 3)))
+    phase = (x * np.cos(angle) + y * np.sin(angle)) / period + rng.random()
+    profile = smooth_noise(rng, float(rng.uniform(1, 24)), 3, 256)[:, 0]
+    profile = profile if rng.random() < 0.5 else profile[:1]
+    ticks = np.arange(257) / 256
+    image = np.stack([np.interp(phase % 1, ticks, np.append(p, p[0])) for p in profile])
+    return (0.5 + 0.2 * image / max(float(image.std()), 1e-6)).astype(np.float32)
+
+
+def _scattered(rng: np.random.Generator, size: int) -> NDArray[np.float32]:
+    """Atoms at random places, with or without a least distance."""
+    count = int(np.exp(rng.uniform(np.log(15), np.log(400))))
+    spacing = size / np.sqrt(count)
+    places = rng.uniform(0, size, (count, 2))
+    if rng.random() < 0.6:  # a liquid: a grid, shaken until nothing of it is left
+        ticks = np.arange(-1, int(np.sqrt(count)) + 2) * spacing
+        grid = np.stack(np.meshgrid(ticks, ticks), -1).reshape(-1, 2)
+        places = grid + rng.uniform(0.3, 0.6) * spacing * rng.standard_normal(grid.shape)
+    width = max(spacing * rng.uniform(0.08, 0.3), 0.9)
+    ticks_px = np.arange(size)
+    gx = np.exp(-0.5 * ((ticks_px - places[:, :1]) / width) ** 2)
+    gy = np.exp(-0.5 * ((ticks_px - places[:, 1:]) / width) ** 2)
+    height = rng.uniform(0.3, 0.9) * (1 + rng.uniform(0, 0.5) * rng.standard_normal((len(places), 1)))
+    return (0.1 + (gy * height).T @ gx)[None].astype(np.float32)
+
+
+def _gradient(rng: np.random.Generator, size: int) -> NDArray[np.float32]:
+    """A nearly flat image: a slope or a bow, with a little noise."""
+    x, y = _grid(size)
+    angle = rng.uniform(0, 2 * np.pi)
+    ramp = (x * np.cos(angle) + y * np.sin(angle)) / size + rng.uniform(-1, 1) * (x**2 + y**2) / size**2
+    strength = np.exp(rng.uniform(np.log(1e-3), np.log(0.1)))
+    grain = strength * smooth_noise(rng, float(rng.uniform(0, 2)), 1, size)
+    return (rng.uniform(0.2, 0.8) + rng.uniform(0, 0.6) * ramp + grain).astype(np.float32)

@@ -1,0 +1,123 @@
+"""Bundles: the nodes of a tree on disk, as one safetensors file and a JSON card beside it. No pickle."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ..hierarchy import HierError, Tree, TreeError, TreeSpec
+from .node import BackboneError, NodeClassifier, NodeSettings
+
+BUNDLED = Path(__file__).with_name("wallpaper.json")
+FORMAT = 1
+GATE = "periodic"  # the node outside the tree that tells patterns from other images
+GATE_CHOICES = ("no pattern", "pattern")
+
+
+class BundleError(HierError):
+    """A bundle that cannot be read or used; says which file, what is wrong and what to do."""
+
+
+class NodeCard(BaseModel):
+    """One node in a card."""
+
+    model_config = ConfigDict(extra="forbid")
+    choices: tuple[str, ...]
+    backbone: str
+    side: int
+    training: dict[str, Any] = Field(default_factory=dict)
+    figures: dict[str, float] = Field(default_factory=dict)
+
+
+class Card(BaseModel):
+    """What is known of a bundle: its tree, its nodes, the data it was trained on, its figures, its version."""
+
+    model_config = ConfigDict(extra="forbid")
+    format: int = FORMAT
+    hier: str
+    created: str
+    command: str = ""
+    tree: TreeSpec
+    nodes: dict[str, NodeCard]
+    training: dict[str, Any] = Field(default_factory=dict)
+    figures: dict[str, float] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Node classifiers of `tree` by name, perhaps not all of them, and their card."""
+
+    tree: Tree
+    nodes: Mapping[str, NodeClassifier]
+    card: Card
+
+
+def save_bundle(card_path: Path, card: Card, nodes: Mapping[str, NodeClassifier], half: bool = True) -> None:
+    """Write ``NAME.json`` and ``NAME.safetensors``; a reader never meets one half written.
+
+    `half` stores weights as float16, statistics of normalisation layers excepted.
+    """
+    tensors: dict[str, Tensor] = {}
+    for name, node in nodes.items():
+        for key, value in node.state_dict().items():
+            small = half and value.is_floating_point() and "running_" not in key
+            tensors[f"{name}/{key}"] = (value.half() if small else value).detach().cpu().contiguous()
+    card_path.parent.mkdir(parents=True, exist_ok=True)
+    weights = card_path.with_suffix(".safetensors")
+    unfinished = weights.with_suffix(".unfinished"), card_path.with_suffix(".unfinished-card")
+    save_file(tensors, unfinished[0])
+    unfinished[1].write_text(card.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    os.replace(unfinished[0], weights)
+    os.replace(unfinished[1], card_path)
+
+
+def find_card(path: Path) -> Path:
+    """The card meant by `path`: itself, or the only ``*.json`` of the folder that has weights beside it."""
+    if path.is_dir():
+        cards = [p for p in sorted(path.glob("*.json")) if p.with_suffix(".safetensors").exists()]
+        if len(cards) != 1:
+            raise BundleError(
+                f"{path} holds {len(cards)} model cards (NAME.json with NAME.safetensors beside it), one is needed: "
+                "train one with `hier train --level all`, or name the card"
+            )
+        return cards[0]
+    if not path.exists():
+        raise BundleError(f"no model at {path}: train one with `hier train --level all`, or leave --model out")
+    return path
+
+
+def load_bundle(path: Path = BUNDLED) -> Bundle:
+    """Read a bundle by its card or folder; the bundled model by default. Nodes are in evaluation mode."""
+    card_path = find_card(path)
+    try:
+        card = Card.model_validate_json(card_path.read_bytes())
+        tree = Tree.from_spec(card.tree, str(card_path))
+        tensors = load_file(card_path.with_suffix(".safetensors"))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise BundleError(f"{card_path} is no model card: {where or 'file'}: {first['msg']}") from error
+    except (OSError, SafetensorError, TreeError) as error:
+        raise BundleError(f"model {card_path} cannot be read: {error}") from error
+    if card.format > FORMAT:
+        raise BundleError(f"{card_path} has format {card.format}, this version of hier reads up to {FORMAT}: update hier")
+    nodes = {}
+    for name, node_card in card.nodes.items():
+        settings = NodeSettings(node_card.choices, node_card.backbone, node_card.side)
+        own = {k.removeprefix(f"{name}/"): v for k, v in tensors.items() if k.startswith(f"{name}/")}
+        try:
+            node = NodeClassifier(settings)
+            node.load_state_dict({k: v.float() if v.dtype == torch.float16 else v for k, v in own.items()})
+        except (RuntimeError, BackboneError) as error:
+            raise BundleError(f"node {name!r} of {card_path} does not fit its weights: {error}") from error
+        nodes[name] = node.eval()
+    return Bundle(tree, nodes, card)

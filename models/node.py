@@ -1,0 +1,113 @@
+"""A node classifier: symmetry evidence, a timm backbone, a head with one output for each choice of the node."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+from dataclasses import dataclass, replace
+
+import timm
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..hierarchy import HierError
+from .representation import EVIDENCE, MAP_CHANNELS, SIDE
+
+BACKBONE = "lcnet_050"
+CHANNELS = MAP_CHANNELS + EVIDENCE
+SIDES = (SIDE, 32, 64, 224)  # px at which a backbone may read the maps, first that works
+logger = logging.getLogger("hier")
+
+
+class BackboneError(HierError):
+    """A backbone that timm does not know, or that cannot work on the evidence."""
+
+
+@dataclass(frozen=True)
+class NodeSettings:
+    """What a node classifier is made of: enough to build it again before its weights are read.
+
+    `side` is the size in px at which the backbone reads the maps (they are enlarged to it); None finds the
+    smallest that it can work on.
+    """
+
+    choices: tuple[str, ...]
+    backbone: str = BACKBONE
+    side: int | None = None
+
+
+class NodeClassifier(nn.Module):
+    """`Evidence` of a batch to logits (B, k), k the number of choices.
+
+    The backbone reads an image of `CHANNELS` channels: the symmetry maps, and every number of the evidence as
+    a constant plane.
+
+    Parameters
+    ----------
+    settings : the backbone's timm name and the choices.
+    pretrained : start from timm's weights (the first layer is adapted to the channels). When they cannot be
+        had, a warning says why and the start is random.
+    """
+
+    def __init__(self, settings: NodeSettings, pretrained: bool = False) -> None:
+        super().__init__()
+        self.backbone = _backbone(settings.backbone, pretrained)
+        side, width = _fit(self.backbone, settings)
+        self.settings = replace(settings, side=side)
+        self.side = side
+        self.head = nn.Linear(width, len(settings.choices))
+
+    def forward(self, maps: Tensor, numbers: Tensor) -> Tensor:
+        """Logits from ``maps`` (B, MAP_CHANNELS, SIDE, SIDE) and ``numbers`` (B, EVIDENCE)."""
+        planes = numbers[:, :, None, None].expand(-1, -1, *maps.shape[-2:])
+        image = torch.cat([maps, planes], 1)
+        if self.side != image.shape[-1]:
+            image = F.interpolate(image, size=self.side, mode="nearest")
+        logits: Tensor = self.head(self.backbone(image))
+        return logits
+
+    @torch.inference_mode()
+    def log_probabilities(self, maps: Tensor, numbers: Tensor) -> Tensor:
+        """(B, k), evaluation mode is the caller's."""
+        logits: Tensor = self(maps, numbers)
+        return logits.log_softmax(1)
+
+    def for_choices(self, choices: tuple[str, ...]) -> NodeClassifier:
+        """A copy that keeps the backbone's weights, with a fresh head for `choices`: what is fine-tuned."""
+        other = NodeClassifier(replace(self.settings, choices=choices))
+        other.backbone.load_state_dict(self.backbone.state_dict())
+        return other.to(next(self.parameters()).device)
+
+
+def _backbone(name: str, pretrained: bool) -> nn.Module:
+    if not timm.is_model(name):
+        near = difflib.get_close_matches(name, timm.list_models(), 4, 0.5)
+        hint = f"; near it: {', '.join(near)}" if near else ""
+        raise BackboneError(f"timm has no backbone {name!r}{hint}. `timm.list_models()` has them all")
+    try:
+        made: nn.Module = timm.create_model(name, pretrained=pretrained, in_chans=CHANNELS, num_classes=0)
+    except (OSError, RuntimeError, ValueError, TypeError) as error:
+        if not pretrained:
+            raise BackboneError(f"backbone {name!r} cannot be built for {CHANNELS} channels: {error}") from error
+        logger.warning("no pretrained weights for %s (%s): training starts from random weights", name, error)
+        return _backbone(name, False)
+    return made
+
+
+def _fit(backbone: nn.Module, settings: NodeSettings) -> tuple[int, int]:
+    """The side at which `backbone` reads the maps, and the width of its features."""
+    problem = ""
+    backbone.eval()
+    for side in (settings.side,) if settings.side else SIDES:
+        try:
+            with torch.inference_mode():
+                features = backbone(torch.zeros(1, CHANNELS, side, side))
+        except (RuntimeError, AssertionError, ValueError) as error:
+            problem = str(error).splitlines()[0]
+            continue
+        if features.ndim == 2:
+            backbone.train()
+            return side, int(features.shape[1])
+        problem = f"features of shape {tuple(features.shape)}, (1, width) is needed"
+    raise BackboneError(f"backbone {settings.backbone!r} does not work on maps of {SIDES} px: {problem}; choose another")

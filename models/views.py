@@ -1,0 +1,59 @@
+"""Views of a large image: crops about its middle at several scales, of which the one with the clearest lattice is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .lattice import find_lattice
+
+SIDE = 448  # px: geometric mean of height and width that is analysed at once
+FEWEST, SHORTEST = 6.0, 12.0  # cells in view, and px of the shorter lattice vector, that a view should have
+
+
+@dataclass(frozen=True)
+class View:
+    """A crop (C, h, w) about the image's middle; one px of it spans `scale` px of the image."""
+
+    image: Tensor
+    scale: float
+
+
+def views(image: Tensor) -> list[View]:
+    """The views of an image (C, H, W), from its own resolution to the whole of it; small images have one."""
+    _, H, W = image.shape
+    whole = (H * W) ** 0.5 / SIDE
+    if whole <= 1.2:
+        return [View(image, 1.0)]
+    scales, scale = [], 1.0
+    while scale < whole / 1.3:
+        scales.append(scale)
+        scale *= 2
+    made = []
+    for s in [*scales, whole]:
+        h, w = (min(n, round(n * s / whole)) for n in (H, W))
+        top, left = (H - h) // 2, (W - w) // 2
+        crop = image[:, top : top + h, left : left + w]
+        size = (max(1, round(h / s)), max(1, round(w / s)))
+        shrunk = crop if s == 1 else F.interpolate(crop[None], size, mode="bilinear", antialias=True)[0]
+        made.append(View(shrunk, h / size[0]))
+    return made
+
+
+@torch.inference_mode()
+def best_view(image: Tensor) -> View:
+    """The view whose lattice repeats best, among those that show enough cells, finely enough."""
+    choices = views(image)
+    if len(choices) == 1:
+        return choices[0]
+
+    def merit(view: View) -> float:
+        lattice = find_lattice(view.image[None])
+        cells = view.image[0].numel() / float(torch.linalg.det(lattice.basis[0]).abs())
+        shortest = float(lattice.basis[0].norm(dim=0).min())
+        return float(lattice.level[0]) - (0.5 if cells < FEWEST or shortest < SHORTEST else 0.0)
+
+    return max(choices, key=merit)

@@ -1,0 +1,133 @@
+"""What the command line shows: panels, tables, progress. Files, MLflow and the screen live in pipelines only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console, Group
+from rich.panel import Panel
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from .evaluate import Report
+from .fit import Metrics
+from .predict import Failure, Prediction
+from .train import Reporter, TrainResult
+
+
+def percent(p: float) -> str:
+    """A probability as people read it; never 100 % unless it is."""
+    if 0.9995 <= p < 1:
+        return ">99.9 %"
+    return f"{100 * p:.1f} %"
+
+
+def panel(result: Prediction | Failure) -> Panel:
+    """One image's answer: the group, the path with a probability at each step, runners-up and the lattice."""
+    if isinstance(result, Failure):
+        return Panel(Text(result.error, style="red"), title=result.file, title_align="left", border_style="red")
+    if not result.periodic:
+        text = Text.assemble(
+            ("not periodic", "bold yellow"), f"  (a pattern with probability {percent(result.periodic_probability)})"
+        )
+        return Panel(text, title=result.file, title_align="left", border_style="yellow")
+    head = Text.assemble((str(result.group), "bold green"), "  ", (percent(result.probability), "bold"))
+    steps = Table.grid(padding=(0, 2))
+    for step in result.path:
+        filled = round(12 * step.probability)
+        bar = Text("█" * filled, style="green") + Text("░" * (12 - filled), style="dim")
+        steps.add_row(Text(step.level, style="cyan"), step.choice, bar, percent(step.probability))
+    rows: list[Text | Table] = [head, steps]
+    others = sorted(((p, g) for g, p in result.groups.items() if g != result.group), reverse=True)
+    likely = [f"{g} {percent(p)}" for p, g in others[:3] if p >= 0.001]
+    if likely:
+        rows.append(Text("else " + ", ".join(likely), style="dim"))
+    if result.lattice is not None:
+        cell = result.lattice
+        name = f"{'centred ' if cell.centred else ''}{cell.system}"
+        rows.append(Text(f"{name} cell: a = {cell.a:.2f} px, b = {cell.b:.2f} px, γ = {cell.gamma:.1f}°", style="dim"))
+    return Panel(Group(*rows), title=result.file, title_align="left", border_style="green", expand=False)
+
+
+def _bars(console: Console) -> Progress:
+    return Progress(
+        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(24), MofNCompleteColumn(),
+        TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
+        console=console,
+    )  # fmt: skip
+
+
+@contextmanager
+def progress(console: Console, name: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar with time left; yields what advances it."""
+    with _bars(console) as bars:
+        task = bars.add_task(name, total=total, note="")
+        yield lambda n: bars.advance(task, n)
+
+
+@contextmanager
+def training_progress(console: Console) -> Iterator[Reporter]:
+    """Bars for the stages of a training, with loss and accuracy of the last epoch."""
+    with _bars(console) as bars:
+        tasks = {}
+
+        def stage(name: str, total: int) -> Callable[[int], None]:
+            task = bars.add_task(name, total=total, note="")
+            return lambda n: bars.advance(task, n)
+
+        def epoch(node: str, index: int, epochs: int, metrics: Metrics) -> None:
+            if node not in tasks:
+                tasks[node] = bars.add_task(f"fit {node}", total=epochs, note="")
+            note = f"loss {metrics['train/loss']:.3f}  valid {percent(metrics['valid/accuracy'])}"
+            bars.update(tasks[node], completed=index + 1, note=note)
+
+        yield Reporter(stage, epoch)
+
+
+def training_table(result: TrainResult) -> Table:
+    """Final figures of every node trained."""
+    table = Table(title="accuracy on images never trained on", title_justify="left")
+    columns = {"valid/accuracy": "valid", "cross_photos/accuracy": "photos", "cross_atoms/accuracy": "atoms",
+               "cross_noise/accuracy": "noise"}  # fmt: skip
+    table.add_column("node")
+    table.add_column("level")
+    for title in (*columns.values(), "loss", "images", "seconds"):
+        table.add_column(title, justify="right")
+    for node in result.nodes:
+        m = node.metrics
+        cells = [percent(m[key]) if key in m else "" for key in columns]
+        table.add_row(node.node, node.level, *cells, f"{m['valid/loss']:.4f}", f"{m['images']:.0f}", f"{m['seconds']:.0f}")
+    return table
+
+
+def report_tables(report: Report) -> list[Table]:
+    """Accuracies at the leaves, levels and nodes, and the commonest confusions."""
+    table = Table(title=f"{report.count} images", title_justify="left")
+    table.add_column("")
+    table.add_column("accuracy", justify="right")
+    table.add_row("group", percent(report.accuracy), style="bold")
+    for kind, values in (("level", report.levels), ("node", report.nodes)):
+        for name, value in values.items():
+            table.add_row(f"{kind} {name}", percent(value))
+    table.add_row("log loss", f"{report.loss:.4f}")
+    table.add_row("held to be no pattern", str(report.refused))
+    wrong = [
+        (n, report.labels[i], report.labels[j])
+        for i, row in enumerate(report.confusion)
+        for j, n in enumerate(row)
+        if i != j and n
+    ]
+    confusions = Table(title="commonest confusions", title_justify="left")
+    for title in ("is", "taken for", "images"):
+        confusions.add_column(title)
+    for n, truth, found in sorted(wrong, reverse=True)[:8]:
+        confusions.add_row(truth, found, str(n))
+    return [table, confusions] if wrong else [table]
+
+
+def failures(results: Sequence[Prediction | Failure]) -> list[Failure]:
+    """The images that could not be used."""
+    return [r for r in results if isinstance(r, Failure)]
