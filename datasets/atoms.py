@@ -30,7 +30,8 @@ def draw_atoms(rng: np.random.Generator, operations: Sequence[Operation], cell_a
     """One to three species, up to four sites of the asymmetric unit, in colour or grey.
 
     `cell_area` is the primitive cell's, in px^2: widths are drawn relative to it, alike for all groups.
-    A site lies on a special position (a rotation centre or a mirror) with probability 0.4, if there is one.
+    With probability 0.4 a site is moved onto the centre or the mirror of a random operation of the cell; the
+    identity and glides leave it where it is.
     """
     species = int(rng.integers(1, 4))
     count = int(rng.integers(1, 5))
@@ -107,8 +108,8 @@ def render(
 ) -> Tensor:
     """Sum of Gaussian spots at the pixels ``(xs[b, i], ys[b, j])``: (B, 3, H, W), not clipped.
 
-    An isotropic Gaussian is a product over x and y, so the sum over an image's spots is one matrix product. Its
-    shape decides in which order the terms are added, so every image has one of its own, padded alike in any batch.
+    An isotropic Gaussian is a product over x and y, so the sum over spots is one matrix product. Its shape
+    decides in which order terms are added: each image has its own, to be the same to the bit in any batch.
     """
     images = []
     for a, (p, s), x, y in zip(atoms, placed, xs, ys, strict=True):

@@ -20,7 +20,7 @@ Corrupt = Callable[[Tensor, Tensor, Generators], Tensor]
 
 @dataclass(frozen=True)
 class Corruption:
-    """One corruption: its name in `CORRUPTIONS`, the range of severities, and the share of images that get it."""
+    """A corruption: its name in `CORRUPTIONS`, the range of severities, the share of images that get it."""
 
     name: str
     severity: tuple[float, float]

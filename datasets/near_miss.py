@@ -12,14 +12,15 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from ..hierarchy import GROUP_NAMES, Operation, group, in_supercell, maximal_subgroups
+from ..hierarchy import GROUP_NAMES, Operation, Subgroup, group, in_supercell, maximal_subgroups
 
 
 @dataclass(frozen=True)
 class NearMiss:
     """A group's operations and its supergroup's, both in the cell ``basis @ cell / shrink``.
 
-    `share` in (0, 1) is the weight of the supergroup's pattern.
+    `shrink` makes the group's primitive cell as large as the supergroup's in ``basis``, so that its area
+    tells nothing. `share` in (0, 1) is the weight of the supergroup's pattern.
     """
 
     supergroup: str
@@ -30,29 +31,23 @@ class NearMiss:
     share: float
 
 
-def draw_near_miss(rng: np.random.Generator, name: str) -> NearMiss | None:
-    """A random minimal supergroup of `name` in a cell they share, None for p6m on the same lattice alone."""
+def draw_near_miss(rng: np.random.Generator, name: str) -> NearMiss:
+    """A random minimal supergroup of `name` in a cell they share; every group has some."""
     choices = _relations()[name]
-    kinds = sorted({kind for kind, *_ in choices})
-    if not kinds:
-        return None
+    kinds = sorted({sub.kind for _, sub, _ in choices})
     kind = kinds[int(rng.integers(len(kinds)))]
-    pool = [c for c in choices if c[0] == kind]
-    _, supergroup, cell, operations, parent = pool[int(rng.integers(len(pool)))]
-    matrix = np.array(cell, dtype=np.float64)
-    shrink = float(np.sqrt(abs(np.linalg.det(matrix))))
-    return NearMiss(supergroup, matrix, shrink, operations, parent, float(rng.uniform(0.4, 0.92)))
-
-
-Cell = tuple[tuple[int, int], tuple[int, int]]
-Relation = tuple[str, str, Cell, tuple[Operation, ...], tuple[Operation, ...]]
+    pool = [c for c in choices if c[1].kind == kind]
+    supergroup, sub, parent = pool[int(rng.integers(len(pool)))]
+    cell = np.array(sub.cell, dtype=np.float64)
+    shrink = float(np.sqrt(sub.index)) if kind == "k" else 1.0
+    return NearMiss(supergroup, cell, shrink, sub.operations, parent, float(rng.uniform(0.4, 0.92)))
 
 
 @lru_cache(maxsize=1)
-def _relations() -> dict[str, list[Relation]]:
-    found: dict[str, list[Relation]] = {name: [] for name in GROUP_NAMES}
+def _relations() -> dict[str, list[tuple[str, Subgroup, tuple[Operation, ...]]]]:
+    """Of every group: its supergroups, itself as their subgroup, and their operations in the cell of both."""
+    found: dict[str, list[tuple[str, Subgroup, tuple[Operation, ...]]]] = {name: [] for name in GROUP_NAMES}
     for parent in GROUP_NAMES:
         for sub in maximal_subgroups(parent):
-            whole = in_supercell(group(parent).operations, sub.cell)
-            found[sub.name].append((sub.kind, parent, sub.cell, sub.operations, whole))
+            found[sub.name].append((parent, sub, in_supercell(group(parent).operations, sub.cell)))
     return found

@@ -99,7 +99,7 @@ def _scattered(rng: np.random.Generator, size: int) -> NDArray[np.float32]:
     gx = np.exp(-0.5 * ((ticks_px - places[:, :1]) / width) ** 2)
     gy = np.exp(-0.5 * ((ticks_px - places[:, 1:]) / width) ** 2)
     height = rng.uniform(0.3, 0.9) * (1 + rng.uniform(0, 0.5) * rng.standard_normal((len(places), 1)))
-    return (0.1 + (gy * height).T @ gx)[None].astype(np.float32)
+    return np.asarray(0.1 + (gy * height).T @ gx, dtype=np.float32)[None]
 
 
 def _gradient(rng: np.random.Generator, size: int) -> NDArray[np.float32]:
@@ -109,4 +109,4 @@ def _gradient(rng: np.random.Generator, size: int) -> NDArray[np.float32]:
     ramp = (x * np.cos(angle) + y * np.sin(angle)) / size + rng.uniform(-1, 1) * (x**2 + y**2) / size**2
     strength = np.exp(rng.uniform(np.log(1e-3), np.log(0.1)))
     grain = strength * smooth_noise(rng, float(rng.uniform(0, 2)), 1, size)
-    return (rng.uniform(0.2, 0.8) + rng.uniform(0, 0.6) * ramp + grain).astype(np.float32)
+    return np.asarray(rng.uniform(0.2, 0.8) + rng.uniform(0, 0.6) * ramp + grain, dtype=np.float32)

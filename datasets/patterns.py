@@ -18,10 +18,12 @@ from .fold import Orbit, fold, orbit
 from .guard import GRID, Frame, cell_points, frame, residuals
 from .lattices import Orientation, draw_basis, lattice_family
 from .near_miss import NearMiss, draw_near_miss
+from .paste import Tile, into_tile, snap, tiled, to_pixels
 from .sources import SIDE, Pool, default_pool, noise_picture, pyramid, read
 
 Source = Literal["photos", "atoms", "noise"]
 SOURCES: tuple[str, ...] = get_args(Source)
+Construction = Literal["fold", "paste"]
 ATTEMPTS = 60
 
 
@@ -35,6 +37,7 @@ class Pattern:
     frame: Frame
     generic: NDArray[np.float64]
     near_miss: NearMiss | None
+    tile: Tile | None
     picture: int | NDArray[np.float32] | None
     turn: float
     reach: float
@@ -54,6 +57,8 @@ class PatternDataset:
     source : ``photos`` (a picture folded into the pattern), ``atoms`` (Gaussian spots) or ``noise``.
     seed : draws that differ in it are independent.
     size : height and width in px.
+    construction : ``fold``, exact to a fraction of a pixel, or ``paste``, whole-pixel cells tiled (always aligned,
+        no near misses): see `paste`.
     cells : fewest and most primitive cells in view, by area.
     pool : the pictures behind ``photos``; the bundled ones when None.
     near_misses : share of images that come within reach of a supergroup, as a weighted mix of a pattern
@@ -67,6 +72,7 @@ class PatternDataset:
     size: int = 256
     groups: tuple[str, ...] = GROUP_NAMES
     orientation: Orientation = "any"
+    construction: Construction = "fold"
     cells: tuple[float, float] = (4.0, 60.0)
     pool: Pool | None = field(default=None, repr=False)
     near_misses: float = 0.0
@@ -115,14 +121,18 @@ class PatternDataset:
 
     def draw(self, index: int, attempt: int) -> Pattern:
         """Draw number `attempt` for `index`, not guarded yet."""
-        key = [self.seed, SOURCES.index(self.source), index, attempt]
+        key = [self.seed, SOURCES.index(self.source), index, attempt, *([1] if self.construction == "paste" else [])]
         rng = np.random.Generator(np.random.Philox(np.random.SeedSequence(key)))
         name = self.label(index)
         area = (self.size**2 / self.cells[1], self.size**2 / self.cells[0])
-        mixed = self.source != "atoms" and rng.random() < self.near_misses
+        pasted = self.construction == "paste"
+        mixed = self.source != "atoms" and rng.random() < self.near_misses and not pasted
         miss = draw_near_miss(rng, name) if mixed else None
         home = group(name if miss is None else miss.supergroup)
-        basis = draw_basis(rng, lattice_family(home), area, self.orientation)
+        basis = draw_basis(rng, lattice_family(home), area, "aligned" if pasted else self.orientation)
+        tile = None
+        if pasted:
+            basis, tile = snap(rng, basis, home.lattice_system == "hexagonal")
         operations: tuple[Operation, ...] = tuple(home.operations)
         if miss is not None:
             basis, operations = basis @ miss.cell / miss.shrink, miss.operations
@@ -137,9 +147,18 @@ class PatternDataset:
             case "atoms":
                 atoms = draw_atoms(rng, operations, abs(np.linalg.det(primitive.basis)))
         return Pattern(
-            operations, basis, basis @ rng.random(2), primitive, rng.random(2), miss, picture,
+            operations, basis, self._origin(rng, basis, tile), primitive, rng.random(2), miss, tile, picture,
             rng.uniform(0, 2 * np.pi), rng.random(), bool(rng.random() < 0.2), atoms,
         )  # fmt: skip
+
+    def _origin(
+        self, rng: np.random.Generator, basis: NDArray[np.float64], tile: Tile | None
+    ) -> NDArray[np.float64]:
+        origin: NDArray[np.float64] = basis @ rng.random(2)
+        if tile is None:
+            return origin
+        # pixels lie at whole px plus (size - 1) / 2 from the image's middle
+        return np.rint(origin) + (self.size - 1) / 2 - tile.half
 
     def clearance(self, patterns: Sequence[Pattern], device: str | torch.device = "cpu") -> Tensor:
         """`guard.residuals` of the patterns: (B,)."""
@@ -170,6 +189,9 @@ class PatternDataset:
         pictures = pyramid(torch.stack(stack).to(device))
         origins = torch.from_numpy(np.stack([p.origin for p in patterns])).float().to(device)
         relative = points - origins[:, None]
+        if self.construction == "paste":
+            pairs = zip(relative, patterns, strict=True)
+            relative = torch.stack([into_tile(x, p.tile) if p.tile else x for x, p in pairs])
         orbits = [orbit(p.operations, p.basis, p.generic) for p in patterns]
         values = self._fold_and_read(patterns, orbits, relative, pictures)
         mixed = [i for i, p in enumerate(patterns) if p.near_miss is not None]
@@ -188,6 +210,11 @@ class PatternDataset:
         self, patterns: Sequence[Pattern], orbits: Sequence[Orbit], points: Tensor, pictures: list[Tensor]
     ) -> Tensor:
         first, second, weight = fold(orbits, points)
+        for i, p in enumerate(patterns):
+            if p.tile is not None:
+                generic = torch.from_numpy(p.basis @ p.generic).to(points)
+                first[i] = to_pixels(first[i] + generic, p.tile) - generic
+                weight[i] = 1.0
         scales, turns = [], []
         for p, o in zip(patterns, orbits, strict=True):
             widest = 0.48 * SIDE / o.radius
@@ -205,7 +232,14 @@ class PatternDataset:
         placed = []
         for p in patterns:
             assert p.atoms is not None
-            at, site = spots(p.atoms, p.operations, p.basis, low - p.origin, high - p.origin)
+            lower, upper = low - p.origin, high - p.origin
+            if p.tile is None:
+                at, site = spots(p.atoms, p.operations, p.basis, lower, upper)
+            else:
+                reach = np.abs(p.tile.vectors).sum(1)
+                margin = 4.5 * p.atoms.widths.max()
+                at, site = spots(p.atoms, p.operations, p.basis, -reach, reach)
+                at, site = tiled(at, site, p.tile, lower - margin, upper + margin)
             placed.append((at + p.origin, site))
         grid = ticks.expand(len(patterns), -1)
         return render([p.atoms for p in patterns if p.atoms], placed, grid, grid)

@@ -48,8 +48,7 @@ def square(image: Image.Image) -> NDArray[np.uint8]:
     edge = min(rgb.size)
     left, top = (rgb.width - edge) // 2, (rgb.height - edge) // 2
     box = (left, top, left + edge, top + edge)
-    pixels: NDArray[np.uint8] = np.asarray(rgb.resize((SIDE, SIDE), Image.Resampling.LANCZOS, box))
-    return pixels
+    return np.asarray(rgb.resize((SIDE, SIDE), Image.Resampling.LANCZOS, box), dtype=np.uint8)
 
 
 @lru_cache(maxsize=4)
@@ -151,7 +150,8 @@ def dead_leaves(rng: np.random.Generator, count: int = 220) -> NDArray[np.uint8]
     picture = np.asarray(image, dtype=np.float32)
     shade = smooth_noise(rng, rng.uniform(4, 40), channels=1) * rng.uniform(0, 30)
     grain = smooth_noise(rng, rng.uniform(0, 2), channels=3) * rng.uniform(0, 25)
-    return np.clip(picture + shade.transpose(1, 2, 0) + grain.transpose(1, 2, 0), 0, 255).astype(np.uint8)
+    picture = picture + shade.transpose(1, 2, 0) + grain.transpose(1, 2, 0)
+    return np.asarray(np.clip(picture, 0, 255), dtype=np.uint8)
 
 
 def smooth_noise(

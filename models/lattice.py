@@ -16,6 +16,7 @@ BLUR = 1.0  # px: peaks of finer texture than this cannot be placed between pixe
 REACH = 0.8  # of the image's side: longest shift looked at
 PEAKS = 48
 RATIO, SLACK = 1.6, 0.012  # what a finer lattice may lose, see find_lattice
+HEXAGONAL = 0.03  # relative change of the metric under which a lattice counts as hexagonal
 HALF = 8  # lattice points up to HALF * a + HALF * b support a basis
 
 
@@ -266,12 +267,21 @@ def candidates(surface: Tensor, shape: tuple[int, int]) -> Tensor:
     return torch.where(score.amax(1).isfinite()[:, None, None], basis, fallback)
 
 
+def _misfit(basis: Tensor) -> Tensor:
+    """How far lattices (..., 2, 2) are from hexagonal: change of the metric under a sixfold rotation, relative."""
+    reduced = reduce_basis(basis.flatten(0, -3)).unflatten(0, basis.shape[:-2])
+    metric = reduced.mT @ reduced
+    W = basis.new_tensor([[1.0, -1.0], [1.0, 0.0]])
+    return (W.T @ metric @ W - metric).abs().amax((-2, -1)) / torch.linalg.det(basis).abs().clamp_min(1e-6)
+
+
 def find_lattice(images: Tensor) -> Lattice:
     """Primitive lattices of images (B, C, H, W), any range.
 
     From the best pair of autocorrelation peaks the lattice is made finer, by a prime index at a time, as long
     as the added points correlate as well as the lattice itself: 1 - level at most
-    ``RATIO * (1 - level) + slack``.
+    ``RATIO * (1 - level) + slack``. A hexagonal lattice within a rectangular one gets more slack: images made of
+    whole-pixel rectangular cells repeat their hexagonal ones only roughly.
     """
     shape = (images.shape[-2], images.shape[-1])
     surface = autocorrelation(gaussian_blur(images, BLUR))
@@ -285,8 +295,10 @@ def find_lattice(images: Tensor) -> Lattice:
         here = levels[:, 0]
         lowest = levels.new_full((len(basis), len(slack)), torch.inf)
         lowest = lowest.scatter_reduce(1, owner.expand(len(basis), -1), levels[:, 1:], "amin")
-        pick = (lowest + slack).argmax(1)
-        best, given = lowest.gather(1, pick[:, None])[:, 0], slack[pick]
+        hexagonal = _misfit(basis[:, None] @ finer) < HEXAGONAL
+        allowed = torch.where(hexagonal & (_misfit(basis) >= HEXAGONAL)[:, None], 12 * SLACK, slack)
+        pick = (lowest + allowed).argmax(1)
+        best, given = (t.gather(1, pick[:, None])[:, 0] for t in (lowest, allowed))
         accept = (1 - best <= RATIO * (1 - here) + given) & (torch.linalg.det(basis).abs() > 60)
         highest = torch.where(accept, highest, lowest.amax(1))
         if not accept.any():

@@ -9,6 +9,7 @@ point u.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import gcd
 
 import torch
 from torch import Tensor
@@ -96,7 +97,7 @@ def symmetry_maps(structure: Structure, basis: Tensor) -> SymmetryMaps:
         at = (shift + (torch.tensor(glide, device=device) * fine).long()) % fine
         chosen = surface[:, :, at[..., 0], at[..., 1]]
         maps.append(chosen)
-        peaks.append(_peak(spectrum, chosen, at, matrix, fine))
+        peaks.append(_peak(spectrum, surface, _admissible(W, glide, fine).to(device), matrix))
     patterson = _upsampled(weight * power[:, None] / total[..., None, None], 6 * (GRID // 4))
     n = patterson.shape[-1]
     thirds, halves = n // 3, n // 2
@@ -123,16 +124,28 @@ def _upsampled(spectrum: Tensor, size: int) -> Tensor:
     return surface
 
 
-def _peak(spectrum: Tensor, chosen: Tensor, at: Tensor, matrix: Tensor, fine: int) -> Tensor:
-    """Highest correlation between grid points, by two Newton steps from the highest one: (B, bands)."""
-    top = chosen.flatten(2).argmax(-1)
-    t = at.reshape(-1, 2)[top].float() / fine
+def _admissible(W: tuple[tuple[int, int], tuple[int, int]], glide: tuple[float, float], fine: int) -> Tensor:
+    """Translations (I - W) u + glide on a grid of `fine` points to the cell: (K, 2), a plane or a line of them."""
+    (a, b), (c, d) = (1 - W[0][0], -W[0][1]), (-W[1][0], 1 - W[1][1])
+    ticks = torch.arange(fine)
+    if a * d - b * c:
+        return torch.stack(torch.meshgrid(ticks, ticks, indexing="ij"), -1).reshape(-1, 2)
+    x, y = (a, c) if (a, c) != (0, 0) else (b, d)
+    line = torch.tensor([x, y]) // gcd(x, y)
+    return (ticks[:, None] * line + (torch.tensor(glide) * fine).long()) % fine
+
+
+def _peak(spectrum: Tensor, surface: Tensor, at: Tensor, matrix: Tensor) -> Tensor:
+    """Highest correlation at admissible translations, by Newton steps from the best of `at` (K, 2): (B, bands)."""
+    fine = surface.shape[-1]
+    chosen = surface[:, :, at[:, 0], at[:, 1]]
+    t = at[chosen.argmax(-1)].float() / fine
     hk = harmonics(spectrum.device).reshape(-1, 2)
     s = spectrum.flatten(2)
     # admissible shifts only: (I - W) u, so a mirror stays a mirror
     span = torch.eye(2, device=t.device) - matrix.float()
     project = span @ torch.linalg.pinv(span)
-    value = chosen.flatten(2).amax(-1)
+    value = chosen.amax(-1)
     for _ in range(2):
         phase = 2 * torch.pi * (t @ hk.T)
         real = s.real * torch.cos(phase) - s.imag * torch.sin(phase)
@@ -145,6 +158,6 @@ def _peak(spectrum: Tensor, chosen: Tensor, at: Tensor, matrix: Tensor, fine: in
         slope = slope @ project
         bend = bend - 1e-3 * torch.eye(2, device=t.device)
         step = -torch.linalg.solve(bend, slope[..., None])[..., 0] @ project
-        t = t + step.clamp(-0.5 / fine, 0.5 / fine)
+        t = t + step * (0.5 / fine / step.abs().amax(-1, keepdim=True).clamp_min(1e-9)).clamp_max(1.0)
     phase = 2 * torch.pi * (t @ hk.T)
     return torch.maximum(value, (s.real * torch.cos(phase) - s.imag * torch.sin(phase)).sum(-1))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
 from rich.panel import Panel
@@ -12,10 +13,12 @@ from rich.progress import TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from .evaluate import Report
-from .fit import Metrics
+from .fit import Metrics, Reporter
 from .predict import Failure, Prediction
-from .train import Reporter, TrainResult
+
+if TYPE_CHECKING:
+    from .evaluate import Report
+    from .train import TrainResult
 
 
 def percent(p: float) -> str:
@@ -126,8 +129,3 @@ def report_tables(report: Report) -> list[Table]:
     for n, truth, found in sorted(wrong, reverse=True)[:8]:
         confusions.add_row(truth, found, str(n))
     return [table, confusions] if wrong else [table]
-
-
-def failures(results: Sequence[Prediction | Failure]) -> list[Failure]:
-    """The images that could not be used."""
-    return [r for r in results if isinstance(r, Failure)]

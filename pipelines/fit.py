@@ -42,6 +42,18 @@ class Schedule:
 Metrics = dict[str, float]
 
 
+@dataclass(frozen=True)
+class Reporter:
+    """Where a training tells how far it is.
+
+    ``stage(name, total)`` begins a stage and returns what advances it; ``epoch(node, epoch, epochs, metrics)``
+    follows every epoch.
+    """
+
+    stage: Callable[[str, int], Callable[[int], None]] = lambda name, total: lambda n: None
+    epoch: Callable[[str, int, int, Metrics], None] = lambda node, epoch, epochs, metrics: None
+
+
 def predict(node: NodeClassifier, samples: Samples, batch: int = 512) -> Tensor:
     """Log-probabilities (N, k) on the CPU."""
     device = next(node.parameters()).device

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -20,21 +20,9 @@ from ..hierarchy import Tree, UnknownNameError, compile_tree, load_tree
 from ..models.bundle import GATE, GATE_CHOICES, Bundle, BundleError, Card, NodeCard, load_bundle, save_bundle
 from ..models.node import NodeClassifier, NodeSettings
 from .data import TrainingData, samples_of
-from .fit import Metrics, Samples, Schedule, fit, predict, score
+from .fit import Metrics, Reporter, Samples, Schedule, fit, predict, score
 from .settings import SettingsError, TrainSettings
 from .tracking import Store, Training
-
-
-@dataclass(frozen=True)
-class Reporter:
-    """Where a training tells how far it is.
-
-    ``stage(name, total)`` begins a stage and returns what advances it; ``epoch(node, epoch, epochs, metrics)``
-    follows every epoch.
-    """
-
-    stage: Callable[[str, int], Callable[[int], None]] = lambda name, total: lambda n: None
-    epoch: Callable[[str, int, int, Metrics], None] = lambda node, epoch, epochs, metrics: None
 
 
 @dataclass(frozen=True)

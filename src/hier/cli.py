@@ -198,7 +198,7 @@ def evaluate(
     """Measure accuracy, on generated patterns or on a folder of labelled images."""
     from rich.console import Console
 
-    from .pipelines.console import progress, report_tables
+    from .pipelines.console import progress
     from .pipelines.evaluate import evaluate_folder, evaluate_patterns, folder_count, parse_corruptions
     from .pipelines.predict import load
 

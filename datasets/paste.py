@@ -1,0 +1,78 @@
+"""Patterns by pasting: whole-pixel cells, nearest pixels, tiled. The way most published data was made.
+
+The fundamental region is read on the pixel grid, its rotated and mirrored copies take the nearest pixel, and a
+rectangular (or, without axes, oblique) cell of whole pixels is tiled. Square and rectangular groups stay exact;
+hexagonal ones are rounded twice, in the copies and in the height of the cell, as in Guo, Qin and Agar's generator.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+STEP = 4  # px: sides are multiples of it, so that centres and axes fall on pixels or half-way between
+
+
+@dataclass(frozen=True)
+class Tile:
+    """The cell that is tiled: columns of `vectors` (2, 2) in whole px, and where the pixel grid lies.
+
+    `exact` (2, 2) px is the cell before rounding. Pixels sit at whole px plus `half` (0 or 0.5) from the
+    pattern's origin.
+    """
+
+    vectors: NDArray[np.float64]
+    exact: NDArray[np.float64]
+    half: float
+
+
+def snap(rng: np.random.Generator, basis: NDArray[np.float64], hexagonal: bool) -> tuple[NDArray[np.float64], Tile]:
+    """The aligned conventional `basis` (2, 2) px with whole-pixel sides, and its tile.
+
+    A hexagonal basis keeps its exact angle; only its rectangular tile is rounded.
+    """
+    a = max(STEP, STEP * round(float(np.linalg.norm(basis[:, 0])) / STEP))
+    half = 0.5 * int(rng.integers(2))
+    if hexagonal:
+        exact = a / np.linalg.norm(basis[:, 0]) * basis
+        height = 2 * round(a * 3**0.5 / 2)
+        return exact, Tile(np.diag([float(a), float(height)]), np.diag([a, a * 3**0.5]), half)
+    x, y = basis[:, 1]
+    across = 0 if abs(x) < 1e-9 else 2 * round(x / 2)
+    height = max(STEP, STEP * round(abs(y) / STEP))
+    if abs(np.linalg.norm(basis[:, 0]) - np.linalg.norm(basis[:, 1])) < 1e-6 and across == 0:
+        height = a
+    snapped = np.array([[a, across], [0.0, -height]], dtype=np.float64)
+    return snapped, Tile(snapped, snapped, half)
+
+
+def into_tile(points: Tensor, tile: Tile) -> Tensor:
+    """Points (P, 2) px relative to the origin, moved by whole tiles into the one about the origin."""
+    vectors = torch.from_numpy(tile.vectors).to(points)
+    u = points @ torch.linalg.inv(vectors).T
+    return points - torch.floor(u + 0.5) @ vectors.T
+
+
+def to_pixels(points: Tensor, tile: Tile) -> Tensor:
+    """Points (..., 2) px relative to the origin, moved to the nearest pixel."""
+    return (points - tile.half + 1e-4).round() + tile.half
+
+
+def tiled(
+    at: NDArray[np.float64], site: NDArray[np.int64], tile: Tile, lower: NDArray[np.float64], upper: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Spots `at` (J, 2) of the tile about the origin, each on its nearest pixel, repeated over ``lower..upper`` px."""
+    u = at @ np.linalg.inv(tile.exact).T
+    inverse = np.linalg.inv(tile.vectors)
+    inside = ((u >= -0.5 - 1e-9) & (u < 0.5 - 1e-9)).all(-1)
+    at, site = np.floor(at[inside] - tile.half + 0.5 + 1e-6) + tile.half, site[inside]
+    corners = np.array([(x, y) for x in (lower[0], upper[0]) for y in (lower[1], upper[1])]) @ inverse.T
+    low, high = np.floor(corners.min(0)).astype(int) - 1, np.ceil(corners.max(0)).astype(int) + 2
+    i, j = np.meshgrid(np.arange(low[0], high[0]), np.arange(low[1], high[1]), indexing="ij")
+    shifts = np.stack([i, j], -1).reshape(-1, 2) @ tile.vectors.T
+    places = (at[:, None] + shifts[None]).reshape(-1, 2)
+    return places, np.repeat(site, len(shifts))

@@ -1,0 +1,93 @@
+"""The same evidence under another choice of basis: an augmentation that costs nothing.
+
+The reduced basis of a lattice is one of several: a and b may be swapped when they are equally long, one may be
+turned round when they are at right angles, and a hexagonal lattice has three pairs. What a node answers must not
+depend on that choice. Changing the basis by an integer matrix P permutes operations (W to P^-1 W P), places
+(u to P^-1 u) and fractions of lattice vectors, hence nothing has to be computed anew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .maps import BANDS, MAPS
+from .representation import EVIDENCE, MAP_CHANNELS, SIDE
+
+CHANGES = {
+    "swap": ((0, 1), (1, 0)),
+    "flip": ((1, 0), (0, -1)),
+    "turn": ((1, -1), (1, 0)),
+}
+FINER = ((0, 3), (3, 0), (3, 3), (0, 2), (2, 0), (2, 2), (2, 4))  # sixths, in the order of `SymmetryMaps.finer`
+_STRAIN = MAP_CHANNELS  # where the strains begin among the numbers
+_SIX, _HEXAGONAL = 3, (1, 3, 10, 11, 12, 13)  # operations that only hexagonal metrics have
+
+
+@dataclass(frozen=True)
+class Relabelling:
+    """Permutations: new map channel, number and place (row-major on the SIDE x SIDE grid) from old ones."""
+
+    channels: Tensor
+    numbers: Tensor
+    places: Tensor
+
+
+@lru_cache(maxsize=len(CHANGES))
+def relabelling(name: str) -> Relabelling:
+    """The permutations of a change of basis in `CHANGES`; operations without an image keep their channel."""
+    P = np.array(CHANGES[name])
+    inverse = np.rint(np.linalg.inv(P)).astype(int)
+    keys = [(np.array(W), 2 * np.array(glide)) for _, W, glide in MAPS]
+    source = list(range(len(MAPS)))
+    for old, (W, glide) in enumerate(keys):
+        image, shift = inverse @ W @ P, np.abs(inverse @ glide) % 2
+        both = (image, np.rint(np.linalg.inv(image)).astype(int))
+        for new, (V, other) in enumerate(keys):
+            if any((V == m).all() for m in both) and (other % 2 == shift).all():
+                source[new] = old
+    channels = _spread(source, len(BANDS))
+    sixths = {tuple(t): k for k, t in enumerate(FINER)} | {tuple((-v) % 6 for v in t): k for k, t in enumerate(FINER)}
+    finer = [sixths[tuple(int(v) for v in (P @ np.array(t)) % 6)] for t in FINER]
+    noise = _STRAIN + len(MAPS)
+    first_finer = noise + len(BANDS)
+    numbers = np.arange(EVIDENCE)
+    numbers[:MAP_CHANNELS] = channels
+    numbers[_STRAIN:noise] = _STRAIN + np.array(source)
+    numbers[first_finer : first_finer + 7 * len(BANDS)] = first_finer + _spread(finer, len(BANDS))
+    ticks = np.stack(np.meshgrid(np.arange(SIDE), np.arange(SIDE), indexing="ij"), -1)
+    at = (ticks @ P.T) % SIDE
+    places = at[..., 0] * SIDE + at[..., 1]
+    return Relabelling(torch.from_numpy(channels), torch.from_numpy(numbers), torch.from_numpy(places.ravel()))
+
+
+def _spread(index: list[int], width: int) -> NDArray[np.int64]:
+    return (np.array(index)[:, None] * width + np.arange(width)).ravel()
+
+
+def relabel(maps: Tensor, numbers: Tensor, name: str) -> tuple[Tensor, Tensor]:
+    """Maps (B, M, S, S) and numbers (B, E) after a change of basis."""
+    r = relabelling(name)
+    flat = maps[:, r.channels.to(maps.device)].flatten(2)[..., r.places.to(maps.device)]
+    return flat.reshape(maps.shape), numbers[:, r.numbers.to(numbers.device)]
+
+
+def random_relabel(maps: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
+    """Each image under a random choice of its equivalent bases (global generator, CPU draws)."""
+    strain = 10 ** (-3 * numbers[:, _STRAIN : _STRAIN + len(MAPS)]) - 1e-3
+    turnable = (strain[:, _SIX] < 0.1).cpu()
+    flippable = (strain[:, list(_HEXAGONAL)] > 0.15).all(1).cpu()
+    draw = torch.rand(4, len(maps))
+    maps, numbers = maps.clone(), numbers.clone()
+    steps = (("swap", draw[0] < 0.5), ("flip", flippable & (draw[1] < 0.5)))
+    turns = (("turn", turnable & (draw[2] < 2 / 3)), ("turn", turnable & (draw[3] < 0.5)))
+    for name, chosen in (*steps, *turns):
+        at = chosen.nonzero().flatten().to(maps.device)
+        if len(at):
+            maps[at], numbers[at] = relabel(maps[at], numbers[at], name)
+    return maps, numbers

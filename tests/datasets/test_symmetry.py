@@ -1,0 +1,117 @@
+"""Every pattern has exactly the symmetry of its label: checked on the pattern, not on pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+from hier.datasets import SOURCES, Pattern, PatternDataset, Pool
+from hier.datasets.guard import candidate_matrices
+from hier.hierarchy import GROUP_NAMES, Operation, group, in_supercell, maximal_subgroups
+from numpy.typing import NDArray
+from torch import Tensor
+
+Array = NDArray[np.float64]
+Reading = Callable[[Array], Tensor]
+SIDE = 18  # of the grid on which all origins are tried
+
+
+@pytest.fixture(scope="module", params=SOURCES)
+def dataset(request: pytest.FixtureRequest, pool: Pool) -> PatternDataset:
+    return PatternDataset(request.param, seed=11, size=96, cells=(4, 20), pool=pool)
+
+
+@pytest.fixture(scope="module")
+def patterns(dataset: PatternDataset) -> list[Pattern]:
+    return dataset.accepted(range(len(GROUP_NAMES)))[0]
+
+
+def reading(dataset: PatternDataset, pattern: Pattern) -> Reading:
+    """The pattern (3, P) at free points (P, 2) px relative to its origin."""
+
+    def at(points: Array) -> Tensor:
+        free = torch.from_numpy(points).float()
+        if dataset.source == "atoms":
+            return dataset._atoms_at(pattern, free)[0]
+        return dataset._pictures([pattern], free[None] + torch.tensor(pattern.origin).float(), "cpu")[0]
+
+    return at
+
+
+def move(op: Operation, u: Array) -> Array:
+    return u @ np.array(op.W, dtype=float).T + [float(t) for t in op.w]
+
+
+@pytest.mark.parametrize("name", GROUP_NAMES)
+def test_the_pattern_is_invariant_under_its_group(
+    dataset: PatternDataset, patterns: list[Pattern], name: str
+) -> None:
+    pattern = patterns[GROUP_NAMES.index(name)]
+    read = reading(dataset, pattern)
+    u = np.random.default_rng(0).uniform(-1, 2, (200, 2))
+    here = read(u @ pattern.basis.T)
+    assert set(group(name).operations) == set(pattern.operations)
+    assert float(here.std()) > 0.02
+    for op in (*pattern.operations, *group(name).generators):
+        there = read(move(op, u) @ pattern.basis.T)
+        assert float((there - here).abs().max()) < 1e-3, op.xyz
+
+
+@pytest.mark.parametrize("name", GROUP_NAMES)
+def test_the_pattern_has_no_symmetry_besides(
+    dataset: PatternDataset, patterns: list[Pattern], name: str
+) -> None:
+    """Matrices that the lattice has and the group has not, about every origin; and finer lattices."""
+    pattern = patterns[GROUP_NAMES.index(name)]
+    basis = pattern.frame.basis
+    ticks = np.arange(SIDE) / SIDE
+    u = np.stack(np.meshgrid(ticks, ticks, indexing="ij"), -1).reshape(-1, 2)
+    cell = reading(dataset, pattern)(u @ basis.T).numpy()
+    cell = cell - cell.mean(1, keepdims=True)
+    place = np.stack(np.meshgrid(np.arange(SIDE), np.arange(SIDE), indexing="ij"), -1).reshape(-1, 2)
+
+    def highest(W: Array, shifts: Array) -> float:
+        """Best correlation of the cell with itself moved by W and one of the shifts (grid steps)."""
+        moved = (place @ W.T)[None] + shifts[:, None]
+        index = (moved % SIDE).astype(int) @ (SIDE, 1)
+        return float(np.einsum("cx,csx->s", cell, cell[:, index]).max() / (cell**2).sum())
+
+    metric = basis.T @ basis
+    for W in candidate_matrices():
+        if np.allclose(W.T @ metric @ W, metric, atol=1e-6 * metric.max()):
+            if tuple(W.ravel()) in pattern.frame.matrices:
+                assert highest(W, place) > 0.999, W
+            else:
+                assert highest(W, place) < 0.97, W
+    for n in (2, 3):
+        parts = np.array([s for s in product(range(n), repeat=2) if any(s)]) * (SIDE // n)
+        assert highest(np.eye(2), parts) < 0.97, n
+    assert len(pattern.frame.matrices) == group(name).order
+
+
+@pytest.mark.parametrize("name", GROUP_NAMES)
+def test_operations_of_minimal_supergroups_change_the_pattern(dataset: PatternDataset, name: str) -> None:
+    """A pattern of the group in the setting of each supergroup, under what that has besides."""
+    seen = set()
+    for parent in GROUP_NAMES:
+        for sub in maximal_subgroups(parent):
+            if sub.name != name or (parent, sub.kind, sub.index) in seen:
+                continue
+            seen.add((parent, sub.kind, sub.index))
+            more = set(in_supercell(group(parent).operations, sub.cell)) - set(sub.operations)
+            pattern = dataset.draw(GROUP_NAMES.index(name) + 17 * len(seen), 0)
+            basis = PatternDataset("noise", 3, groups=(parent,)).draw(len(seen), 0).basis @ np.array(sub.cell)
+            pattern = replace(pattern, operations=sub.operations, basis=basis)
+            read = reading(dataset, pattern)
+            u = np.random.default_rng(1).uniform(0, 1, (150, 2))
+            here = read(u @ basis.T)
+            for op in sub.operations[:4]:
+                assert float((read(move(op, u) @ basis.T) - here).abs().max()) < 1e-3, (parent, op.xyz)
+            for op in more:
+                changed = (read(move(op, u) @ basis.T) - here).square().mean().sqrt()
+                assert float(changed) > 0.05 * float(here.std()), (parent, op.xyz)
+    assert seen
