@@ -60,8 +60,7 @@ def frame(operations: Sequence[Operation], basis: NDArray[np.float64]) -> Frame:
     reduced, _ = reduce_basis(np.stack([vectors[i], vectors[j]], axis=1))
     change = np.linalg.inv(reduced) @ basis
     matrices = {
-        tuple(int(v) for v in np.rint(change @ np.array(op.W) @ np.linalg.inv(change)).ravel())
-        for op in operations
+        tuple(int(v) for v in np.rint(change @ np.array(op.W) @ np.linalg.inv(change)).ravel()) for op in operations
     }
     return Frame(reduced, frozenset(matrices))
 

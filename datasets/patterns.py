@@ -99,9 +99,7 @@ class PatternDataset:
         images = self._pictures(patterns, pixels.expand(len(patterns), -1, -1), device)
         return images.reshape(len(patterns), 3, self.size, self.size)
 
-    def accepted(
-        self, indices: Sequence[int], device: str | torch.device = "cpu"
-    ) -> tuple[list[Pattern], int]:
+    def accepted(self, indices: Sequence[int], device: str | torch.device = "cpu") -> tuple[list[Pattern], int]:
         """The first draw of every index that the label guard lets pass, and how many draws were refused."""
         done: dict[int, Pattern] = {}
         refused = 0
@@ -151,9 +149,7 @@ class PatternDataset:
             rng.uniform(0, 2 * np.pi), rng.random(), bool(rng.random() < 0.2), atoms,
         )  # fmt: skip
 
-    def _origin(
-        self, rng: np.random.Generator, basis: NDArray[np.float64], tile: Tile | None
-    ) -> NDArray[np.float64]:
+    def _origin(self, rng: np.random.Generator, basis: NDArray[np.float64], tile: Tile | None) -> NDArray[np.float64]:
         origin: NDArray[np.float64] = basis @ rng.random(2)
         if tile is None:
             return origin
@@ -181,9 +177,7 @@ class PatternDataset:
     def _pictures(self, patterns: Sequence[Pattern], points: Tensor, device: str | torch.device) -> Tensor:
         """Fold `points` (B, P, 2) px and read the pictures there: (B, 3, P)."""
         stack = [
-            self._pool.pictures[p.picture].float() / 255
-            if isinstance(p.picture, int)
-            else torch.from_numpy(p.picture)
+            self._pool.pictures[p.picture].float() / 255 if isinstance(p.picture, int) else torch.from_numpy(p.picture)
             for p in patterns
         ]
         pictures = pyramid(torch.stack(stack).to(device))

@@ -154,9 +154,7 @@ def dead_leaves(rng: np.random.Generator, count: int = 220) -> NDArray[np.uint8]
     return np.asarray(np.clip(picture, 0, 255), dtype=np.uint8)
 
 
-def smooth_noise(
-    rng: np.random.Generator, sigma: float, channels: int = 3, side: int = SIDE
-) -> NDArray[np.float32]:
+def smooth_noise(rng: np.random.Generator, sigma: float, channels: int = 3, side: int = SIDE) -> NDArray[np.float32]:
     """Noise of unit variance (channels, side, side), smoothed by a Gaussian of `sigma` px on a torus."""
     noise = rng.standard_normal((channels, side, side), dtype=np.float32)
     if sigma > 0:

@@ -52,8 +52,7 @@ def _add(graph: nx.DiGraph[str], node: NodeSpec, where: str) -> None:
         elif is_leaf(graph, child):
             (other,) = graph.predecessors(child)
             raise TreeError(
-                f"{where}: label {child!r} stands under node {other!r} and under node {node.name!r}; "
-                "keep one of them"
+                f"{where}: label {child!r} stands under node {other!r} and under node {node.name!r}; keep one of them"
             )
         else:
             raise TreeError(f"{where}: {child!r} under node {node.name!r} is a node, too; rename the node")

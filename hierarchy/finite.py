@@ -82,8 +82,7 @@ def to_rows(operations: Sequence[Operation]) -> tuple[int, list[Row]]:
 def to_operations(rows: Iterable[Row], denominator: int) -> tuple[Operation, ...]:
     """The operations of integer `rows`, sorted."""
     made = (
-        Operation(((a, b), (c, d)), (Fraction(x, denominator), Fraction(y, denominator)))
-        for a, b, c, d, x, y in rows
+        Operation(((a, b), (c, d)), (Fraction(x, denominator), Fraction(y, denominator))) for a, b, c, d, x, y in rows
     )
     return tuple(sorted(made, key=sort_key))
 

@@ -90,9 +90,7 @@ def in_supercell(operations: Iterable[Operation], cell: Matrix) -> tuple[Operati
         raise ValueError(f"cell {cell} has no area: its columns must be independent")
     moved = transform(operations, cell)
     if moved is None:
-        raise ValueError(
-            f"cell {cell}: not every operation maps its lattice onto itself; choose another cell"
-        )
+        raise ValueError(f"cell {cell}: not every operation maps its lattice onto itself; choose another cell")
     inverse = invert(cell)
     shifts = [apply(inverse, (Fraction(i), Fraction(j))) for i, j in pairs(range(size), repeat=2)]
     steps = {(x % 1, y % 1) for x, y in shifts}

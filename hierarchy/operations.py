@@ -48,9 +48,7 @@ class Operation:
         for part in parts:
             terms = list(_TERM.finditer(part))
             if not part or "".join(t.group(0) for t in terms) != part:
-                raise ValueError(
-                    f"operation {text!r}: cannot read {part!r}, expected a form such as '-x+1/2'"
-                )
+                raise ValueError(f"operation {text!r}: cannot read {part!r}, expected a form such as '-x+1/2'")
             row, add = {"x": 0, "y": 0}, Fraction(0)
             for sign, factor, axis, above, below in (t.groups() for t in terms):
                 one = -1 if sign == "-" else 1
@@ -94,9 +92,7 @@ class Operation:
         while power.W != IDENTITY:
             power, n = power @ self, n + 1
             if n > 6:
-                raise ValueError(
-                    f"operation {self.xyz!r} has no finite order: {self.W} belongs to no lattice"
-                )
+                raise ValueError(f"operation {self.xyz!r} has no finite order: {self.W} belongs to no lattice")
         # What remains is a translation modulo the cell.
         steps = 1
         while any((steps * t).denominator != 1 for t in power.w):

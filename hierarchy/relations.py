@@ -81,9 +81,7 @@ def _same_lattice(operations: tuple[Operation, ...]) -> list[Subgroup]:
     return made
 
 
-def _coarser_lattice(
-    operations: tuple[Operation, ...], coarse: Basis, cell: Matrix, index: int
-) -> list[Subgroup]:
+def _coarser_lattice(operations: tuple[Operation, ...], coarse: Basis, cell: Matrix, index: int) -> list[Subgroup]:
     """Subgroups with the whole point group and exactly the translations of the sublattice `coarse`."""
     whole = FiniteGroup.of(in_supercell(operations, cell))
     to_coarse, to_conventional = invert(coarse), multiply(((1, 0), (0, 1)), cell)

@@ -66,9 +66,7 @@ def rich_tree(tree: Tree) -> RichTree:
 
 def _node_line(tree: Tree, name: str, choice: str) -> str:
     question = tree.question(name)
-    return (
-        f"{choice + ': ' if choice else ''}{name} [{tree.level_of(name)}]{' ' + question if question else ''}"
-    )
+    return f"{choice + ': ' if choice else ''}{name} [{tree.level_of(name)}]{' ' + question if question else ''}"
 
 
 def _leaf_line(child: Child) -> str:

@@ -76,9 +76,7 @@ def read_spec(path: Path) -> TreeSpec:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise TreeError(
-            f"{path}: no such file; give a built-in tree's name or a YAML file of a tree"
-        ) from None
+        raise TreeError(f"{path}: no such file; give a built-in tree's name or a YAML file of a tree") from None
     except (OSError, UnicodeDecodeError) as error:
         raise TreeError(f"{path}: cannot be read as text: {error}") from error
     return parse_spec(text, str(path))

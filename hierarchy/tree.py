@@ -100,10 +100,7 @@ class Tree:
 
         Trained weights belong to a digest; rewording a question or description leaves them valid.
         """
-        rows = [
-            [n, self.level_of(n), [[c.choice, c.target, c.is_leaf] for c in self.children[n]]]
-            for n in self.nodes
-        ]
+        rows = [[n, self.level_of(n), [[c.choice, c.target, c.is_leaf] for c in self.children[n]]] for n in self.nodes]
         return sha256(json.dumps(rows, ensure_ascii=True, separators=(",", ":")).encode()).hexdigest()
 
     def level_of(self, node: str) -> str:

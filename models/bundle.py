@@ -109,7 +109,9 @@ def load_bundle(path: Path = BUNDLED) -> Bundle:
     except (OSError, SafetensorError, TreeError) as error:
         raise BundleError(f"model {card_path} cannot be read: {error}") from error
     if card.format > FORMAT:
-        raise BundleError(f"{card_path} has format {card.format}, this version of hier reads up to {FORMAT}: update hier")
+        raise BundleError(
+            f"{card_path} has format {card.format}, this version of hier reads up to {FORMAT}: update hier"
+        )
     nodes = {}
     for name, node_card in card.nodes.items():
         settings = NodeSettings(node_card.choices, node_card.backbone, node_card.side)

@@ -110,4 +110,6 @@ def _fit(backbone: nn.Module, settings: NodeSettings) -> tuple[int, int]:
             backbone.train()
             return side, int(features.shape[1])
         problem = f"features of shape {tuple(features.shape)}, (1, width) is needed"
-    raise BackboneError(f"backbone {settings.backbone!r} does not work on maps of {SIDES} px: {problem}; choose another")
+    raise BackboneError(
+        f"backbone {settings.backbone!r} does not work on maps of {SIDES} px: {problem}; choose another"
+    )

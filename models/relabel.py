@@ -49,7 +49,7 @@ def relabelling(name: str) -> Relabelling:
         image, shift = inverse @ W @ P, np.abs(inverse @ glide) % 2
         both = (image, np.rint(np.linalg.inv(image)).astype(int))
         for new, (V, other) in enumerate(keys):
-            if any((V == m).all() for m in both) and (other % 2 == shift).all():
+            if any((m == V).all() for m in both) and (other % 2 == shift).all():
                 source[new] = old
     channels = _spread(source, len(BANDS))
     sixths = {tuple(t): k for k, t in enumerate(FINER)} | {tuple((-v) % 6 for v in t): k for k, t in enumerate(FINER)}

@@ -1,4 +1,4 @@
-"""Views of a large image: crops about its middle at several scales, of which the one with the clearest lattice is read."""
+"""Views of a large image: crops about its middle at several scales; the one with the clearest lattice is read."""
 
 from __future__ import annotations
 

@@ -8,8 +8,15 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
 from rich.panel import Panel
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.progress import TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -102,7 +109,9 @@ def training_table(result: TrainResult) -> Table:
     for node in result.nodes:
         m = node.metrics
         cells = [percent(m[key]) if key in m else "" for key in columns]
-        table.add_row(node.node, node.level, *cells, f"{m['valid/loss']:.4f}", f"{m['images']:.0f}", f"{m['seconds']:.0f}")
+        table.add_row(
+            node.node, node.level, *cells, f"{m['valid/loss']:.4f}", f"{m['images']:.0f}", f"{m['seconds']:.0f}"
+        )
     return table
 
 

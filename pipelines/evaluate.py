@@ -61,9 +61,8 @@ def evaluate_patterns(
     device = classifier.device.type
     parts = [Part(dataset, 0, count, photos, "valid")]
     found = gather(parts, None, device, advance)
-    answers = []
-    for k in range(0, count, 512):
-        answers.append(classifier.decide(found.maps[k : k + 512], found.numbers[k : k + 512], router))
+    starts = range(0, count, 512)
+    answers = [classifier.decide(found.maps[k : k + 512], found.numbers[k : k + 512], router) for k in starts]
     data = {
         "source": dataset.source, "seed": dataset.seed, "size": dataset.size, "orientation": dataset.orientation,
         "own_photographs": photos is not None, "corruptions": [asdict(c) for c in dataset.corruptions],
@@ -83,7 +82,9 @@ def evaluate_folder(
     if not files:
         raise HierError(f"no image in {folder}: a folder with one subfolder of images for each label is needed")
     names = {sub: _label(classifier, sub) for sub in dict.fromkeys(sub for sub, _ in files)}
-    answers, labels, errors = [], [], {}
+    answers: list[Answer] = []
+    labels: list[str] = []
+    errors: dict[str, str] = {}
     batches: dict[tuple[int, ...], list[tuple[str, Tensor]]] = defaultdict(list)
 
     def flush(batch: list[tuple[str, Tensor]]) -> None:
@@ -104,7 +105,9 @@ def evaluate_folder(
     for batch in batches.values():
         flush(batch)
     if not answers:
-        raise HierError(f"none of the {len(files)} images in {folder} can be read; the first: {next(iter(errors.items()))}")
+        raise HierError(
+            f"none of the {len(files)} images in {folder} can be read; the first: {next(iter(errors.items()))}"
+        )
     return _report(classifier, answers, labels, errors, {"folder": folder.name})
 
 
@@ -179,4 +182,3 @@ def parse_corruptions(given: Sequence[str]) -> tuple[Corruption, ...]:
             raise HierError(f"corruption {text!r}: give NAME=SEVERITY with a severity from 0 to 5")
         made.append(Corruption(name, (severity, severity)))
     return tuple(made)
-

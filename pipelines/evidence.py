@@ -46,7 +46,9 @@ class Part:
         files: list[tuple[str, int]] = []
         if self.photos is not None:
             files = sorted((str(p.relative_to(self.photos)), p.stat().st_size) for p in self.photos.rglob("*.*"))
-        text = repr((version("hier"), REVISION, type(self.dataset).__name__, values, self.start, self.stop, self.split, files))
+        text = repr(
+            (version("hier"), REVISION, type(self.dataset).__name__, values, self.start, self.stop, self.split, files)
+        )
         return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
@@ -98,9 +100,7 @@ def gather(
     return EvidenceSet(maps, numbers, labels)
 
 
-def _made(
-    pieces: Sequence[Part], names: Sequence[int], device: str
-) -> Iterator[tuple[int, tuple[Tensor, Tensor]]]:
+def _made(pieces: Sequence[Part], names: Sequence[int], device: str) -> Iterator[tuple[int, tuple[Tensor, Tensor]]]:
     workers = min(os.cpu_count() or 1, len(pieces))
     if device != "cpu" or workers <= 1:
         for name, piece in zip(names, pieces, strict=True):

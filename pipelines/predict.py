@@ -92,7 +92,7 @@ class Predictor:
         Raises `ImageError` for the first one that cannot be used; `predict_each` goes on instead.
         """
         single = isinstance(images, (str, Path, np.ndarray, Tensor, Image.Image))
-        given: Sequence[Any] = [images] if single else list(images)  # type: ignore[arg-type,list-item]
+        given: Sequence[Any] = [images] if single else list(images)  # type: ignore[arg-type]
         results: list[Prediction] = []
         for found in self.predict_each(given):
             if isinstance(found, Failure):
@@ -155,7 +155,7 @@ class Predictor:
         return conventional(answer.lattice.basis[k].cpu().double().numpy() * scale, label)
 
 
-def load(model: Path | str = BUNDLED, device: str = "cpu", router: Router = "soft") -> Predictor:
+def load(model: Path | str | None = None, device: str = "cpu", router: Router = "soft") -> Predictor:
     """A predictor from a bundle's folder or card, the bundled one by default; works offline.
 
     >>> import hier, numpy as np
@@ -164,7 +164,7 @@ def load(model: Path | str = BUNDLED, device: str = "cpu", router: Router = "sof
     >>> hier.load().predict(waves)[0].group
     'p4m'
     """
-    return Predictor(Classifier.load(model, device), router)
+    return Predictor(Classifier.load(model or BUNDLED, device), router)
 
 
 def conventional(basis: NDArray[np.float64], label: str) -> LatticeFound:

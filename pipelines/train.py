@@ -13,7 +13,6 @@ from pathlib import Path
 from zlib import crc32
 
 import numpy as np
-import torch
 from sklearn.metrics import confusion_matrix
 
 from ..hierarchy import Tree, UnknownNameError, compile_tree, load_tree
@@ -62,8 +61,12 @@ def nodes_at(tree: Tree, level: str | None, nodes: Sequence[str]) -> list[str]:
 
 
 def train(
-    settings: TrainSettings, chosen: Sequence[str], root: Path, store: Store, device: str = "cpu",
-    reporter: Reporter = Reporter(),  # noqa: B008: frozen
+    settings: TrainSettings,
+    chosen: Sequence[str],
+    root: Path,
+    store: Store,
+    device: str = "cpu",
+    reporter: Reporter = Reporter(),  # noqa: B008
 ) -> TrainResult:
     """Train the nodes `chosen` (see `nodes_at`) and put them into the bundle ``root/models/<tree>``.
 
@@ -133,9 +136,7 @@ def _train_node(
     return node, NodeResult(name, level, metrics)
 
 
-def _card(
-    tree: Tree, settings: TrainSettings, nodes: Mapping[str, tuple[NodeClassifier, Mapping[str, float]]]
-) -> Card:
+def _card(tree: Tree, settings: TrainSettings, nodes: Mapping[str, tuple[NodeClassifier, Mapping[str, float]]]) -> Card:
     kept = settings.model_dump(mode="json", exclude={"photos"}) | {"own_photographs": settings.photos is not None}
     return Card(
         hier=version("hier"),

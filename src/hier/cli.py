@@ -53,7 +53,9 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def _options(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None: ...
 
 
@@ -110,7 +112,7 @@ def predict(
 
     from .pipelines.predict import Failure, load
 
-    predictor = load(*([model] if model else []), device=_device(device), router=_router(router))
+    predictor = load(model, device=_device(device), router=_router(router))
     results = predictor.predict_each(images)
     if as_json:
         typer.echo(json.dumps([r.as_dict() for r in results], indent=2))
@@ -131,7 +133,9 @@ def predict(
 @app.command(epilog="Example:  hier train --level rotation --photos holiday/ --count 5000")
 def train(
     level: Annotated[str | None, typer.Option(help="rotation, reflection, finer (the tree's levels), or all.")] = None,
-    node: Annotated[list[str] | None, typer.Option(help="A single node, as `hier tree` names it; may be repeated.")] = None,
+    node: Annotated[
+        list[str] | None, typer.Option(help="A single node, as `hier tree` names it; may be repeated.")
+    ] = None,
     source: Annotated[list[str] | None, typer.Option(help="photos, atoms or noise; may be repeated.")] = None,
     photos: Photos = None,
     count: Annotated[int | None, typer.Option(help="Training images.")] = None,
@@ -180,7 +184,9 @@ def train(
         out.print(f"use them: [bold]hier predict IMAGE --model {result.card.parent}[/bold]")
 
 
-@app.command(epilog="Examples:  hier evaluate --source atoms --count 1700 --seed 7  |  hier evaluate my/labelled/images")
+@app.command(
+    epilog="Examples:  hier evaluate --source atoms --count 1700 --seed 7  |  hier evaluate my/labelled/images"
+)
 def evaluate(
     folder: Annotated[Path | None, typer.Argument(help="Folder with one subfolder of images for each group.")] = None,
     source: Annotated[str, typer.Option(help="Generated patterns instead: photos, atoms or noise.")] = "photos",
@@ -202,7 +208,7 @@ def evaluate(
     from .pipelines.evaluate import evaluate_folder, evaluate_patterns, folder_count, parse_corruptions
     from .pipelines.predict import load
 
-    classifier = load(*([model] if model else []), device=_device(device)).classifier
+    classifier = load(model, device=_device(device)).classifier
     with progress(Console(stderr=True), "images", folder_count(folder) if folder else count) as advance:
         if folder is not None:
             report = evaluate_folder(classifier, folder, _router(router), advance)

@@ -16,9 +16,7 @@ Array = NDArray[np.float64]
 seeds = st.integers(0, 2**32 - 1)
 
 
-def naive(
-    name: str, basis: Array, generic: Array, point: Array
-) -> tuple[list[tuple[float, Array]], list[Array]]:
+def naive(name: str, basis: Array, generic: Array, point: Array) -> tuple[list[tuple[float, Array]], list[Array]]:
     """Every orbit point about `point`, nearest first: its distance, and the offset it stands for."""
     found, places = [], []
     at = np.linalg.solve(basis, point)
@@ -70,9 +68,7 @@ def test_a_point_and_its_images_fold_to_one(name: str, seed: int) -> None:
 
 
 @given(st.sampled_from(GROUP_NAMES), seeds)
-def test_the_generic_point_folds_to_itself_and_the_domain_has_its_share_of_the_cell(
-    name: str, seed: int
-) -> None:
+def test_the_generic_point_folds_to_itself_and_the_domain_has_its_share_of_the_cell(name: str, seed: int) -> None:
     rng = np.random.default_rng(seed)
     basis, generic = draw_basis(rng, lattice_family(group(name)), (2000.0, 4000.0)), rng.random(2)
     o = orbit(group(name).operations, basis, generic)

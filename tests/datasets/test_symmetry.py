@@ -47,9 +47,7 @@ def move(op: Operation, u: Array) -> Array:
 
 
 @pytest.mark.parametrize("name", GROUP_NAMES)
-def test_the_pattern_is_invariant_under_its_group(
-    dataset: PatternDataset, patterns: list[Pattern], name: str
-) -> None:
+def test_the_pattern_is_invariant_under_its_group(dataset: PatternDataset, patterns: list[Pattern], name: str) -> None:
     pattern = patterns[GROUP_NAMES.index(name)]
     read = reading(dataset, pattern)
     u = np.random.default_rng(0).uniform(-1, 2, (200, 2))
@@ -62,9 +60,7 @@ def test_the_pattern_is_invariant_under_its_group(
 
 
 @pytest.mark.parametrize("name", GROUP_NAMES)
-def test_the_pattern_has_no_symmetry_besides(
-    dataset: PatternDataset, patterns: list[Pattern], name: str
-) -> None:
+def test_the_pattern_has_no_symmetry_besides(dataset: PatternDataset, patterns: list[Pattern], name: str) -> None:
     """Matrices that the lattice has and the group has not, about every origin; and finer lattices."""
     pattern = patterns[GROUP_NAMES.index(name)]
     basis = pattern.frame.basis

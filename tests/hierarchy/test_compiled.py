@@ -20,10 +20,7 @@ def build(shape: Shape) -> Tree:
 
     def node(children: Shape, depth: int) -> NodeSpec:
         name = f"n{next(numbers)}"
-        below = {
-            f"choice {i}": node(c, depth + 1) if c else f"leaf {next(numbers)}"
-            for i, c in enumerate(children)
-        }
+        below = {f"choice {i}": node(c, depth + 1) if c else f"leaf {next(numbers)}" for i, c in enumerate(children)}
         return NodeSpec(name=name, level=f"depth-{depth}", children=below)
 
     return Tree.from_spec(TreeSpec(name="random", root=node(shape, 0)))
@@ -74,9 +71,7 @@ def test_arrays_say_what_the_tree_says(shape: Shape) -> None:
             assert (c.labels[-1 - target] if target < 0 else c.nodes[target]) == child.target
             assert child.is_leaf == (target < 0)
             below = [child.target] if child.is_leaf else tree.labels_below(child.target)
-            assert [label for label, on in zip(c.labels, c.membership[:, edge], strict=True) if on] == list(
-                below
-            )
+            assert [label for label, on in zip(c.labels, c.membership[:, edge], strict=True) if on] == list(below)
             edge += 1
         for i, label in enumerate(tree.labels):
             answer = tree.answer(name, label)

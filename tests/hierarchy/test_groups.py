@@ -65,9 +65,7 @@ def test_operations_form_a_group(name: str, data: st.DataObject) -> None:
 
 
 @given(operations, operations, st.tuples(fractions, fractions))
-def test_composition_acts_as_one_map_after_the_other(
-    p: Operation, q: Operation, x: tuple[Fraction, Fraction]
-) -> None:
+def test_composition_acts_as_one_map_after_the_other(p: Operation, q: Operation, x: tuple[Fraction, Fraction]) -> None:
     def move(op: Operation, v: tuple[Fraction, Fraction]) -> tuple[Fraction, Fraction]:
         (a, b), (c, d) = op.W
         return (a * v[0] + b * v[1] + op.w[0], c * v[0] + d * v[1] + op.w[1])

@@ -13,9 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 # The layer groups that move nothing across the layer (International Tables E) in the order of GROUP_NAMES.
-LAYER_NUMBERS = dict(
-    zip(GROUP_NAMES, (1, 3, 11, 12, 13, 23, 24, 25, 26, 49, 55, 56, 65, 69, 70, 73, 77), strict=True)
-)
+LAYER_NUMBERS = dict(zip(GROUP_NAMES, (1, 3, 11, 12, 13, 23, 24, 25, 26, 49, 55, 56, 65, 69, 70, 73, 77), strict=True))
 
 names = st.sampled_from(GROUP_NAMES)
 entries = st.integers(-3, 3)
@@ -56,9 +54,7 @@ def test_reads_every_setting_of_the_layer_groups(name: str) -> None:
         if moyopy.LayerHallSymbolEntry(hall_number).number == LAYER_NUMBERS[name]:
             setting = moyopy.LayerSetting.hall_number(hall_number)
             for cell in (False, True):
-                ops = moyopy.operations_from_layer_number(
-                    LAYER_NUMBERS[name], setting=setting, primitive=cell
-                )
+                ops = moyopy.operations_from_layer_number(LAYER_NUMBERS[name], setting=setting, primitive=cell)
                 assert identify(from_layer(ops)) == name
             settings_read += 1
     assert settings_read
