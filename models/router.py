@@ -48,14 +48,14 @@ def soft(plan: CompiledTree, nodes: Mapping[str, Tensor]) -> Tensor:
     """
     logp = edges(plan, nodes)
     padded = torch.cat([logp, logp.new_zeros(*logp.shape[:-1], 1)], -1)
-    return padded[..., torch.from_numpy(plan.leaf_edges).to(logp.device)].sum(-1)
+    return padded[..., torch.tensor(plan.leaf_edges, device=logp.device)].sum(-1)
 
 
 def hard(plan: CompiledTree, nodes: Mapping[str, Tensor]) -> Tensor:
     """Follow the likeliest choice from the root down; all probability goes to the label reached."""
     logp = edges(plan, nodes)
-    offsets = torch.from_numpy(plan.offsets).to(logp.device)
-    target = torch.from_numpy(plan.edge_target).to(logp.device)
+    offsets = torch.tensor(plan.offsets, device=logp.device)
+    target = torch.tensor(plan.edge_target, device=logp.device)
     best = torch.stack([nodes[name].argmax(-1) for name in plan.nodes], -1)
     at = torch.zeros(len(logp), dtype=torch.long, device=logp.device)
     for _ in range(plan.leaf_edges.shape[1]):
