@@ -102,7 +102,8 @@ def test_permuting_children_permutes_the_output(shape: Shape, seed: int, random:
     order = [other.labels.index(label) for label in tree.labels]
     for router in ROUTERS:
         here, there = (
-            route(compile_tree(t), x, router) for t, x in ((tree, nodes), (other, moved))  # type: ignore[arg-type]
+            route(compile_tree(t), x, router)
+            for t, x in ((tree, nodes), (other, moved))  # type: ignore[arg-type]
         )
         torch.testing.assert_close(there[:, order], here)
 
@@ -118,9 +119,7 @@ def test_hard_follows_the_likeliest_choice_and_agrees_with_soft_when_nodes_are_c
         label = tree.labels[int(reached[image].argmax())]
         for name, choice in tree.path(label):
             assert int(nodes[name][image].argmax()) == choice
-    certain = {
-        name: torch.where(x == x.amax(1, keepdim=True), 0.0, -torch.inf) for name, x in nodes.items()
-    }
+    certain = {name: torch.where(x == x.amax(1, keepdim=True), 0.0, -torch.inf) for name, x in nodes.items()}
     torch.testing.assert_close(soft(plan, certain), hard(plan, certain))
     assert (soft(plan, certain).argmax(1) == reached.argmax(1)).all()
 
@@ -191,5 +190,5 @@ def test_missing_and_misshapen_nodes_are_named(router: str) -> None:
 
 def test_an_unknown_router_is_named_with_those_there_are() -> None:
     tree = load_tree("wallpaper")
-    with pytest.raises(ValueError, match="'best'.*soft, hard"):
+    with pytest.raises(ValueError, match=r"'best'.*soft, hard"):
         route(compile_tree(tree), outputs(tree, 0), "best")  # type: ignore[arg-type]
