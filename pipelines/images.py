@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import struct
+import tokenize
 import warnings
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +18,18 @@ from torch import Tensor
 from ..hierarchy import HierError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 SMALLEST = 32  # px: least height and width in which repeats can be seen
-LARGEST = 400_000_000  # px: more is refused before it is read into memory
+ROUNDING = 1e-6  # differences below it, relative to the largest value, are no contrast
+FAINT = 1e-3  # floats in [0, 1] of less contrast are measurements in some unit: heights in metres, say
+LARGEST = 120_000_000  # px: more is refused before it is read into memory, where it takes up to 24 bytes a px
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".npy"}
+
+
+# what decoders of damaged files were seen to raise
+DAMAGE = (OSError, EOFError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, RuntimeError,
+          AttributeError, struct.error, zlib.error, tokenize.TokenError)  # fmt: skip
 
 
 class ImageError(HierError):
@@ -34,21 +44,39 @@ def read_image(source: Path | str | NDArray[Any] | Image.Image | Tensor) -> Tens
     """One image as (3, H, W) float32 in [0, 1].
 
     Paths to PNG, JPEG, BMP, GIF, WebP, TIFF (8, 16 bit or float, first page) and ``.npy``; arrays (H, W),
-    (H, W, 1 to 4) or (1 or 3, H, W). Bytes are divided by 255, floats in [0, 1] kept, all else is scaled by its own
-    range; transparent pixels are laid on white. Raises ImageError.
+    (H, W, 1 to 4) or (1 or 3, H, W). Bytes are divided by 255, floats that fill part of [0, 1] kept, all else is
+    scaled by its own range; transparent pixels are laid on white. Raises ImageError.
     """
     match source:
         case Image.Image():
-            array = _from_pillow(source)
+            array = _readable(_from_pillow, source)
         case Tensor():
-            array = source.detach().cpu().numpy()
+            whole = source.detach().cpu()
+            array = (whole.float() if whole.is_floating_point() else whole).numpy()
         case np.ndarray():
             array = source
         case str() | Path():
-            array = _from_file(Path(source))
+            array = _readable(_from_file, Path(source))
         case _:
             raise ImageError(f"a {type(source).__name__} is no image: give a path, an array or a PIL image")
     return _checked(array)
+
+
+def _readable(read: Callable[[Any], NDArray[Any]], source: Path | Image.Image) -> NDArray[Any]:
+    """What `read` makes of `source`; whatever a decoder stumbles over becomes an ImageError of one line."""
+    try:
+        return read(source)
+    except ImageError:
+        raise
+    except UnidentifiedImageError as error:
+        raise ImageError("no image format that can be read: give PNG, JPEG, TIFF, BMP, GIF, WebP or .npy") from error
+    except Image.DecompressionBombError as error:
+        raise ImageError("far too large to read: crop or shrink it first") from error
+    except MemoryError as error:
+        raise ImageError("does not fit into memory: crop or shrink it first") from error
+    except DAMAGE as error:
+        cause = " ".join(str(error).split())[:150]
+        raise ImageError(f"cannot be read, the file may be damaged: {cause or type(error).__name__}") from error
 
 
 def _from_file(path: Path) -> NDArray[Any]:
@@ -58,40 +86,41 @@ def _from_file(path: Path) -> NDArray[Any]:
         raise ImageError("no such file")
     if path.stat().st_size == 0:
         raise ImageError("the file is empty")
-    try:
-        if path.suffix.lower() == ".npy":
+    match path.suffix.lower():
+        case ".npy":
             array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
             return array
-        if path.suffix.lower() in {".tif", ".tiff"}:
+        case ".tif" | ".tiff":
             return _from_tiff(path)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                _check_size(image.height, image.width)
-                return _from_pillow(image)
-    except UnidentifiedImageError as error:
-        raise ImageError("no image format that can be read: give PNG, JPEG, TIFF, BMP, GIF, WebP or .npy") from error
-    except Image.DecompressionBombError as error:
-        raise ImageError("far too large to read: crop or shrink it first") from error
-    except MemoryError as error:
-        raise ImageError("does not fit into memory: crop or shrink it first") from error
-    except (OSError, EOFError, SyntaxError, ValueError) as error:
-        if isinstance(error, ImageError):
-            raise
-        raise ImageError(f"cannot be read, the file may be damaged: {error}") from error
+    return _open_pillow(path)
+
+
+def _open_pillow(path: Path) -> NDArray[Any]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with Image.open(path) as image:
+            _check_size(image.height, image.width)
+            return _from_pillow(image)
 
 
 def _from_tiff(path: Path) -> NDArray[Any]:
+    """The first page: by tifffile, which reads every depth, or by Pillow, which knows more ways of packing."""
     import tifffile
 
-    try:
-        with tifffile.TiffFile(path) as file:
-            page = file.pages[0]
-            _check_size(*page.shape[:2])
-            array: NDArray[Any] = page.asarray()
-            return array
-    except (tifffile.TiffFileError, KeyError, IndexError, TypeError) as error:
-        raise ImageError(f"cannot be read as TIFF: {error}") from error
+    with tifffile.TiffFile(path) as file:
+        page = file.pages.first
+        _check_size(page.imagelength, page.imagewidth)
+        light = page.photometric in (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.RGB)
+        dark = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE
+        if light or dark:
+            try:
+                array: NDArray[Any] = page.asarray()
+            except ValueError as error:
+                if "imagecodecs" not in str(error):  # how tifffile says that a codec is not installed
+                    raise
+            else:
+                return np.invert(array) if dark and array.dtype.kind in "bu" else array
+    return _open_pillow(path)
 
 
 def _from_pillow(image: Image.Image) -> NDArray[Any]:
@@ -122,7 +151,7 @@ def _checked(array: NDArray[Any]) -> Tensor:
         alpha = scaled[..., -1:].clip(0, 1)
         scaled = scaled[..., :-1] * alpha + (1 - alpha)
     image = torch.from_numpy(np.ascontiguousarray(np.moveaxis(scaled, -1, 0)))
-    if float(image.max() - image.min()) < 1e-4:
+    if float(image.max() - image.min()) < ROUNDING:
         raise FlatImageError("every pixel has the same value: there is nothing to find")
     return image.expand(3, -1, -1)
 
@@ -136,9 +165,13 @@ def _scaled(array: NDArray[Any]) -> NDArray[np.float32]:
         bad = int((~np.isfinite(array)).sum())
         raise ImageError(f"{bad} of {array.size} values are NaN or infinite: fill or crop them first")
     low, high = float(array.min()), float(array.max())
-    if array.dtype.kind == "f" and low >= 0 and high <= 1:
+    largest = max(abs(low), abs(high))
+    if high / max(largest, 1e-300) - low / max(largest, 1e-300) < ROUNDING:
+        raise FlatImageError("every pixel has the same value: there is nothing to find")
+    if array.dtype.kind == "f" and low >= 0 and high <= 1 and high - low > FAINT:
         return array.astype(np.float32)
-    return ((array.astype(np.float64) - low) / max(high - low, 1e-300)).astype(np.float32)
+    scaled = array.astype(np.float64) / largest
+    return ((scaled - low / largest) / (high / largest - low / largest)).astype(np.float32)
 
 
 def images_in(folder: Path) -> Iterator[tuple[str, Path]]:
