@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..hierarchy import GROUP_NAMES, Operation, group
-from .atoms import Atoms, draw_atoms, render, spots
+from .atoms import REACH, Atoms, draw_atoms, render, spots
 from .corruptions import Corruption, corrupt
-from .fold import Orbit, fold, orbit
+from .fold import Orbit, fold, orbit, times
 from .guard import GRID, Frame, cell_points, frame, residuals
 from .lattices import Orientation, draw_basis, lattice_family
 from .near_miss import NearMiss, draw_near_miss
@@ -96,7 +96,10 @@ class PatternDataset:
             return _levels(self._atoms(patterns, ticks))
         y, x = torch.meshgrid(ticks, ticks, indexing="ij")
         pixels = torch.stack([x, y], -1).reshape(1, -1, 2)
-        images = self._pictures(patterns, pixels.expand(len(patterns), -1, -1), device)
+        # one image at a time stays in the processor's cache; a GPU wants them all at once
+        step = 1 if pixels.device.type == "cpu" else len(patterns)
+        parts = [patterns[i : i + step] for i in range(0, len(patterns), step)]
+        images = torch.cat([self._pictures(some, pixels.expand(len(some), -1, -1), device) for some in parts])
         return images.reshape(len(patterns), 3, self.size, self.size)
 
     def accepted(self, indices: Sequence[int], device: str | torch.device = "cpu") -> tuple[list[Pattern], int]:
@@ -134,7 +137,7 @@ class PatternDataset:
         operations: tuple[Operation, ...] = tuple(home.operations)
         if miss is not None:
             basis, operations = basis @ miss.cell / miss.shrink, miss.operations
-        primitive = frame(operations, basis)
+        primitive = frame(operations, basis if tile is None else tile.stretch @ basis)
         picture: int | NDArray[np.float32] | None = None
         atoms = None
         match self.source:
@@ -218,7 +221,7 @@ class PatternDataset:
             turns.append(scale * np.array([[c, -s], [s, c]]))
         turn = torch.from_numpy(np.stack(turns)).float().to(points.device)
         scale_ = torch.tensor(scales, dtype=torch.float32, device=points.device)
-        one, two = (read(pictures, torch.einsum("bij,bpj->bpi", turn, v), scale_) for v in (first, second))
+        one, two = (read(pictures, times(turn, v), scale_) for v in (first, second))
         return weight[:, None] * one + (1 - weight[:, None]) * two
 
     def _atoms(self, patterns: Sequence[Pattern], ticks: Tensor) -> Tensor:
@@ -226,14 +229,7 @@ class PatternDataset:
         placed = []
         for p in patterns:
             assert p.atoms is not None
-            lower, upper = low - p.origin, high - p.origin
-            if p.tile is None:
-                at, site = spots(p.atoms, p.operations, p.basis, lower, upper)
-            else:
-                reach = np.abs(p.tile.vectors).sum(1)
-                margin = 4.5 * p.atoms.widths.max()
-                at, site = spots(p.atoms, p.operations, p.basis, -reach, reach)
-                at, site = tiled(at, site, p.tile, lower - margin, upper + margin)
+            at, site = _spots(p, low - p.origin, high - p.origin)
             placed.append((at + p.origin, site))
         grid = ticks.expand(len(patterns), -1)
         return render([p.atoms for p in patterns if p.atoms], placed, grid, grid)
@@ -242,11 +238,24 @@ class PatternDataset:
         """Atoms at free points (P, 2) relative to the pattern's origin: (1, 3, P)."""
         assert pattern.atoms is not None
         low, high = points.amin(0).cpu().numpy(), points.amax(0).cpu().numpy()
-        at, site = spots(pattern.atoms, pattern.operations, pattern.basis, low, high)
+        at, site = _spots(pattern, low, high)
         width = torch.from_numpy(pattern.atoms.widths[site]).float().to(points.device)
         colour = torch.from_numpy(pattern.atoms.colours[site]).float().to(points.device)
         distance = torch.cdist(points, torch.from_numpy(at).float().to(points.device))
         return (torch.exp(-0.5 * (distance / width) ** 2) @ colour).T[None]
+
+
+def _spots(
+    pattern: Pattern, lower: NDArray[np.float64], upper: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """`atoms.spots` of a pattern, on whole pixels where it is pasted."""
+    assert pattern.atoms is not None
+    if pattern.tile is None:
+        return spots(pattern.atoms, pattern.operations, pattern.basis, lower, upper)
+    reach = np.abs(pattern.tile.vectors).sum(1)
+    margin = REACH * pattern.atoms.widths.max()
+    at, site = spots(pattern.atoms, pattern.operations, pattern.basis, -reach, reach)
+    return tiled(at, site, pattern.tile, lower - margin, upper + margin)
 
 
 def _levels(images: Tensor) -> Tensor:

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .fourier import fast_length
+
 BLUR = 1.0  # px: peaks of finer texture than this cannot be placed between pixels
 REACH = 0.8  # of the image's side: longest shift looked at
 PEAKS = 48
@@ -39,21 +41,12 @@ def gaussian_blur(images: Tensor, sigma: float) -> Tensor:
     radius = max(1, int(3 * sigma + 0.5))
     x = torch.arange(-radius, radius + 1, device=images.device, dtype=images.dtype)
     kernel = torch.exp(-0.5 * (x / sigma) ** 2)
-    kernel = (kernel / kernel.sum()).expand(images.shape[1], 1, -1)
+    kernel = kernel / kernel.sum()
     padded = F.pad(images, (radius, radius, radius, radius), mode="reflect")
-    rows = F.conv2d(padded, kernel[:, :, None, :], groups=images.shape[1])
-    return F.conv2d(rows, kernel[:, :, :, None], groups=images.shape[1])
-
-
-def _fast_length(n: int) -> int:
-    while True:
-        m = n
-        for p in (2, 3, 5):
-            while m % p == 0:
-                m //= p
-        if m == 1:
-            return n
-        n += 1
+    H, W = images.shape[-2:]
+    # sums of shifted slices: several times faster on the CPU than a convolution of each channel
+    rows = sum(k * padded[..., i : i + W] for i, k in enumerate(kernel))
+    return sum(k * rows[..., i : i + H, :] for i, k in enumerate(kernel))
 
 
 def autocorrelation(images: Tensor, reach: float = REACH) -> Tensor:
@@ -65,7 +58,7 @@ def autocorrelation(images: Tensor, reach: float = REACH) -> Tensor:
     H, W = images.shape[-2:]
     Y, X = int(reach * H), int(reach * W)
     f = images - images.mean((2, 3), keepdim=True)
-    size = (_fast_length(H + Y), _fast_length(W + X))
+    size = (fast_length(H + Y), fast_length(W + X))
     power = torch.fft.rfft2(f, s=size).abs().square().sum(1)
     full = torch.fft.irfft2(power, s=size)
     product = torch.cat([full[:, : Y + 1, -X:], full[:, : Y + 1, : X + 1]], -1)

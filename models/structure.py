@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .fourier import fourier_sums
+
 GRID = 32  # points of the cell along each axis
 HARMONICS = 14  # highest index summed
 TRUSTED = 12  # highest index used: the outer ones are spoilt by the division
@@ -59,7 +61,7 @@ def _torus(sums: Tensor) -> Tensor:
 
 def structure_factors(images: Tensor, basis: Tensor) -> Structure:
     """`images` (B, C, H, W) on the lattices `basis` (B, 2, 2) px; the origin is the image's middle."""
-    B, C, H, W = images.shape
+    B, _, H, W = images.shape
     device = images.device
     f = images - images.mean((2, 3), keepdim=True)
     dual = torch.linalg.inv(basis)
@@ -67,20 +69,10 @@ def structure_factors(images: Tensor, basis: Tensor) -> Structure:
     h = torch.arange(-n, n + 1, device=device).float() / 2
     hk = torch.stack(torch.meshgrid(h, h[n:], indexing="ij"), -1).reshape(-1, 2)
     q = hk @ dual
-    x = (torch.arange(W, device=device) - (W - 1) / 2)[None, :, None] * q[:, None, :, 0]
-    y = (torch.arange(H, device=device) - (H - 1) / 2)[None, :, None] * q[:, None, :, 1]
-    wx, wy = taper(W, device)[:, None], taper(H, device)[:, None]
-    cx, sx = torch.cos(-2 * torch.pi * x) * wx, torch.sin(-2 * torch.pi * x) * wx
-    cy, sy = torch.cos(-2 * torch.pi * y) * wy, torch.sin(-2 * torch.pi * y) * wy
-    columns = f.mT.reshape(B, C * W, H)
-    gc, gs = ((columns @ m).reshape(B, C, W, -1) for m in (cy, sy))
-    cx_, sx_ = cx[:, None], sx[:, None]
-    real = (gc * cx_).sum(2).sub_((gs * sx_).sum(2))
-    imag = gc.mul_(sx_).sum(2).add_(gs.mul_(cx_).sum(2))
+    window = taper(H, device)[:, None] * taper(W, device)
     shape = (2 * n + 1, n + 1)
-    image = _torus(torch.complex(real, imag).reshape(B, C, *shape))
-    view = torch.complex(cx.sum(1), sx.sum(1)) * torch.complex(cy.sum(1), sy.sum(1))
-    view = _torus(view.reshape(B, 1, *shape))
+    image = _torus(fourier_sums(f * window, q).unflatten(-1, shape))
+    view = _torus(fourier_sums(window[None, None], q).unflatten(-1, shape))
 
     def parities(t: Tensor) -> Tensor:
         """The four cells of a doubled cell: (B, C, 2 GRID, 2 GRID) to (B, 4, C, GRID, GRID)."""
