@@ -29,6 +29,12 @@ class Tile:
     exact: NDArray[np.float64]
     half: float
 
+    @property
+    def stretch(self) -> NDArray[np.float64]:
+        """What rounding did to the lattice: (2, 2), turns exact lattice vectors into those that are tiled."""
+        stretched: NDArray[np.float64] = self.vectors @ np.linalg.inv(self.exact)
+        return stretched
+
 
 def snap(rng: np.random.Generator, basis: NDArray[np.float64], hexagonal: bool) -> tuple[NDArray[np.float64], Tile]:
     """The aligned conventional `basis` (2, 2) px with whole-pixel sides, and its tile.
@@ -54,7 +60,8 @@ def into_tile(points: Tensor, tile: Tile) -> Tensor:
     """Points (P, 2) px relative to the origin, moved by whole tiles into the one about the origin."""
     vectors = torch.from_numpy(tile.vectors).to(points)
     u = points @ torch.linalg.inv(vectors).T
-    return points - torch.floor(u + 0.5) @ vectors.T
+    # The nudge puts a row of pixels on the tile's border to one side of it, whatever the rounding of `u`.
+    return points - torch.floor(u + 0.5 + 1e-5) @ vectors.T
 
 
 def to_pixels(points: Tensor, tile: Tile) -> Tensor:
@@ -65,11 +72,16 @@ def to_pixels(points: Tensor, tile: Tile) -> Tensor:
 def tiled(
     at: NDArray[np.float64], site: NDArray[np.int64], tile: Tile, lower: NDArray[np.float64], upper: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Spots `at` (J, 2) of the tile about the origin, each on its nearest pixel, repeated over ``lower..upper`` px."""
+    """Spots `at` (J, 2) of the tile about the origin, each on its nearest pixel, repeated over ``lower..upper`` px.
+
+    A spot half-way between two pixels stays there: it sits on an axis that runs between them.
+    """
     u = at @ np.linalg.inv(tile.exact).T
     inverse = np.linalg.inv(tile.vectors)
     inside = ((u >= -0.5 - 1e-9) & (u < 0.5 - 1e-9)).all(-1)
-    at, site = np.floor(at[inside] - tile.half + 0.5 + 1e-6) + tile.half, site[inside]
+    offset, site = at[inside] - tile.half, site[inside]
+    between = np.abs(offset - np.floor(offset) - 0.5) < 1e-6
+    at = np.where(between, offset, np.rint(offset)) + tile.half
     corners = np.array([(x, y) for x in (lower[0], upper[0]) for y in (lower[1], upper[1])]) @ inverse.T
     low, high = np.floor(corners.min(0)).astype(int) - 1, np.ceil(corners.max(0)).astype(int) + 2
     i, j = np.meshgrid(np.arange(low[0], high[0]), np.arange(low[1], high[1]), indexing="ij")

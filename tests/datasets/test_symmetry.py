@@ -20,6 +20,17 @@ Reading = Callable[[Array], Tensor]
 SIDE = 18  # of the grid on which all origins are tried
 
 
+@pytest.fixture(scope="module", params=product(SOURCES, ("fold", "paste")), ids="-".join)
+def either(request: pytest.FixtureRequest, pool: Pool) -> PatternDataset:
+    source, construction = request.param
+    return PatternDataset(source, 11, 96, construction=construction, cells=(4, 20), pool=pool)
+
+
+@pytest.fixture(scope="module")
+def all_patterns(either: PatternDataset) -> list[Pattern]:
+    return either.accepted(range(len(GROUP_NAMES)))[0]
+
+
 @pytest.fixture(scope="module", params=SOURCES)
 def dataset(request: pytest.FixtureRequest, pool: Pool) -> PatternDataset:
     return PatternDataset(request.param, seed=11, size=96, cells=(4, 20), pool=pool)
@@ -60,13 +71,13 @@ def test_the_pattern_is_invariant_under_its_group(dataset: PatternDataset, patte
 
 
 @pytest.mark.parametrize("name", GROUP_NAMES)
-def test_the_pattern_has_no_symmetry_besides(dataset: PatternDataset, patterns: list[Pattern], name: str) -> None:
+def test_the_pattern_has_no_symmetry_besides(either: PatternDataset, all_patterns: list[Pattern], name: str) -> None:
     """Matrices that the lattice has and the group has not, about every origin; and finer lattices."""
-    pattern = patterns[GROUP_NAMES.index(name)]
+    pattern = all_patterns[GROUP_NAMES.index(name)]
     basis = pattern.frame.basis
     ticks = np.arange(SIDE) / SIDE
     u = np.stack(np.meshgrid(ticks, ticks, indexing="ij"), -1).reshape(-1, 2)
-    cell = reading(dataset, pattern)(u @ basis.T).numpy()
+    cell = reading(either, pattern)(u @ basis.T).numpy()
     cell = cell - cell.mean(1, keepdims=True)
     place = np.stack(np.meshgrid(np.arange(SIDE), np.arange(SIDE), indexing="ij"), -1).reshape(-1, 2)
 
@@ -76,11 +87,14 @@ def test_the_pattern_has_no_symmetry_besides(dataset: PatternDataset, patterns: 
         index = (moved % SIDE).astype(int) @ (SIDE, 1)
         return float(np.einsum("cx,csx->s", cell, cell[:, index]).max() / (cell**2).sum())
 
-    metric = basis.T @ basis
+    rounded = pattern.tile is not None and not np.allclose(pattern.tile.stretch, np.eye(2))
+    before = np.linalg.inv(pattern.tile.stretch) @ basis if pattern.tile is not None else basis
+    metric = before.T @ before
     for W in candidate_matrices():
         if np.allclose(W.T @ metric @ W, metric, atol=1e-6 * metric.max()):
             if tuple(W.ravel()) in pattern.frame.matrices:
-                assert highest(W, place) > 0.999, W
+                # What whole pixels leave of a hexagonal group is measured in test_paste.
+                assert highest(W, place) > (0.4 if rounded else 0.999), W
             else:
                 assert highest(W, place) < 0.97, W
     for n in (2, 3):
