@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ..hierarchy import HierError, Tree, TreeError, TreeSpec
+from ..hierarchy import HierError, Tree, TreeError, TreeSpec, UnknownNameError
 from .node import BackboneError, NodeClassifier, NodeSettings
 
 BUNDLED = Path(__file__).with_name("wallpaper.json")
@@ -98,28 +99,53 @@ def find_card(path: Path) -> Path:
 def load_bundle(path: Path = BUNDLED) -> Bundle:
     """Read a bundle by its card or folder; the bundled model by default. Nodes are in evaluation mode."""
     card_path = find_card(path)
+    card, tree = _read_card(card_path)
+    weights = card_path.with_suffix(".safetensors")
     try:
-        card = Card.model_validate_json(card_path.read_bytes())
-        tree = Tree.from_spec(card.tree, str(card_path))
-        tensors = load_file(card_path.with_suffix(".safetensors"))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise BundleError(f"{card_path} is no model card: {where or 'file'}: {first['msg']}") from error
-    except (OSError, SafetensorError, TreeError) as error:
-        raise BundleError(f"model {card_path} cannot be read: {error}") from error
-    if card.format > FORMAT:
+        tensors = load_file(weights)
+    except (OSError, SafetensorError) as error:
         raise BundleError(
-            f"{card_path} has format {card.format}, this version of hier reads up to {FORMAT}: update hier"
-        )
+            f"weights {weights} cannot be read, train or fetch the model again: {_line(error)}"
+        ) from error
     nodes = {}
     for name, node_card in card.nodes.items():
+        if node_card.choices != (GATE_CHOICES if name == GATE else tree.choices(name)):
+            raise BundleError(f"node {name!r} of {card_path} answers {node_card.choices}, its tree asks something else")
         settings = NodeSettings(node_card.choices, node_card.backbone, node_card.side)
         own = {k.removeprefix(f"{name}/"): v for k, v in tensors.items() if k.startswith(f"{name}/")}
         try:
             node = NodeClassifier(settings)
             node.load_state_dict({k: v.float() if v.dtype == torch.float16 else v for k, v in own.items()})
         except (RuntimeError, BackboneError) as error:
-            raise BundleError(f"node {name!r} of {card_path} does not fit its weights: {error}") from error
+            raise BundleError(f"node {name!r} of {card_path} does not fit its weights: {_line(error)}") from error
         nodes[name] = node.eval()
     return Bundle(tree, nodes, card)
+
+
+def _read_card(path: Path) -> tuple[Card, Tree]:
+    try:
+        raw = json.loads(path.read_bytes())
+        newer = raw.get("format", 0) if isinstance(raw, dict) else 0
+        if isinstance(newer, int) and newer > FORMAT:
+            raise BundleError(f"{path} has format {newer}, this version of hier reads up to {FORMAT}: update hier")
+        card = Card.model_validate_json(json.dumps(raw))
+        tree = Tree.from_spec(card.tree, str(path))
+        for name in card.nodes:
+            if name != GATE:
+                tree.level_of(name)
+    except BundleError:
+        raise
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise BundleError(f"{path} is no model card: {where or 'file'}: {first['msg']}") from error
+    except (TreeError, UnknownNameError, OSError) as error:
+        raise BundleError(f"model {path} cannot be read: {_line(error)}") from error
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{path} is no model card: {_line(error)}") from error
+    return card, tree
+
+
+def _line(error: Exception) -> str:
+    """The beginning of an error's text, on one line."""
+    return " ".join(str(error).split())[:200]

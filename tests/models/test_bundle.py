@@ -1,0 +1,224 @@
+"""Bundles: what is written is read back, without pickle, and what is wrong with a file is said."""
+
+from __future__ import annotations
+
+import json
+import logging
+import pickle
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from hier.hierarchy import HierError, compile_tree, load_tree
+from hier.models.bundle import FORMAT, GATE, Bundle, BundleError, find_card, load_bundle, save_bundle
+from hier.models.classifier import Classifier
+from hier.models.node import BackboneError, NodeClassifier, NodeSettings
+from hier.models.representation import EVIDENCE, MAP_CHANNELS, SIDE
+from torch import Tensor
+
+
+def evidence(count: int = 3) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    maps = torch.rand(count, MAP_CHANNELS, SIDE, SIDE, generator=generator)
+    return maps, torch.rand(count, EVIDENCE, generator=generator)
+
+
+@pytest.fixture
+def copy(card_path: Path, tmp_path: Path) -> Path:
+    """A copy of the bundle that a test may spoil."""
+    for suffix in (".json", ".safetensors"):
+        shutil.copy(card_path.with_suffix(suffix), tmp_path / f"m{suffix}")
+    return tmp_path / "m.json"
+
+
+def edit(card: Path, change: Callable[[dict], None]) -> None:  # type: ignore[type-arg]
+    data = json.loads(card.read_text())
+    change(data)
+    card.write_text(json.dumps(data))
+
+
+@pytest.mark.parametrize(("half", "tolerance"), [(False, 0.0), (True, 5e-2)])
+def test_what_is_written_is_read_back(bundle: Bundle, tmp_path: Path, half: bool, tolerance: float) -> None:
+    save_bundle(tmp_path / "deep" / "again.json", bundle.card, bundle.nodes, half)
+    again = load_bundle(tmp_path / "deep")
+    assert again.card == bundle.card
+    assert again.tree == bundle.tree
+    assert set(again.nodes) == {*bundle.tree.nodes, GATE}
+    maps, numbers = evidence()
+    for name, node in again.nodes.items():
+        assert not node.training
+        here, there = (n.log_probabilities(maps, numbers) for n in (bundle.nodes[name], node))
+        torch.testing.assert_close(there, here, atol=tolerance, rtol=0)
+    assert sorted(p.name for p in (tmp_path / "deep").iterdir()) == ["again.json", "again.safetensors"]
+
+
+def test_the_same_bundle_is_written_to_the_same_bytes(bundle: Bundle, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        save_bundle(tmp_path / f"{name}.json", bundle.card, bundle.nodes)
+    assert (tmp_path / "one.safetensors").read_bytes() == (tmp_path / "two.safetensors").read_bytes()
+    assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
+
+
+def test_no_pickle_is_read(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("pickle was asked to load a bundle")
+
+    monkeypatch.setattr(pickle, "load", refuse)
+    monkeypatch.setattr(pickle, "loads", refuse)
+    monkeypatch.setattr(torch, "load", refuse)
+    load_bundle(copy)
+    copy.with_suffix(".safetensors").write_bytes(pickle.dumps({"rotation/head.bias": [0.0]}))
+    with pytest.raises(BundleError):
+        load_bundle(copy)
+
+
+def test_an_interrupted_write_leaves_the_old_bundle(
+    bundle: Bundle, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {p.name: p.read_bytes() for p in copy.parent.iterdir()}
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hier.models.bundle.os.replace", stop)
+    with pytest.raises(KeyboardInterrupt):
+        save_bundle(copy, bundle.card, bundle.nodes, half=False)
+    assert {name: (copy.parent / name).read_bytes() for name in before} == before
+
+
+def spoil_tree(card: Path) -> None:
+    edit(card, lambda d: d["tree"]["root"]["children"].update({"1": "p1", "again": "p1"}))
+
+
+SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
+    "no card": (lambda card: card.unlink(), "no model at .*m.json"),
+    "no weights": (lambda card: card.with_suffix(".safetensors").unlink(), "m.safetensors"),
+    "empty card": (lambda card: card.write_text(""), "m.json is no model card"),
+    "cut card": (lambda card: card.write_text(card.read_text()[:500]), "m.json is no model card"),
+    "other card": (lambda card: card.write_text('{"name": "something else"}'), "m.json is no model card"),
+    "binary card": (lambda card: card.write_bytes(b"\x80\x81\xff" * 50), "m.json is no model card"),
+    "unknown key": (lambda card: edit(card, lambda d: d.update(flavour="mint")), "flavour"),
+    "spoilt tree": (spoil_tree, "m.json.*p1"),
+    "cut weights": (
+        lambda card: card.with_suffix(".safetensors").write_bytes(card.with_suffix(".safetensors").read_bytes()[:9999]),
+        "m.safetensors",
+    ),
+    "empty weights": (lambda card: card.with_suffix(".safetensors").write_bytes(b""), "m.safetensors"),
+    "other weights": (lambda card: card.with_suffix(".safetensors").write_bytes(b"PK\3\4" * 99), "m.safetensors"),
+    "newer format": (lambda card: edit(card, lambda d: d.update(format=FORMAT + 1)), "update hier"),
+    "newer format with new keys": (
+        lambda card: edit(card, lambda d: d.update(format=FORMAT + 1, flavour="mint")),
+        f"format {FORMAT + 1}.*update hier",
+    ),
+    "unknown backbone": (
+        lambda card: edit(card, lambda d: d["nodes"]["finer-4"].update(backbone="lcnet_051")),
+        "finer-4.*lcnet_050",
+    ),
+    "other backbone": (
+        lambda card: edit(card, lambda d: d["nodes"]["finer-4"].update(backbone="lcnet_075")),
+        "'finer-4'.*does not fit",
+    ),
+    "other choices": (
+        lambda card: edit(card, lambda d: d["nodes"]["finer-4"].update(choices=["a", "b", "c"])),
+        "finer-4",
+    ),
+    "absurd side": (lambda card: edit(card, lambda d: d["nodes"]["finer-4"].update(side=-3)), "finer-4"),
+}
+
+
+@pytest.mark.parametrize("name", SPOILT)
+def test_what_is_wrong_with_a_bundle_is_said_in_one_line(name: str, copy: Path) -> None:
+    spoil, message = SPOILT[name]
+    spoil(copy)
+    with pytest.raises(BundleError, match=message) as caught:
+        load_bundle(copy)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+def test_choices_of_a_node_belong_to_the_tree(copy: Path) -> None:
+    """A card whose node answers in another order than its tree would be wrong in silence."""
+    edit(copy, lambda d: d["nodes"]["finer-4"]["choices"].reverse())
+    with pytest.raises(BundleError, match="finer-4"):
+        load_bundle(copy)
+
+
+def test_a_folder_holds_one_bundle(copy: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes.json").write_text("{}")
+    assert find_card(tmp_path) == copy
+    for suffix in (".json", ".safetensors"):
+        shutil.copy(copy.with_suffix(suffix), tmp_path / f"second{suffix}")
+    with pytest.raises(BundleError, match="holds 2 model cards"):
+        find_card(tmp_path)
+    with pytest.raises(BundleError, match="holds 0 model cards"):
+        find_card(Path(__file__).parent)
+
+
+def test_a_bundle_without_all_nodes_says_which_are_missing(bundle: Bundle) -> None:
+    some = Bundle(bundle.tree, {k: v for k, v in bundle.nodes.items() if k not in ("finer-4", GATE)}, bundle.card)
+    with pytest.raises(BundleError, match=r"finer-4, periodic .*hier train --level all"):
+        Classifier(some)
+
+
+def test_a_classifier_answers_for_every_image_alone(bundle: Bundle) -> None:
+    classifier = Classifier(bundle)
+    maps, numbers = evidence(5)
+    whole = classifier.decide(maps, numbers)
+    torch.testing.assert_close(whole.log_probabilities.exp().sum(1), torch.ones(5))
+    for i in range(5):
+        alone = classifier.decide(maps[i : i + 1], numbers[i : i + 1])
+        torch.testing.assert_close(alone.log_probabilities[0], whole.log_probabilities[i], atol=1e-4, rtol=1e-4)
+    tree, plan = load_tree("wallpaper"), compile_tree(load_tree("wallpaper"))
+    for label in tree.labels:
+        steps = classifier.path(whole, 2, label)
+        product = torch.tensor([p for *_, p in steps]).prod()
+        torch.testing.assert_close(product, whole.log_probabilities[2, plan.labels.index(label)].exp())
+
+
+@pytest.mark.parametrize(
+    "backbone", ["lcnet_050", "mobilenetv3_small_050", "test_convnext3", "test_vit", "resnet10t", "convnext_zepto_rms"]
+)
+def test_backbones_of_several_kinds_read_the_evidence(backbone: str) -> None:
+    node = NodeClassifier(NodeSettings(("a", "b", "c"), backbone)).eval()
+    maps, numbers = evidence()
+    logp = node.log_probabilities(maps, numbers)
+    assert logp.shape == (3, 3)
+    torch.testing.assert_close(logp.exp().sum(1), torch.ones(3))
+    again = NodeClassifier(node.settings).eval()
+    again.load_state_dict(node.state_dict())
+    torch.testing.assert_close(again.log_probabilities(maps, numbers), logp)
+    tuned = node.for_choices(("x", "y")).eval()
+    assert tuned.settings.choices == ("x", "y")
+    image = torch.rand(1, MAP_CHANNELS + EVIDENCE, node.side, node.side)
+    torch.testing.assert_close(tuned.backbone(image), node.backbone(image))
+
+
+def test_a_mistyped_backbone_is_told_with_its_neighbours() -> None:
+    with pytest.raises(BackboneError, match=r"'lcnet_05'.*lcnet_050") as caught:
+        NodeClassifier(NodeSettings(("a", "b"), "lcnet_05"))
+    assert isinstance(caught.value, HierError)
+    for name in ("", "qqqqqqqq", "hf-hub:nobody/nothing", "../lcnet_050"):
+        with pytest.raises(BackboneError):
+            NodeClassifier(NodeSettings(("a", "b"), name))
+
+
+def test_without_a_network_pretrained_weights_are_missed_aloud(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import timm
+
+    whole = timm.create_model
+
+    def offline(name: str, pretrained: bool = False, **options: object) -> torch.nn.Module:
+        if pretrained:
+            raise OSError("We couldn't connect to the hub")
+        return whole(name, pretrained=False, **options)
+
+    monkeypatch.setattr(timm, "create_model", offline)
+    with caplog.at_level(logging.WARNING, "hier"):
+        NodeClassifier(NodeSettings(("a", "b"), "lcnet_050"), pretrained=True)
+    assert "lcnet_050" in caplog.text
+    assert "couldn't connect" in caplog.text
+    assert "random weights" in caplog.text
