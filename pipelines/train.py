@@ -78,20 +78,21 @@ def train(
     work.mkdir(parents=True, exist_ok=True)
     (work / "settings.json").write_text(settings.model_dump_json(indent=1), encoding="utf-8")
     data = TrainingData(settings, root / "work" / "evidence", device, reporter.stage)
-    started = time.monotonic()
-    first = NodeClassifier(NodeSettings(plan.labels, settings.backbone), settings.pretrained)
-    whole, held_out = samples_of(data.train(), plan), samples_of(data.valid(), plan)
-    shared = fit(
-        first.to(device), whole, held_out, Schedule(settings.epochs, settings.lr, settings.batch, settings.seed),
-        work / "backbone.pt", lambda e, m: reporter.epoch("all groups", e, settings.epochs, m),
-    )  # fmt: skip
-    shared_seconds = time.monotonic() - started
-
     results, trained = [], {}
     slug = "-".join(chosen) if len(chosen) < 3 else f"{len(chosen)}-nodes"
-    params = {k: v for k, v in settings.model_dump(mode="json").items()}
-    with store.training(f"train {slug}", params, {"hier.tree": tree.name}, resume=work / f"run-{slug}.txt") as run:
-        run.metrics({"seconds": shared_seconds, **score(shared, held_out, "valid")})
+    resume = work / f"run-{crc32(' '.join(chosen).encode()):08x}.txt"
+    with store.training(f"train {slug}", settings.model_dump(mode="json"), {"hier.tree": tree.name}, resume) as run:
+        started = time.monotonic()
+
+        def after(epoch: int, metrics: Metrics) -> None:
+            run.epoch(epoch, metrics)
+            reporter.epoch("all groups", epoch, settings.epochs, metrics)
+
+        first = NodeClassifier(NodeSettings(plan.labels, settings.backbone), settings.pretrained)
+        whole, held_out = samples_of(data.train(), plan), samples_of(data.valid(), plan)
+        schedule = Schedule(settings.epochs, settings.lr, settings.batch, settings.seed)
+        shared = fit(first.to(device), whole, held_out, schedule, work / "backbone.pt", after)
+        run.metrics({"seconds": time.monotonic() - started, "images": float(len(whole))})
         for name in chosen:
             node, result = _train_node(name, tree, data, shared, settings, work, run, reporter)
             trained[name] = node
@@ -108,6 +109,7 @@ def _train_node(
     plan = compile_tree(tree)
     started = time.monotonic()
     sets: dict[str, Samples] = {}
+    choices: tuple[str, ...]
     if name == GATE:
         level, choices = "gate", GATE_CHOICES
         fitting, sets["valid"] = data.gate("train"), data.gate("valid")
@@ -116,7 +118,7 @@ def _train_node(
         fitting, sets["valid"] = (samples_of(e, plan, name) for e in (data.train(), data.valid()))
         sets |= {f"cross_{source}": samples_of(e, plan, name) for source, e in data.cross().items()}
     schedule = Schedule(settings.tune_epochs, settings.tune_lr, settings.batch, settings.seed + crc32(name.encode()))
-    params = settings.model_dump(mode="json") | {"node": name, "level": level, "choices": len(choices)}
+    params = settings.model_dump(mode="json") | {"choices": len(choices)}
     with training.node(name, level, params, {}) as run:
 
         def after(epoch: int, metrics: Metrics) -> None:
@@ -132,7 +134,7 @@ def _train_node(
         one = work / "nodes" / f"{name}.json"
         card = _card(tree, settings, {name: (node, metrics)})
         save_bundle(one, card, {name: node})
-        run.model(one, np.full((1, 3, 64, 64), 0.5, dtype=np.float32))
+        run.model(one)
     return node, NodeResult(name, level, metrics)
 
 

@@ -252,6 +252,7 @@ def ui(
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page.")] = True,
 ) -> None:
     """Open MLflow's page on the trainings of this folder (or of MLFLOW_TRACKING_URI)."""
-    from .pipelines.tracking import serve_ui, store
+    from .pipelines.tracking import store
+    from .pipelines.ui import serve_ui
 
     serve_ui(store(ROOT), host, port, browser)

@@ -1,0 +1,309 @@
+"""Trainings through the store: what MLflow shows, what a break leaves, what a dead store costs."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import socket
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hier.hierarchy import load_tree
+from hier.models.bundle import Card, NodeCard, load_bundle, save_bundle
+from hier.models.node import NodeClassifier, NodeSettings
+from hier.models.representation import SymmetryEvidence
+from hier.pipelines import mlflow_store, tracking
+from hier.pipelines.mlflow_store import StoreError
+from hier.pipelines.node_artifacts import example
+from hier.pipelines.tracking import Store, send_pending, store
+from hier.pipelines.ui import page, prepare, serve_ui, serving
+
+NODES = {"rotation": "rotation", "reflection-1": "reflection", "finer-4": "finer"}
+EPOCHS = 3
+
+
+@pytest.fixture(scope="session")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with MLflow's tables and no runs: making them takes seconds."""
+    folder = tmp_path_factory.mktemp("empty")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        store(folder).connect()
+    shutil.copy(folder / "mlflow.db", folder / "empty.db")
+    with sqlite3.connect(folder / "empty.db") as database:
+        database.execute("DELETE FROM experiments")
+    return folder / "empty.db"
+
+
+@pytest.fixture
+def root(tmp_path: Path, empty: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    root = tmp_path / "mlruns"
+    root.mkdir()
+    shutil.copy(empty, root / "mlflow.db")
+    return root
+
+
+@pytest.fixture(scope="session")
+def cards(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Bundles of single nodes, with random weights."""
+    folder, tree, made = tmp_path_factory.mktemp("nodes"), load_tree("wallpaper"), {}
+    for name in NODES:
+        torch.manual_seed(len(name))
+        node = NodeClassifier(NodeSettings(tree.choices(name), "test_convnext3"))
+        card = NodeCard(choices=tree.choices(name), backbone="test_convnext3", side=node.side)
+        made[name] = folder / f"{name}.json"
+        save_bundle(made[name], Card(hier="0", created="today", tree=tree.to_spec(), nodes={name: card}), {name: node})
+    return made
+
+
+class Stop(Exception):
+    """Something that goes wrong in the middle."""
+
+
+def train(
+    where: Store, cards: dict[str, Path], stop: tuple[str, int] | None = None, error: type[BaseException] = Stop
+) -> None:
+    """As `hier train` does, without the training; `stop` raises `error` at that node and epoch."""
+    params = {"seed": 0, "sizes": (64, 128), "photos": None}
+    with where.training("train 3-nodes", params, {"hier.tree": "wallpaper"}, where.root / "work" / "run.txt") as run:
+        run.metrics({"seconds": 1.0})
+        for name, level in NODES.items():
+            choices = load_tree("wallpaper").choices(name)
+            with run.node(name, level, params | {"choices": len(choices)}, {}) as node:
+                for epoch in range(EPOCHS):
+                    if (name, epoch) == stop:
+                        raise error
+                    node.epoch(epoch, {"train/loss": 1 / (epoch + 1), "valid/accuracy": epoch / EPOCHS})
+                node.metrics({"valid/accuracy": (EPOCHS - 1) / EPOCHS, "cross_atoms/accuracy": 0.5})
+                node.confusion(np.eye(len(choices), dtype=int), choices)
+                node.model(cards[name])
+
+
+def runs(where: Store) -> tuple[Any, list[Any], dict[str, Any]]:
+    """The client, the runs of trainings, and those of nodes by name."""
+    sender = where.connect()
+    found = sender.client.search_runs([sender.experiment])
+    parents = [r for r in found if "mlflow.parentRunId" not in r.data.tags]
+    nodes = [r for r in found if "mlflow.parentRunId" in r.data.tags]
+    assert len({r.info.run_name for r in nodes}) == len(nodes), "a node's run is there twice"
+    return sender.client, parents, {r.info.run_name: r for r in nodes}
+
+
+def check_complete(where: Store) -> None:
+    client, (parent,), nodes = runs(where)
+    assert parent.info.status == "FINISHED"
+    assert set(nodes) == {f"node/{name}" for name in NODES}
+    for run in nodes.values():
+        assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        assert run.info.status == "FINISHED"
+        curve = client.get_metric_history(run.info.run_id, "train/loss")
+        assert [(p.step, round(p.value, 6)) for p in curve] == [(e, round(1 / (e + 1), 6)) for e in range(EPOCHS)]
+        assert len(client.get_metric_history(run.info.run_id, "valid/accuracy")) == EPOCHS
+        assert run.data.metrics["cross_atoms/accuracy"] == 0.5
+        assert {a.path for a in client.list_artifacts(run.info.run_id)} == {"confusion.json", "confusion.png"}
+    for name in NODES:
+        (version,) = client.search_model_versions(f"name = 'hier-{name}'")
+        assert client.get_model_version_by_alias(f"hier-{name}", "candidate").version == version.version
+        assert version.run_id == nodes[f"node/{name}"].info.run_id
+
+
+def test_a_training_is_one_run_with_a_comparable_run_for_each_node(root: Path, cards: dict[str, Path]) -> None:
+    where = store(root)
+    train(where, cards)
+    check_complete(where)
+    client, (parent,), nodes = runs(where)
+    assert parent.data.params == {"seed": "0", "sizes": "64, 128", "photos": "None"}
+    for what in ("params", "metrics"):
+        assert len({tuple(sorted(getattr(run.data, what))) for run in nodes.values()}) == 1
+    for name, level in NODES.items():
+        run = nodes[f"node/{name}"]
+        assert (run.data.tags["hier.node"], run.data.tags["hier.level"]) == (name, level)
+        assert (run.data.params["node"], run.data.params["level"]) == (name, level)
+        assert not any(name in metric for metric in run.data.metrics)
+    table = json.loads(Path(client.download_artifacts(nodes["node/finer-4"].info.run_id, "confusion.json")).read_text())
+    assert table == {"counts": [[1, 0], [0, 1]], "choices": ["p4m", "p4g"]}
+    assert (root / "artifacts").is_dir()
+    assert not where.pending
+
+
+def test_the_logged_model_answers_as_the_node_does(root: Path, cards: dict[str, Path]) -> None:
+    import mlflow
+
+    where = store(root)
+    train(where, cards)
+    where.connect()
+    images = np.random.default_rng(3).random((2, 3, 64, 64), dtype=np.float32)
+    images[0] = example()[0]
+    node = load_bundle(cards["rotation"]).nodes["rotation"]
+    with torch.inference_mode():
+        evidence = SymmetryEvidence()(torch.from_numpy(images))
+        expected = node.log_probabilities(evidence.maps, evidence.numbers).exp().numpy()
+    model = mlflow.pyfunc.load_model("models:/hier-rotation@candidate")
+    found = model.predict(images)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    np.testing.assert_allclose(found.sum(1), 1, atol=1e-5)
+    assert model.metadata.get_input_schema().inputs[0].shape == (-1, -1, -1, -1)
+    np.testing.assert_allclose(model.input_example, example())
+
+
+@pytest.mark.parametrize(("error", "status"), [(KeyboardInterrupt, "KILLED"), (Stop, "FAILED")])
+def test_a_training_goes_on_in_the_runs_where_it_stopped(
+    root: Path, cards: dict[str, Path], error: type[BaseException], status: str
+) -> None:
+    where = store(root)
+    with pytest.raises(error):
+        train(where, cards, ("reflection-1", 2), error)
+    _, (before,), nodes = runs(where)
+    assert before.info.status == nodes["node/reflection-1"].info.status == status
+    assert nodes["node/rotation"].info.status == "FINISHED"
+    train(where, cards)
+    check_complete(where)
+    _, (after,), again = runs(where)
+    assert after.info.run_id == before.info.run_id
+    assert again["node/reflection-1"].info.run_id == nodes["node/reflection-1"].info.run_id
+    assert again["node/rotation"].info.end_time == nodes["node/rotation"].info.end_time
+
+
+@pytest.fixture
+def dead() -> str:
+    """The address of a server that is not there."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{probe.getsockname()[1]}"
+
+
+def test_a_dead_server_costs_nothing_but_a_line(
+    root: Path, cards: dict[str, Path], dead: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", dead.replace("//", "//me:secret@"))
+    started = time.monotonic()
+    with caplog.at_level(logging.WARNING, "hier"):
+        train(store(root), cards)
+    assert time.monotonic() - started < 15
+    (line,) = [r.getMessage() for r in caplog.records if r.name == "hier"]
+    assert dead.removeprefix("http://") in line
+    assert "secret" not in line
+    assert "pending" in line
+    with pytest.raises(StoreError, match="cannot be used"):
+        send_pending(store(root))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    where = store(root)
+    assert send_pending(where) > 20
+    assert send_pending(where) == 0
+    check_complete(where)
+    train(where, cards)
+    check_complete(where)
+
+
+def test_a_store_that_vanishes_is_told_later(
+    root: Path, cards: dict[str, Path], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    where = store(root)
+    original, calls = tracking.Sender.send, 0
+
+    def failing(self: Any, record: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if 8 <= calls < 12:
+            raise ConnectionError("the cable")
+        original(self, record)
+
+    monkeypatch.setattr(tracking.Sender, "send", failing)
+    monkeypatch.setattr(tracking, "RETRY", 0.0)
+    train(where, cards)
+    check_complete(where)
+    said = [r.getMessage() for r in caplog.records if r.name == "hier"]
+    assert "the cable" in said[0]
+    assert "sent" in said[-1]
+    assert not where.pending
+
+
+def test_a_locked_database_does_not_stop_a_training(
+    root: Path, cards: dict[str, Path], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(mlflow_store, "LOCK_PATIENCE", 0.2)
+    where = store(root)
+    with sqlite3.connect(root / "mlflow.db", isolation_level=None) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        train(where, cards)
+        other.execute("ROLLBACK")
+    other.close()
+    assert "locked" in caplog.text
+    train(where, cards)
+    check_complete(where)
+
+
+def test_a_file_that_is_no_database_is_reported(root: Path) -> None:
+    (root / "mlflow.db").write_text("not a database, but long enough to be read as the header of one" * 20)
+    with pytest.raises(StoreError, match="not a database"):
+        store(root).connect()
+
+
+def test_the_users_address_wins(root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert store(root).uri == f"sqlite:///{root.resolve().as_posix()}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://example.invalid")
+    assert store(root).uri == "http://example.invalid"
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def server(tmp_path: Path, root: Path, free_port: int) -> Iterator[str]:
+    """A server on a store of its own."""
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    shutil.copy(root / "mlflow.db", folder / "mlflow.db")
+    with serving(store(folder), "127.0.0.1", free_port) as (_, address):
+        yield address
+
+
+def test_what_a_dead_server_missed_is_sent_to_one_that_lives(
+    root: Path, cards: dict[str, Path], dead: str, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", dead)
+    train(store(root), cards)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
+    where = store(root)
+    send_pending(where)
+    check_complete(where)
+    monkeypatch.setattr("webbrowser.open", lambda address: pytest.fail("--no-browser opens none"))
+    serve_ui(where, browser=False)
+
+
+def test_the_page_needs_trainings_and_a_free_port(root: Path, cards: dict[str, Path], free_port: int) -> None:
+    where = store(root)
+    with pytest.raises(StoreError, match="nothing is recorded"):
+        prepare(where)
+    with pytest.raises(StoreError, match="no trainings in"):
+        serve_ui(store(root / "nowhere"), port=free_port)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", free_port))
+        other.listen()
+        with pytest.raises(StoreError, match=f"{free_port}.*hier ui --port {free_port + 1}"):
+            serve_ui(where, port=free_port)
+    assert page("http://here:1/", "7").startswith("http://here:1/#/experiments/7/runs?workflowType=machine_learning")
+
+
+def test_connecting_makes_the_store_and_leaves_the_environment_alone(
+    empty: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    sender = store(empty.parent).connect()
+    experiment = sender.client.get_experiment(sender.experiment)
+    assert experiment.name == "hier"
+    assert experiment.artifact_location == (empty.parent / "artifacts").resolve().as_uri()
+    assert not {"MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID"} & set(os.environ)
