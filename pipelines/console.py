@@ -38,12 +38,12 @@ def percent(p: float) -> str:
 def panel(result: Prediction | Failure) -> Panel:
     """One image's answer: the group, the path with a probability at each step, runners-up and the lattice."""
     if isinstance(result, Failure):
-        return Panel(Text(result.error, style="red"), title=result.file, title_align="left", border_style="red")
+        return Panel(Text(result.error, style="red"), title=Text(result.file), title_align="left", border_style="red")
     if not result.periodic:
         text = Text.assemble(
             ("not periodic", "bold yellow"), f"  (a pattern with probability {percent(result.periodic_probability)})"
         )
-        return Panel(text, title=result.file, title_align="left", border_style="yellow")
+        return Panel(text, title=Text(result.file), title_align="left", border_style="yellow")
     head = Text.assemble((str(result.group), "bold green"), "  ", (percent(result.probability), "bold"))
     steps = Table.grid(padding=(0, 2))
     for step in result.path:
@@ -59,7 +59,7 @@ def panel(result: Prediction | Failure) -> Panel:
         cell = result.lattice
         name = f"{'centred ' if cell.centred else ''}{cell.system}"
         rows.append(Text(f"{name} cell: a = {cell.a:.2f} px, b = {cell.b:.2f} px, γ = {cell.gamma:.1f}°", style="dim"))
-    return Panel(Group(*rows), title=result.file, title_align="left", border_style="green", expand=False)
+    return Panel(Group(*rows), title=Text(result.file), title_align="left", border_style="green", expand=False)
 
 
 def _bars(console: Console) -> Progress:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix
 from torch import Tensor
 
-from ..datasets import Corruption, PatternDataset
+from ..datasets import Corruption, PatternDataset, split_pool
 from ..hierarchy import GROUP_NAMES, HierError, UnknownNameError, group
 from ..models.classifier import Answer, Classifier
 from ..models.router import Router
@@ -59,6 +60,8 @@ def evaluate_patterns(
 ) -> Report:
     """On images 0 to `count` of a dataset; its photographs, if any, come from the validation split."""
     device = classifier.device.type
+    if photos is not None:
+        split_pool(photos, "valid")  # complains at once of what every process would find out later
     parts = [Part(dataset, 0, count, photos, "valid")]
     found = gather(parts, None, device, advance)
     starts = range(0, count, 512)
@@ -81,7 +84,7 @@ def evaluate_folder(
     files = list(images_in(folder)) if folder.is_dir() else []
     if not files:
         raise HierError(f"no image in {folder}: a folder with one subfolder of images for each label is needed")
-    names = {sub: _label(classifier, sub) for sub in dict.fromkeys(sub for sub, _ in files)}
+    names = {sub: _label(classifier, folder, sub) for sub in dict.fromkeys(sub for sub, _ in files)}
     answers: list[Answer] = []
     labels: list[str] = []
     errors: dict[str, str] = {}
@@ -116,12 +119,13 @@ def folder_count(folder: Path) -> int:
     return sum(1 for _ in images_in(folder)) if folder.is_dir() else 0
 
 
-def _label(classifier: Classifier, name: str) -> str:
-    if name in classifier.labels:
-        return name
+def _label(classifier: Classifier, folder: Path, name: str) -> str:
     if set(classifier.labels) <= set(GROUP_NAMES):
-        return group(name).name
-    raise UnknownNameError("label", name, classifier.labels)
+        with suppress(UnknownNameError):
+            name = group(name).name
+    if name not in classifier.labels:
+        raise UnknownNameError(f"label: subfolder of {folder}", name, classifier.labels)
+    return name
 
 
 def _report(

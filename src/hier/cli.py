@@ -21,6 +21,7 @@ app = typer.Typer(
     help="Tell which of the 17 wallpaper groups a periodic image has, step by step down the crystallographer's tree.",
 )  # fmt: skip
 
+INTERRUPTED = 130  # typer's exit code for it
 ROOT = Path("mlruns")
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, mps, or auto for the fastest there is.")]
@@ -36,9 +37,10 @@ def main() -> None:
     except HierError as error:
         _fail(str(error))
         sys.exit(2)
-    except KeyboardInterrupt:
-        _fail("interrupted; the same command again takes up where this one stopped")
-        sys.exit(130)
+    except SystemExit as stop:
+        if stop.code == INTERRUPTED:
+            _fail("interrupted; the same command again takes up a training where it stopped")
+        raise
 
 
 def _fail(message: str) -> None:
@@ -67,7 +69,7 @@ def _device(name: str) -> str:
             return "cuda"
         return "mps" if torch.backends.mps.is_available() else "cpu"
     try:
-        torch.zeros(1, device=name)
+        torch.zeros(1, device=name).tolist()
     except (RuntimeError, AssertionError) as error:
         raise HierError(f"device {name!r} cannot be used: {str(error).splitlines()[0]}; cpu always can") from error
     return name
@@ -112,7 +114,8 @@ def predict(
 
     from .pipelines.predict import Failure, load
 
-    predictor = load(model, device=_device(device), router=_router(router))
+    device, chosen = _device(device), _router(router)
+    predictor = load(model, device, chosen)
     results = predictor.predict_each(images)
     if as_json:
         typer.echo(json.dumps([r.as_dict() for r in results], indent=2))
@@ -162,15 +165,18 @@ def train(
     from rich.console import Console
 
     from .hierarchy import load_tree
+    from .pipelines.checks import check
     from .pipelines.console import training_progress, training_table
     from .pipelines.tracking import store
     from .pipelines.train import nodes_at
     from .pipelines.train import train as run
 
     chosen = nodes_at(load_tree(settings.tree), level, node or [])
+    device = _device(device)
+    check(settings)
     console = Console(stderr=True)
     with training_progress(console) as reporter:
-        result = run(settings, chosen, ROOT, store(ROOT), _device(device), reporter)
+        result = run(settings, chosen, ROOT, store(ROOT), device, reporter)
     if as_json:
         typer.echo(json.dumps({"card": str(result.card), "missing": list(result.missing),
                                "nodes": {n.node: dict(n.metrics) for n in result.nodes}}, indent=2))  # fmt: skip
@@ -208,13 +214,14 @@ def evaluate(
     from .pipelines.evaluate import evaluate_folder, evaluate_patterns, folder_count, parse_corruptions
     from .pipelines.predict import load
 
-    classifier = load(model, device=_device(device)).classifier
+    device, chosen = _device(device), _router(router)
+    dataset = None if folder else _dataset(source, seed, size, orientation, parse_corruptions(corrupt or []))
+    classifier = load(model, device).classifier
     with progress(Console(stderr=True), "images", folder_count(folder) if folder else count) as advance:
         if folder is not None:
-            report = evaluate_folder(classifier, folder, _router(router), advance)
+            report = evaluate_folder(classifier, folder, chosen, advance)
         else:
-            dataset = _dataset(source, seed, size, orientation, parse_corruptions(corrupt or []))
-            report = evaluate_patterns(classifier, dataset, count, photos, _router(router), advance)
+            report = evaluate_patterns(classifier, dataset, count, photos, chosen, advance)
     _show(report, as_json)
 
 

@@ -1,0 +1,319 @@
+"""The command line as people use it: answers, exit codes, and one clear line for every mistake."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hier.datasets import PatternDataset
+from hier.hierarchy import GROUP_NAMES, load_tree
+from PIL import Image
+
+from hier.cli import main
+
+PLAIN = os.environ | {"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "200"}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Outcome]
+
+
+@pytest.fixture
+def hier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+    """`hier ARGUMENTS` in an empty folder, within this process."""
+    for name in ("NO_COLOR", "TERM", "COLUMNS"):
+        monkeypatch.setenv(name, PLAIN[name])
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["hier", *map(str, arguments)])
+        capfd.readouterr()
+        try:
+            main()
+            code = 0
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        return Outcome(code, *capfd.readouterr())
+
+    return run
+
+
+def refused(outcome: Outcome, *parts: str) -> str:
+    """The one line with which a mistake is answered."""
+    lines = [line for line in outcome.err.splitlines() if line.startswith("hier: ")]
+    assert outcome.code == 2, outcome.err
+    assert len(lines) == 1, outcome.err
+    assert "Traceback" not in outcome.err + outcome.out
+    for part in parts:
+        assert part in lines[0]
+    return lines[0]
+
+
+@pytest.fixture(scope="session")
+def images(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Three good images, two of them of one size, and five that cannot be used."""
+    folder = tmp_path_factory.mktemp("images")
+    rng = np.random.default_rng(0)
+    for name, size in {"a": (96, 96), "b": (80, 120), "c": (96, 96)}.items():
+        Image.fromarray(rng.integers(0, 255, (*size, 3), dtype=np.uint8)).save(folder / f"{name}.png")
+    (folder / "[").mkdir()
+    shutil.copy(folder / "a.png", folder / "[" / "b] [1].png")  # rich would read [/b] as markup
+    raw = (folder / "a.png").read_bytes()
+    (folder / "cut.png").write_bytes(raw[: len(raw) // 2])
+    (folder / "empty.png").touch()
+    (folder / "text.jpg").write_text("no image")
+    Image.new("L", (64, 64), 7).save(folder / "flat.png")
+    (folder / "folder.png").mkdir()
+    return {p.name: p for p in folder.rglob("*.*")} | {"missing.png": folder / "missing.png"}
+
+
+BAD = ("cut.png", "empty.png", "text.jpg", "flat.png", "folder.png", "missing.png")
+
+
+def test_tree_shows_every_level_node_and_label(hier: Command) -> None:
+    for name in ("wallpaper", "paper"):
+        shown = hier("tree", name)
+        assert shown.code == 0
+        tree = load_tree(name)
+        for word in (*tree.levels, *tree.nodes, *tree.labels):
+            assert re.search(rf"\b{re.escape(word)}\b", shown.out), word
+
+
+def test_tree_as_json_is_a_tree_that_can_be_given_back(hier: Command) -> None:
+    printed = hier("tree", "--json")
+    assert json.loads(printed.out)["name"] == "wallpaper"
+    Path("again.yaml").write_text(printed.out)  # JSON is YAML
+    again = hier("tree", "again.yaml", "--json")
+    assert json.loads(again.out) == json.loads(printed.out)
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("walpaper", ("unknown tree 'walpaper'", "did you mean wallpaper")),
+        ("nowhere.yaml", ("nowhere.yaml: no such file",)),
+        ("empty.yaml", ("empty.yaml", "empty")),
+        ("wrong.yaml", ("wrong.yaml", "node 'turn'", "levle")),
+    ],
+)
+def test_trees_that_cannot_be_used(hier: Command, name: str, parts: tuple[str, ...]) -> None:
+    Path("empty.yaml").touch()
+    Path("wrong.yaml").write_text(
+        "name: x\nroot: {name: turn, level: a, levle: b, children: {one: p1, two: p2}}", encoding="utf-8"
+    )
+    refused(hier("tree", name), *parts)
+
+
+def test_predict_answers_good_images_beside_bad_ones(hier: Command, card_path: Path, images: dict[str, Path]) -> None:
+    order = ["a.png", "cut.png", "b.png", "empty.png", "text.jpg", "c.png", "flat.png", "folder.png", "missing.png"]
+    order += ["a.png", "b] [1].png"]
+    given = [images[name] for name in order]
+    told = hier("predict", *given, "--json", "--model", card_path, "--device", "cpu")
+    assert told.code == 2
+    rows = json.loads(told.out)
+    assert [row["file"] for row in rows] == [str(path) for path in given]
+    for name, row in zip(order, rows, strict=True):
+        if name in BAD:
+            assert set(row) == {"file", "error"}
+            continue
+        assert row["periodic"] is True
+        assert row["group"] == max(row["groups"], key=row["groups"].get)
+        assert row["groups"][row["group"]] == pytest.approx(row["probability"])
+        assert list(row["groups"]) == list(GROUP_NAMES)
+        assert sum(row["groups"].values()) == pytest.approx(1, abs=1e-4)
+        assert np.prod([step["probability"] for step in row["path"]]) == pytest.approx(row["probability"], rel=1e-3)
+        assert all(set(step) == {"node", "level", "choice", "probability"} for step in row["path"])
+        assert {"a", "b", "system"} <= set(row["lattice"])
+    first, again, renamed = (rows[i] for i in (0, 9, 10))
+    assert first["groups"] == pytest.approx(again["groups"], abs=1e-4)
+    assert first["groups"] == pytest.approx(renamed["groups"], abs=1e-4)
+    lines = told.err.splitlines()
+    assert [line.split(": ")[1] for line in lines] == [str(images[name]) for name in order if name in BAD]
+    assert all(line.startswith("hier: ") for line in lines)
+
+
+def test_predict_shows_a_panel_for_every_image_it_can_read(
+    hier: Command, card_path: Path, images: dict[str, Path]
+) -> None:
+    odd = images["b] [1].png"]
+    shown = hier("predict", images["a.png"], images["cut.png"], odd, "--model", card_path, "--device", "cpu")
+    assert shown.code == 2
+    for word in ("a.png", "rotation", "%", "cell", "px", odd.name):
+        assert word in shown.out
+    assert "cut.png" not in shown.out
+    assert refused(shown, "cut.png", "damaged")
+
+
+def test_the_answer_to_an_image_does_not_depend_on_the_others(
+    hier: Command, card_path: Path, images: dict[str, Path]
+) -> None:
+    options = ("--json", "--model", card_path, "--device", "cpu")
+    (alone,) = json.loads(hier("predict", images["c.png"], *options).out)
+    together = json.loads(hier("predict", images["a.png"], images["b.png"], images["c.png"], *options).out)[2]
+    assert alone["groups"] == pytest.approx(together["groups"], abs=1e-3)
+    for length in ("a", "b", "gamma"):
+        assert alone["lattice"][length] == pytest.approx(together["lattice"][length], rel=1e-3)
+
+
+MISTAKES: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
+    (("predict", "a.png", "--model", "nowhere"), ("no model at nowhere",)),
+    (("predict", "a.png", "--model", "."), ("holds 0 model cards",)),
+    (("predict", "a.png", "--device", "gpu"), ("device 'gpu'",)),
+    (("predict", "a.png", "--device", "cuda:77"), ("device 'cuda:77'",)),
+    (("predict", "a.png", "--device", "meta"), ("device 'meta'",)),
+    (("predict", "a.png", "--router", "sof"), ("unknown router 'sof'", "did you mean soft?")),
+    (("evaluate", "--source", "atom"), ("unknown source 'atom'", "did you mean atoms?")),
+    (("evaluate", "--source", "photo"), ("unknown source 'photo'",)),
+    (("evaluate", "--router", "xyz"), ("unknown router 'xyz'", "soft, hard")),
+    (("evaluate", "--orientation", "up"), ("unknown orientation 'up'",)),
+    (("evaluate", "--corrupt", "fog=3"), ("unknown corruption 'fog'",)),
+    (("evaluate", "--corrupt", "blur=9"), ("blur=9", "0 to 5")),
+    (("evaluate", "--corrupt", "blur"), ("blur", "NAME=SEVERITY")),
+    (("evaluate", "--photos", "nowhere"), ("nowhere", "--photos")),
+    (("evaluate", "nowhere"), ("no image in nowhere",)),
+    (("evaluate", "labelled"), ("'p5'", "labelled")),
+    (("evaluate", "broken"), ("none of the 1 images", "bad.png")),
+    (("train",), ("nothing to train", "--level", "rotation")),
+    (("train", "--level", "rotatoin"), ("unknown level 'rotatoin'", "did you mean rotation?")),
+    (("train", "--level", "gate"), ("unknown level 'gate'",)),
+    (("train", "--node", "finer-3x"), ("unknown node 'finer-3x'", "finer-3")),
+    (("train", "--level", "finer", "--tree", "papr"), ("unknown tree 'papr'", "paper")),
+    (("train", "--level", "finer", "--source", "atom"), ("source", "'atom'", "'atoms'")),
+    (("train", "--level", "finer", "--count", "3"), ("count = 3", "17")),
+    (("train", "--level", "finer", "--epochs", "0"), ("epochs = 0",)),
+    (("train", "--level", "finer", "--backbone", "resnet81"), ("'resnet81'", "resnet18")),
+    (("train", "--level", "finer", "--device", "tpu9"), ("device 'tpu9'",)),
+    (("train", "--level", "finer", "--photos", "nowhere"), ("nowhere", "--photos")),
+    (("train", "--level", "finer", "--photos", "broken/p1"), ("broken/p1",)),
+    (("train", "--level", "finer", "--config", "none.yaml"), ("none.yaml",)),
+    (("train", "--level", "finer", "--config", "key.yaml"), ("key.yaml", "unknown key 'cuont'", "count")),
+    (("train", "--level", "finer", "--config", "value.yaml"), ("value.yaml", "lr", "'fast'")),
+    (("train", "--level", "finer", "--config", "list.yaml"), ("list.yaml", "keys with values")),
+    (("train", "--level", "finer", "--config", "broken.yaml"), ("broken.yaml", "YAML")),
+    (("train", "--level", "finer", "--config", "."), ("config .",)),
+]
+
+
+@pytest.mark.parametrize(("arguments", "parts"), MISTAKES, ids=lambda v: " ".join(v))
+def test_mistakes_are_answered_in_one_line(
+    hier: Command, arguments: tuple[str, ...], parts: tuple[str, ...], card_path: Path
+) -> None:
+    for folder, name in {"labelled": "p5/a.png", "broken": "p1/bad.png"}.items():
+        (Path(folder) / name).parent.mkdir(parents=True)
+        (Path(folder) / name).write_text("no image")
+    files = {"key": "cuont: 3", "value": "lr: fast", "list": "- 1", "broken": "a: [1, 2"}
+    for name, text in files.items():
+        Path(f"{name}.yaml").write_text(text)
+    before = sorted(Path().rglob("*"))
+    if arguments[0] == "evaluate":
+        arguments = (*arguments, "--model", str(card_path))
+    refused(hier(*arguments), *parts)
+    assert sorted(Path().rglob("*")) == before, "a mistake must leave nothing behind"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("predict",),
+        ("predict", "a.png", "--jsn"),
+        ("evaluate", "--count", "none"),
+        ("evaluate", "--size", "3"),
+        ("fly",),
+    ],
+)
+def test_misuse_of_options_is_no_traceback(hier: Command, arguments: tuple[str, ...]) -> None:
+    outcome = hier(*arguments)
+    assert outcome.code == 2
+    assert "Traceback" not in outcome.err
+
+
+def test_evaluate_on_generated_patterns(hier: Command, card_path: Path) -> None:
+    options = ("--count", 34, "--seed", 7, "--size", 96, "--json", "--model", card_path, "--device", "cpu")
+    told = hier("evaluate", "--source", "atoms", *options)
+    assert told.code == 0, told.err
+    report = json.loads(told.out)
+    assert {"accuracy", "loss", "levels", "nodes", "confusion", "labels", "count"} <= set(report)
+    assert report["count"] == np.sum(report["confusion"]) == 34
+    assert report["labels"] == list(GROUP_NAMES)
+    assert np.array(report["confusion"]).sum(1).tolist() == [2] * 17
+    assert report["accuracy"] == pytest.approx(np.trace(report["confusion"]) / 34)
+    assert set(report["levels"]) == {"rotation", "reflection", "finer"}
+    assert set(report["nodes"]) == set(load_tree("wallpaper").nodes)
+    assert report["levels"]["rotation"] == report["nodes"]["rotation"]
+    again = json.loads(hier("evaluate", "--source", "atoms", *options).out)
+    assert again == report
+    hard = json.loads(hier("evaluate", "--source", "atoms", "--router", "hard", *options).out)
+    assert hard["nodes"] == report["nodes"]
+    shown = hier("evaluate", "--source", "atoms", *[o for o in options if o != "--json"])
+    assert "group" in shown.out
+    assert "34 images" in shown.out
+
+
+def test_evaluate_on_a_folder_counts_what_it_can_read(hier: Command, card_path: Path) -> None:
+    dataset = PatternDataset("noise", seed=10**9, size=96)
+    for i, image in enumerate(dataset.batch(range(17))):
+        folder = Path("set") / {"pmm": "p2mm", "p4m": "P4M"}.get(dataset.label(i), dataset.label(i))
+        folder.mkdir(parents=True)
+        Image.fromarray((255 * image).byte().permute(1, 2, 0).numpy()).save(folder / "x.png")
+    Path("set/p1/notes.txt").write_text("not looked at")
+    Path("set/p1/bad.png").write_text("no image")
+    told = hier("evaluate", "set", "--json", "--model", card_path, "--device", "cpu")
+    report = json.loads(told.out)
+    assert report["count"] == 17
+    assert list(report["errors"]) == ["set/p1/bad.png"]
+    assert np.array(report["confusion"]).sum(1).tolist() == [1] * 17
+    assert refused(told, "set/p1/bad.png")
+
+
+def test_an_interruption_is_told_from_an_error(hier: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hier.hierarchy.load_tree", interrupt)
+    outcome = hier("tree")
+    assert outcome.code == 130
+    assert outcome.err.startswith("hier: interrupted")
+
+
+def test_version(hier: Command) -> None:
+    from importlib.metadata import version
+
+    assert hier("--version").out == f"hier {version('hier')}\n"
+
+
+def test_help_waits_for_nothing_heavy() -> None:
+    code = (
+        "import sys; sys.argv = ['hier', '--help']\nfrom hier.cli import main\ntry: main()\nexcept SystemExit: pass\n"
+    )
+    code += "print(sorted(set(m.partition('.')[0] for m in sys.modules)), file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=PLAIN, check=True)
+    for command in ("predict", "train", "evaluate", "tree", "ui"):
+        assert command in done.stdout
+    heavy = ("torch", "timm", "mlflow", "sklearn", "skimage", "numpy", "networkx", "pydantic", "PIL")
+    assert not [name for name in heavy if f"'{name}'" in done.stderr]
+
+
+def test_the_installed_command_answers(tmp_path: Path, card_path: Path, images: dict[str, Path]) -> None:
+    command = [sys.executable, "-c", "from hier.cli import main; main()"]
+    done = subprocess.run(
+        [*command, "predict", images["a.png"], images["empty.png"], "--json", "--model", card_path],
+        capture_output=True, text=True, env=PLAIN, cwd=tmp_path, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert [set(row) >= {"group"} for row in json.loads(done.stdout)] == [True, False]
+    assert done.stderr == f"hier: {images['empty.png']}: the file is empty\n"
