@@ -8,20 +8,26 @@ nothing need be stored. Its symmetry is exact by construction; a label guard see
 ['p1', 'p2', 'p6m', 'p1']
 
 `PatternDataset` makes patterns and `NonPatternDataset` images that are none; `split_pool` finds the
-photographs behind them, and `Corruption` adds what microscopes and cameras add.
+photographs behind them, and `Corruption` adds what microscopes and cameras add. `node_view`, `level_view` and
+`flat_view` choose what the training of a node, a level or all labels needs, and `Epoch` shuffles it.
 """
 
 from .corruptions import CORRUPTIONS, Corruption, corrupt
 from .lattices import Orientation
 from .negatives import KINDS, NonPatternDataset
-from .patterns import SOURCES, Pattern, PatternDataset, Source
+from .order import Epoch
+from .patterns import SOURCES, DatasetError, Pattern, PatternDataset, Source
 from .sources import Pool, SourceError, default_pool, photo_pool, split_pool
+from .views import Labelled, View, answers, flat_view, level_view, node_view
 
 __all__ = [
     "CORRUPTIONS",
     "KINDS",
     "SOURCES",
     "Corruption",
+    "DatasetError",
+    "Epoch",
+    "Labelled",
     "NonPatternDataset",
     "Orientation",
     "Pattern",
@@ -29,8 +35,13 @@ __all__ = [
     "Pool",
     "Source",
     "SourceError",
+    "View",
+    "answers",
     "corrupt",
     "default_pool",
+    "flat_view",
+    "level_view",
+    "node_view",
     "photo_pool",
     "split_pool",
 ]

@@ -14,17 +14,30 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..hierarchy import HierError, UnknownNameError
+from .disorder import thermal, vacancies
+
 Generators = Sequence[np.random.Generator]
 Corrupt = Callable[[Tensor, Tensor, Generators], Tensor]
 
 
 @dataclass(frozen=True)
 class Corruption:
-    """A corruption: its name in `CORRUPTIONS`, the range of severities, the share of images that get it."""
+    """A corruption: its name in `CORRUPTIONS`, the range of severities, the share of images that get it.
+
+    Raises UnknownNameError for a name that is none, HierError for a severity outside 0 to 5.
+    """
 
     name: str
     severity: tuple[float, float]
     share: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.name not in CORRUPTIONS:
+            raise UnknownNameError("corruption", self.name, CORRUPTIONS)
+        low, high = self.severity
+        if not 0 <= low <= high <= 5:
+            raise HierError(f"corruption {self.name} of severity {low} to {high}: severities lie between 0 and 5")
 
 
 def _normal(images: Tensor, rngs: Generators, channels: int = 3) -> Tensor:
@@ -113,6 +126,8 @@ def invert(images: Tensor, severity: Tensor, rngs: Generators) -> Tensor:
 
 
 CORRUPTIONS: dict[str, Corrupt] = {
+    "thermal": thermal,
+    "vacancies": vacancies,
     "invert": invert,
     "drift": drift,
     "jitter": jitter,
@@ -124,12 +139,26 @@ CORRUPTIONS: dict[str, Corrupt] = {
 }
 
 
-def corrupt(images: Tensor, corruptions: Sequence[Corruption], keys: Sequence[Sequence[int]]) -> Tensor:
+OF_ATOMS = ("thermal", "vacancies")  # done to the atoms themselves where a pattern is made of atoms
+
+
+def draws(
+    step: Corruption, position: int, keys: Sequence[Sequence[int]]
+) -> tuple[list[np.random.Generator], list[float]]:
+    """A generator and a severity for each image, of the corruption at `position` in its sequence."""
+    seeds = [np.random.SeedSequence([*key, position]) for key in keys]
+    rngs = [np.random.Generator(np.random.Philox(seed)) for seed in seeds]
+    return rngs, [r.uniform(*step.severity) if r.random() < step.share else 0.0 for r in rngs]
+
+
+def corrupt(
+    images: Tensor, corruptions: Sequence[Corruption], keys: Sequence[Sequence[int]], leave_out: Sequence[str] = ()
+) -> Tensor:
     """Apply `corruptions` in their order to images (B, 3, H, W); `keys`, a few integers each, seed them."""
     for position, step in enumerate(corruptions):
-        seeds = [np.random.SeedSequence([*key, position]) for key in keys]
-        rngs = [np.random.Generator(np.random.Philox(seed)) for seed in seeds]
-        drawn = [r.uniform(*step.severity) if r.random() < step.share else 0.0 for r in rngs]
+        if step.name in leave_out:
+            continue
+        rngs, drawn = draws(step, position, keys)
         severity = torch.tensor(drawn, dtype=torch.float32)
         chosen = severity.nonzero().flatten()
         if len(chosen):

@@ -11,9 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..hierarchy import GROUP_NAMES, Operation, group
+from ..hierarchy import GROUP_NAMES, HierError, Operation, UnknownNameError, group
 from .atoms import REACH, Atoms, draw_atoms, render, spots
-from .corruptions import Corruption, corrupt
+from .corruptions import OF_ATOMS, Corruption, corrupt, draws
+from .disorder import Spots, displaced, thinned
 from .fold import Orbit, fold, orbit, times
 from .guard import GRID, Frame, cell_points, frame, residuals
 from .lattices import Orientation, draw_basis, lattice_family
@@ -25,6 +26,11 @@ Source = Literal["photos", "atoms", "noise"]
 SOURCES: tuple[str, ...] = get_args(Source)
 Construction = Literal["fold", "paste"]
 ATTEMPTS = 60
+LEAST_CELL = 64  # px^2: a p6m cell smaller than this has fewer pixels than operations to tell apart
+
+
+class DatasetError(HierError):
+    """A dataset that cannot be made; says which value, and what can be asked for."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,8 @@ class Pattern:
     reach: float
     grey: bool
     atoms: Atoms | None
+    refused: int
+    """How many draws the label guard refused before this one."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,10 @@ class PatternDataset:
     near_misses : share of images that come within reach of a supergroup, as a weighted mix of a pattern
         with a pattern of the supergroup on the same lattice. For training only.
     margin : least residual (see `guard.residuals`) of any symmetry that the group does not have.
-    corruptions : what is done to the finished pattern, in order.
+    corruptions : what is done to the finished pattern, in order; ``thermal`` and ``vacancies`` to the atoms before.
+
+    Raises UnknownNameError for a source, group, orientation or construction that is none, DatasetError for cells
+    that cannot be shown.
     """
 
     source: Source
@@ -79,21 +90,41 @@ class PatternDataset:
     margin: float = 0.05
     corruptions: tuple[Corruption, ...] = ()
 
+    def __post_init__(self) -> None:
+        _check(self)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the groups."""
+        return self.groups
+
+    def find(self, label: str, k: int) -> int:
+        """Index of image number `k`, from 0, of the group `label`."""
+        return self.groups.index(label) + k * len(self.groups)
+
     def label(self, index: int) -> str:
         """Name of the group of image `index`."""
         return self.groups[index % len(self.groups)]
 
     def batch(self, indices: Sequence[int], device: str | torch.device = "cpu") -> Tensor:
         """The images `indices`: (B, 3, size, size) float32 in [0, 1]."""
-        images = self._clean(self.accepted(indices, device)[0], device)
-        keys = [(self.seed, SOURCES.index(self.source), index, ATTEMPTS) for index in indices]
-        return corrupt(images, self.corruptions, keys)
+        return self.finish(self.accepted(indices, device)[0], indices, device)
 
-    def _clean(self, patterns: Sequence[Pattern], device: str | torch.device) -> Tensor:
+    def finish(self, patterns: Sequence[Pattern], indices: Sequence[int], device: str | torch.device = "cpu") -> Tensor:
+        """The images of `patterns` accepted for `indices`, corruptions and all: (B, 3, size, size)."""
+        keys = [(self.seed, SOURCES.index(self.source), index, ATTEMPTS) for index in indices]
+        if self.source != "atoms":
+            return corrupt(self._clean(patterns, device), self.corruptions, keys)
+        return corrupt(self._clean(patterns, device, keys), self.corruptions, keys, leave_out=OF_ATOMS)
+
+    def _clean(
+        self, patterns: Sequence[Pattern], device: str | torch.device, keys: Sequence[Sequence[int]] = ()
+    ) -> Tensor:
+        """Images without corruptions, but for the atoms' own where `keys` seed them."""
         half = (self.size - 1) / 2
         ticks = torch.arange(self.size, dtype=torch.float32, device=device) - half
         if self.source == "atoms":
-            return _levels(self._atoms(patterns, ticks))
+            return _levels(self._atoms(patterns, ticks, keys))
         y, x = torch.meshgrid(ticks, ticks, indexing="ij")
         pixels = torch.stack([x, y], -1).reshape(1, -1, 2)
         # one image at a time stays in the processor's cache; a GPU wants them all at once
@@ -115,7 +146,7 @@ class PatternDataset:
             refused += len(pending)
             if not pending:
                 return [done[i] for i in indices], refused
-        raise RuntimeError(
+        raise DatasetError(
             f"no {self.label(pending[0])} pattern at {self.source} seed {self.seed} index {pending[0]} "
             f"breaks its supergroups by {self.margin} in {ATTEMPTS} draws: lower the margin"
         )
@@ -149,7 +180,7 @@ class PatternDataset:
                 atoms = draw_atoms(rng, operations, abs(np.linalg.det(primitive.basis)))
         return Pattern(
             operations, basis, self._origin(rng, basis, tile), primitive, rng.random(2), miss, tile, picture,
-            rng.uniform(0, 2 * np.pi), rng.random(), bool(rng.random() < 0.2), atoms,
+            rng.uniform(0, 2 * np.pi), rng.random(), bool(rng.random() < 0.2), atoms, attempt,
         )  # fmt: skip
 
     def _origin(self, rng: np.random.Generator, basis: NDArray[np.float64], tile: Tile | None) -> NDArray[np.float64]:
@@ -224,13 +255,16 @@ class PatternDataset:
         one, two = (read(pictures, times(turn, v), scale_) for v in (first, second))
         return weight[:, None] * one + (1 - weight[:, None]) * two
 
-    def _atoms(self, patterns: Sequence[Pattern], ticks: Tensor) -> Tensor:
+    def _atoms(self, patterns: Sequence[Pattern], ticks: Tensor, keys: Sequence[Sequence[int]] = ()) -> Tensor:
         low, high = float(ticks[0]), float(ticks[-1])
         placed = []
-        for p in patterns:
-            assert p.atoms is not None
-            at, site = _spots(p, low - p.origin, high - p.origin)
-            placed.append((at + p.origin, site))
+        for i, p in enumerate(patterns):
+            found = _spots(p, low - p.origin, high - p.origin)
+            for position, step in enumerate(self.corruptions if keys else ()):
+                if step.name in OF_ATOMS:
+                    (rng,), (severity,) = draws(step, position, keys[i : i + 1])
+                    found = _disorder(step.name, found, p, severity, rng)
+            placed.append((found[0] + p.origin, found[1]))
         grid = ticks.expand(len(patterns), -1)
         return render([p.atoms for p in patterns if p.atoms], placed, grid, grid)
 
@@ -245,6 +279,12 @@ class PatternDataset:
         return (torch.exp(-0.5 * (distance / width) ** 2) @ colour).T[None]
 
 
+def _disorder(name: str, found: Spots, pattern: Pattern, severity: float, rng: np.random.Generator) -> Spots:
+    if name == "vacancies":
+        return thinned(found, severity, rng)
+    return displaced(found, abs(np.linalg.det(pattern.frame.basis)), severity, rng)
+
+
 def _spots(
     pattern: Pattern, lower: NDArray[np.float64], upper: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -256,6 +296,27 @@ def _spots(
     margin = REACH * pattern.atoms.widths.max()
     at, site = spots(pattern.atoms, pattern.operations, pattern.basis, -reach, reach)
     return tiled(at, site, pattern.tile, lower - margin, upper + margin)
+
+
+def _check(dataset: PatternDataset) -> None:
+    for what, value, known in (
+        ("source", dataset.source, SOURCES),
+        ("orientation", dataset.orientation, ("any", "aligned")),
+        ("construction", dataset.construction, ("fold", "paste")),
+        *(("wallpaper group", name, GROUP_NAMES) for name in dataset.groups),
+    ):
+        if value not in known:
+            raise UnknownNameError(what, value, known)
+    fewest, most = dataset.cells
+    if not dataset.groups:
+        raise DatasetError("no groups given: name at least one, or leave them out for all 17")
+    if not 4 <= fewest <= most:
+        raise DatasetError(f"{fewest:g} to {most:g} cells in view: at least 4 are needed to see that they repeat")
+    if dataset.size**2 / most < LEAST_CELL:
+        raise DatasetError(
+            f"{most:g} cells in {dataset.size} x {dataset.size} px leave less than {LEAST_CELL} px^2 to a cell: "
+            f"ask for larger images or for at most {dataset.size**2 // LEAST_CELL} cells"
+        )
 
 
 def _levels(images: Tensor) -> Tensor:

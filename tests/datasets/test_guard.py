@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hier.datasets import PatternDataset, Pool
+from hier.datasets import DatasetError, PatternDataset, Pool
 from hier.datasets.guard import GRID, REACH, Frame, candidate_matrices, cell_points, frame, residuals
 from hier.datasets.lattices import draw_basis, lattice_family
 from hier.hierarchy import GROUP_NAMES, group
@@ -116,9 +116,9 @@ def test_a_flat_pattern_is_refused_and_a_margin_out_of_reach_is_an_error(pool: P
     dark = Pool(torch.full((1, 3, 256, 256), 40, dtype=torch.uint8), ("dark",))
     dataset = PatternDataset("photos", 2, groups=("p4",), pool=dark)
     assert float(dataset.clearance([dataset.draw(0, 0)])) == 0
-    with pytest.raises(RuntimeError, match=r"p4 pattern at photos seed 2 index 0 .*lower the margin"):
+    with pytest.raises(DatasetError, match=r"p4 pattern at photos seed 2 index 0 .*lower the margin"):
         dataset.batch([0])
-    with pytest.raises(RuntimeError, match=r"by 1\.5 in 60 draws"):
+    with pytest.raises(DatasetError, match=r"by 1\.5 in 60 draws"):
         replace(dataset, pool=pool, margin=1.5).batch([0])
 
 
