@@ -136,11 +136,11 @@ class Run:
 
     def metrics(self, values: Mapping[str, float]) -> None:
         """Final figures; at the step of the last epoch."""
-        self._put("metrics", values={k: float(v) for k, v in values.items()}, step=None)
+        self._put("metrics", values=_figures(values), step=None)
 
     def epoch(self, epoch: int, values: Mapping[str, float]) -> None:
         """Figures of an epoch, counted from 0: a point on each curve."""
-        self._put("metrics", values={k: float(v) for k, v in values.items()}, step=epoch)
+        self._put("metrics", values=_figures(values), step=epoch)
 
     def _put(self, kind: Kind, **data: Any) -> None:
         self.way.put(Record(self.key, kind, data))
@@ -206,6 +206,11 @@ def _new_key(resume: Path) -> str:
     resume.parent.mkdir(parents=True, exist_ok=True)
     resume.write_text(key + "\n", encoding="utf-8")
     return key
+
+
+def _figures(values: Mapping[str, float]) -> dict[str, float]:
+    """Six digits: all that counts, and all that fits into a column of MLflow's table."""
+    return {name: float(f"{value:.6g}") for name, value in values.items()}
 
 
 def _text(value: object) -> str:
