@@ -1,0 +1,163 @@
+"""Lattices: the autocorrelation against direct sums, and lattices found against those that were drawn."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hier.datasets import PatternDataset, Pool
+from hier.models.lattice import autocorrelation, find_lattice, reduce_basis
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from torch import Tensor
+
+Array = NDArray[np.float64]
+METRICS = ("oblique", "rectangular", "rhombic", "square", "hexagonal")
+
+
+def metric(name: str, rng: np.random.Generator) -> Array:
+    """A basis of that metric, at any angle."""
+    a = rng.uniform(18, 34)
+    aspect, gamma = {
+        "oblique": (rng.uniform(1.2, 1.6), rng.uniform(66, 80)),
+        "rectangular": (rng.uniform(1.2, 1.8), 90),
+        "rhombic": (1.0, rng.uniform(98, 112)),
+        "square": (1.0, 90),
+        "hexagonal": (1.0, 120),
+    }[name]
+    turn, gamma = rng.uniform(0, 2 * np.pi), math.radians(gamma)
+    angles = np.array([turn, turn + gamma])
+    return np.array([np.cos(angles), np.sin(angles)]) * [a, a * aspect]
+
+
+def waves(basis: Array, rng: np.random.Generator, size: tuple[int, int] = (144, 144)) -> Tensor:
+    """A p1 pattern on the lattice: waves of random phases, the lowest ones never faint."""
+    H, W = size
+    y, x = np.mgrid[:H, :W]
+    u = np.linalg.inv(basis) @ np.stack([x.ravel(), y.ravel()])
+    value = np.zeros((3, H * W))
+    for h in range(-3, 4):
+        for k in range(4):
+            phase = 2 * np.pi * (h * u[0] + k * u[1] + rng.random((3, 1)))
+            value += rng.uniform(0.5, 1, (3, 1)) / (1 + h * h + k * k) * np.cos(phase)
+    value = (value - value.min()) / np.ptp(value)
+    return torch.from_numpy(value.reshape(3, H, W)).float()
+
+
+def unimodular(found: Array, drawn: Array, tolerance: float) -> bool:
+    """Whether two bases span one lattice."""
+    change = np.linalg.inv(drawn) @ found
+    whole = np.rint(change)
+    return bool(np.abs(change - whole).max() < tolerance and abs(round(np.linalg.det(whole))) == 1)
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 24, 20), (2, 1, 17, 30)])
+def test_autocorrelation_equals_direct_sums(shape: tuple[int, ...]) -> None:
+    images = torch.rand(shape, generator=torch.Generator().manual_seed(0)) + torch.linspace(0, 1, shape[-1])
+    B, _, H, W = shape
+    found = autocorrelation(images, reach=0.8)
+    Y, X = int(0.8 * H), int(0.8 * W)
+    assert found.shape == (B, Y + 1, 2 * X + 1)
+    for dy in range(Y + 1):
+        for dx in range(-X, X + 1):
+            right = images[..., dy:, max(dx, 0) : W + min(dx, 0)].double()
+            left = images[..., : H - dy, max(-dx, 0) : W + min(-dx, 0)].double()
+            if right[0, 0].numel() < 12:
+                continue
+            right, left = (t - t.mean((2, 3), keepdim=True) for t in (right, left))
+            total = (right * left).sum((1, 2, 3))
+            norm = (right.square().sum((1, 2, 3)) * left.square().sum((1, 2, 3))).sqrt()
+            torch.testing.assert_close(found[:, dy, X + dx].double(), total / norm, atol=2e-4, rtol=0)
+
+
+@given(st.lists(st.floats(-40, 40), min_size=4, max_size=4))
+def test_reduced_bases_span_the_same_lattice_by_its_shortest_vectors(entries: list[float]) -> None:
+    basis = np.array(entries).reshape(2, 2)
+    assume(abs(np.linalg.det(basis)) > 20)
+    reduced = reduce_basis(torch.tensor(basis)[None])[0].numpy()
+    assert unimodular(reduced, basis, 1e-6)
+    a, b = reduced.T
+    lengths = [np.linalg.norm(n * a + m * b) for n in range(-3, 4) for m in range(-3, 4) if (n, m) != (0, 0)]
+    assert np.linalg.norm(a) <= np.linalg.norm(b) * (1 + 1e-9)
+    assert np.linalg.norm(a) <= min(lengths) * (1 + 1e-9)
+    assert a @ b <= 1e-9
+    assert abs(a @ b) <= a @ a / 2 * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("size", [(144, 144), (120, 180)])
+def test_the_lattice_of_a_pattern_is_the_one_it_was_made_on(name: str, size: tuple[int, int]) -> None:
+    rng = np.random.default_rng(len(name))
+    drawn = [metric(name, rng) for _ in range(6)]
+    found = find_lattice(torch.stack([waves(basis, rng, size) for basis in drawn]))
+    for k, basis in enumerate(drawn):
+        assert unimodular(found.basis[k].double().numpy(), basis, 0.02)
+        assert float(found.level[k]) > 0.98
+    a, b = found.basis.unbind(-1)
+    assert (a.norm(dim=1) <= b.norm(dim=1)).all()
+    assert ((a * b).sum(1) <= 0).all()
+
+
+@pytest.mark.parametrize("source", ["atoms", "photos"])
+def test_lattices_of_generated_patterns_are_found(source: str, pool: Pool) -> None:
+    dataset = PatternDataset(source, 10**8, 160, groups=("p1",), cells=(5, 30), pool=pool)  # type: ignore[arg-type]
+    indices = range(20)
+    found = find_lattice(dataset.batch(indices)).basis.double().numpy()
+    drawn = [pattern.frame.basis for pattern in dataset.accepted(indices)[0]]
+    right = sum(unimodular(f, d, 0.05) for f, d in zip(found, drawn, strict=True))
+    assert right >= 18
+
+
+def test_a_lattice_does_not_depend_on_its_batch() -> None:
+    rng = np.random.default_rng(3)
+    noise = torch.from_numpy(rng.random((3, 144, 144))).float()
+    images = torch.stack([*(waves(metric(name, rng), rng) for name in METRICS), noise])
+    together = find_lattice(images)
+    for i in range(len(images) - 1):
+        alone = find_lattice(images[i : i + 1])
+        torch.testing.assert_close(alone.basis[0], together.basis[i], atol=1e-2, rtol=0)
+        torch.testing.assert_close(alone.level[0], together.level[i], atol=1e-3, rtol=0)
+        torch.testing.assert_close(alone.coset[0], together.coset[i], atol=1e-2, rtol=0)
+
+
+def test_brightness_contrast_and_inversion_do_not_move_a_lattice() -> None:
+    rng = np.random.default_rng(4)
+    image = waves(metric("oblique", rng), rng)
+    turned = find_lattice(torch.stack([image, 1 - image, 0.2 * image + 0.5, 1000 * image - 3]))
+    for k in range(1, 4):
+        torch.testing.assert_close(turned.basis[k], turned.basis[0], atol=1e-2, rtol=0)
+        torch.testing.assert_close(turned.level[k], turned.level[0], atol=1e-3, rtol=0)
+
+
+@pytest.mark.xfail(reason="refinement can shrink the lattice of noise to nothing, where every shift correlates")
+def test_noise_repeats_nowhere() -> None:
+    noise = torch.rand(4, 3, 128, 128, generator=torch.Generator().manual_seed(1))
+    found = find_lattice(noise)
+    assert (found.level < 0.5).all()
+    assert (torch.linalg.det(found.basis).abs() > 20).all()
+
+
+@pytest.mark.parametrize("shape", [(1, 32, 32), (3, 32, 500), (1, 33, 47), (3, 300, 40)])
+def test_any_image_has_a_finite_answer(shape: tuple[int, int, int]) -> None:
+    _, H, W = shape
+    rng = np.random.default_rng(0)
+    point = torch.zeros(shape)
+    point[:, H // 2, W // 2] = 1
+    half = torch.zeros(shape)
+    half[:, :, : W // 2] = 1
+    y, x = torch.meshgrid(torch.arange(H), torch.arange(W), indexing="ij")
+    images = {
+        "noise": torch.from_numpy(rng.random(shape)).float(),
+        "one pixel": point,
+        "half and half": half,
+        "chess": ((x + y) % 2).float().expand(shape),
+        "stripes": ((x // 3) % 2).float().expand(shape),
+        "slope": (x / W).float().expand(shape),
+    }
+    found = find_lattice(torch.stack(list(images.values())))
+    for k, name in enumerate(images):
+        assert found.basis[k].isfinite().all(), name
+        assert found.level[k].isfinite(), name
