@@ -11,6 +11,7 @@ from torch import Tensor
 from .lattice import find_lattice
 
 SIDE = 448  # px: geometric mean of height and width that is analysed at once
+NARROWEST = 64  # px: a side of fewer is not shrunk
 FEWEST, SHORTEST = 6.0, 12.0  # cells in view, and px of the shorter lattice vector, that a view should have
 
 
@@ -23,18 +24,22 @@ class View:
 
 
 def views(image: Tensor) -> list[View]:
-    """The views of an image (C, H, W), from its own resolution to the whole of it; small images have one."""
+    """The views of an image (C, H, W), from its own resolution to the whole of it; small images have one.
+
+    An image some fifty times as long as it is wide is nowhere shown as a whole.
+    """
     _, H, W = image.shape
     whole = (H * W) ** 0.5 / SIDE
     if whole <= 1.2:
         return [View(image, 1.0)]
+    coarsest = max(1.0, min(whole, min(H, W) / NARROWEST))
     scales, scale = [], 1.0
-    while scale < whole / 1.3:
+    while scale < coarsest / 1.3:
         scales.append(scale)
         scale *= 2
     made = []
-    for s in [*scales, whole]:
-        h, w = (min(n, round(n * s / whole)) for n in (H, W))
+    for s in [*scales, coarsest]:
+        h, w = (min(n, round(max(n * s / whole, NARROWEST * s))) for n in (H, W))
         top, left = (H - h) // 2, (W - w) // 2
         crop = image[:, top : top + h, left : left + w]
         size = (max(1, round(h / s)), max(1, round(w / s)))

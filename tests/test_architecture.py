@@ -27,8 +27,7 @@ def imports(file: Path, package: str) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             module = node.module or ""
             if node.level == 0:
-                assert not module.startswith("hier."), f"{file}: relative imports between packages"
-                found.add(module.partition(".")[0])
+                found.add(module.removeprefix("hier.").partition(".")[0])
             elif package == "src/hier":  # its parent's subpackages are its own
                 names = [module] if module else [alias.name for alias in node.names]
                 found |= {first if (first := name.partition(".")[0]) in MAY_USE else "hier" for name in names}
