@@ -92,9 +92,8 @@ def fit(
     batch = min(schedule.batch, max(2, len(train) // 4))
     steps = max(1, len(train) // batch)
     optimiser = torch.optim.AdamW(node.parameters(), schedule.lr, weight_decay=WEIGHT_DECAY)
-    rate = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, schedule.lr, total_steps=schedule.epochs * steps, pct_start=0.2
-    )
+    total_steps = max(6, schedule.epochs * steps)  # of 5, OneCycleLR would rise in no time and divide by zero
+    rate = torch.optim.lr_scheduler.OneCycleLR(optimiser, schedule.lr, total_steps=total_steps, pct_start=0.2)
     history: list[Metrics] = []
     if checkpoint.exists():
         state = torch.load(checkpoint, map_location=device, weights_only=True)
