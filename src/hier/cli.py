@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from . import __version__
+from . import __version__, cli_generate
 from .hierarchy import HierError
 
 if TYPE_CHECKING:
@@ -82,6 +82,9 @@ def _router(name: str) -> Any:
     if name not in ROUTERS:
         raise UnknownNameError("router", name, ROUTERS)
     return name
+
+
+app.command(epilog=cli_generate.EPILOG)(cli_generate.generate)
 
 
 @app.command()

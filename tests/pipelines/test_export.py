@@ -1,0 +1,217 @@
+"""Exports: what is written is what the dataset makes, whatever happens in between."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from hier.datasets import Corruption, PatternDataset
+from hier.hierarchy import GROUP_NAMES, HierError, UnknownNameError
+from hier.pipelines import export as module
+from hier.pipelines import formats
+from hier.pipelines.export import MANIFEST, Export, ExportError, export, verify
+from hier.pipelines.formats import FORMATS
+from numpy.typing import NDArray
+from PIL import Image
+
+DATASET = PatternDataset("atoms", 8, 32, ("p4m", "pmg", "p2"), cells=(4, 9), corruptions=(Corruption("noise", (1, 1)),))
+COUNT = 10
+Pixels = NDArray[np.uint8]
+every_format = pytest.mark.parametrize("format", FORMATS)
+
+
+@pytest.fixture(scope="module")
+def expected() -> Pixels:
+    images = (DATASET.batch(range(COUNT)) * 255).round().byte()
+    pixels: Pixels = images.permute(0, 2, 3, 1).numpy()
+    return pixels
+
+
+def run_of(out: Path, format: str = "npy", **changes: object) -> Export:
+    return Export(**{"dataset": DATASET, "count": COUNT, "format": format, "out": out, "shard_size": 4, **changes})  # type: ignore[arg-type]
+
+
+def read(run: Export) -> tuple[Pixels, list[str]]:
+    """All images and labels of an export, read with the libraries that others would use."""
+    files = [f for k in run.shards for f in run.files(k)]
+    match run.format:
+        case "png":
+            return np.stack([np.asarray(Image.open(f)) for f in files]), [f.parent.name for f in files]
+        case "npy":
+            maps = [np.load(f, mmap_mode="r") for f in files]
+            return np.concatenate(maps), [DATASET.label(i) for i in range(COUNT)]
+        case "hdf5":
+            shards = [h5py.File(f) for f in files]
+            labels = [s.attrs["groups"][n] for s in shards for n in s["labels"]]
+            assert [int(i) for s in shards for i in s["indices"]] == list(range(COUNT))
+            return np.concatenate([s["images"][:] for s in shards]), labels
+        case _:
+            images, labels = [], []
+            for f in files:
+                with tarfile.open(f) as tar:
+                    content = {m.name: tar.extractfile(m).read() for m in tar}  # type: ignore[union-attr]
+                for key in sorted({name.split(".")[0] for name in content}):
+                    images.append(np.asarray(Image.open(io.BytesIO(content[f"{key}.png"]))))
+                    labels.append(GROUP_NAMES[int(content[f"{key}.cls"])])
+                    assert json.loads(content[f"{key}.json"]) == {"index": int(key), "group": labels[-1]}
+            return np.stack(images), labels
+
+
+@every_format
+def test_what_is_written_is_what_the_dataset_makes(tmp_path: Path, expected: Pixels, format: str) -> None:
+    run = run_of(tmp_path / "out", format)
+    seen = []
+    summary = export(run, seen.append)
+    assert summary.complete
+    assert (summary.made, summary.found, sum(seen)) == (COUNT, 0, COUNT)
+    images, labels = read(run)
+    assert np.array_equal(images, expected)
+    assert labels == [DATASET.label(i) for i in range(COUNT)]
+    assert summary.bytes == sum(f.stat().st_size for k in run.shards for f in run.files(k))
+    assert not list(run.out.rglob("*.part"))
+
+
+@every_format
+def test_a_finished_export_is_left_alone_and_verifies(tmp_path: Path, format: str) -> None:
+    run = run_of(tmp_path, format)
+    export(run)
+    times = {f: f.stat().st_mtime_ns for f in tmp_path.rglob("*") if f.is_file()}
+    again = export(run)
+    assert (again.made, again.found, again.complete) == (0, COUNT, True)
+    checked = verify(run)
+    assert (checked.found, checked.damaged) == (COUNT, [])
+    assert times == {f: f.stat().st_mtime_ns for f in tmp_path.rglob("*") if f.is_file()}
+
+
+@every_format
+def test_an_interrupted_export_goes_on_and_ends_as_if_nothing_had_happened(
+    tmp_path: Path, format: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = run_of(tmp_path / "whole", format)
+    export(whole)
+    run = run_of(tmp_path / "out", format)
+    made = module._piece
+
+    def stopped(run: Export, indices: range, device: str) -> object:
+        if indices.start >= 4:
+            raise KeyboardInterrupt
+        return made(run, indices, device)
+
+    monkeypatch.setattr(module, "_piece", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        export(run)
+    monkeypatch.undo()
+    assert verify(run).found == 4
+    with open(run.out / MANIFEST, "a") as file:
+        file.write('{"shard": 1, "sta')  # as a crash while writing leaves it
+    summary = export(run)
+    assert (summary.found, summary.made) == (4, 6)
+    assert verify(run).damaged == []
+    for k in run.shards:
+        for a, b in zip(run.files(k), whole.files(k), strict=True):
+            assert a.read_bytes() == b.read_bytes() or format == "hdf5"
+    assert summary.refused == export(whole).refused
+
+
+@every_format
+def test_a_full_disk_is_one_clear_line_and_what_is_there_stays_valid(
+    tmp_path: Path, expected: Pixels, format: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_of(tmp_path, format)
+    real = formats.os.replace
+    calls = []
+
+    def full(source: Path, target: Path) -> None:
+        calls.append(target)
+        if len(calls) > (5 if format == "png" else 1):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(source, target)
+
+    monkeypatch.setattr(formats.os, "replace", full)
+    with pytest.raises(ExportError, match=r"cannot write to .*: the disk is full; 4 of 10 images are there and valid"):
+        export(run)
+    monkeypatch.undo()
+    assert verify(run).found == 4
+    assert not list(tmp_path.rglob("*.part"))
+    export(run)
+    assert np.array_equal(read(run)[0], expected)
+
+
+@every_format
+def test_damage_is_found_and_mended(tmp_path: Path, expected: Pixels, format: str) -> None:
+    run = run_of(tmp_path, format)
+    export(run)
+    file = run.files(1)[0]
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    checked = verify(run)
+    assert checked.found == 6
+    assert checked.damaged[0].startswith(str(file.relative_to(tmp_path)))
+    assert not checked.complete
+    file.unlink()
+    assert export(run).made == 4
+    assert verify(run).complete
+    assert np.array_equal(read(run)[0], expected)
+
+
+def test_workers_write_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, many = run_of(tmp_path / "one"), run_of(tmp_path / "many")
+    export(one)
+    monkeypatch.setattr(module, "ALONE", 0)
+    monkeypatch.setattr(module, "PIECE", 3)
+    monkeypatch.setattr(module.os, "cpu_count", lambda: 2)
+    export(many)
+    for k in one.shards:
+        assert one.files(k)[0].read_bytes() == many.files(k)[0].read_bytes()
+
+
+def test_folders_of_others_are_not_written_to(tmp_path: Path) -> None:
+    run = run_of(tmp_path / "out")
+    with pytest.raises(ExportError, match="holds no export"):
+        verify(run)
+    export(run)
+    with pytest.raises(ExportError, match=r"another export \(seed 8 there, 9 asked for\)"):
+        export(run_of(tmp_path / "out", dataset=PatternDataset("atoms", 9, 32, DATASET.groups, cells=(4, 9))))
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "thesis.tex").write_text("")
+    with pytest.raises(ExportError, match="holds other files"):
+        export(run_of(other))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ExportError, match="cannot write to"):
+        export(run_of(tmp_path / "file" / "out"))
+    (run.out / MANIFEST).write_text("{")
+    with pytest.raises(ExportError, match="is damaged"):
+        export(run)
+
+
+def test_unknown_formats_and_missing_libraries_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UnknownNameError, match="unknown format 'jpg'"):
+        run_of(tmp_path, "jpg")
+    monkeypatch.setattr(formats, "find_spec", lambda name: None)
+    with pytest.raises(HierError, match=r"pip install 'hier\[hdf5\]'"):
+        run_of(tmp_path, "hdf5")
+
+
+def test_unreadable_photographs_are_skipped_and_counted_and_no_photograph_is_an_error(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    rng = np.random.default_rng(0)
+    for k in range(6):
+        Image.fromarray(rng.integers(0, 255, (300, 280, 3), dtype=np.uint8)).save(photos / f"{k}.jpg")
+    (photos / "torn.jpg").write_bytes((photos / "0.jpg").read_bytes()[:900])
+    (photos / "empty.jpg").write_bytes(b"")
+    dataset = PatternDataset("photos", 1, 32, ("p1",), cells=(4, 9))
+    run = Export(dataset, 3, "npy", tmp_path / "out", photos)
+    assert export(run).skipped_photographs == 2
+    empty = tmp_path / "nothing"
+    empty.mkdir()
+    with pytest.raises(HierError, match="no readable photograph"):
+        export(Export(dataset, 3, "npy", tmp_path / "out2", empty))
