@@ -101,10 +101,10 @@ def free_port() -> int:
 
 def take(where: Store, picture: Path) -> dict[str, dict[str, str]]:
     """Show the runs of a store, and take a picture of the page; what it shows."""
-    experiment = prepare(where)
-    count = len(where.connect().client.search_runs([experiment]))
+    place, sender = prepare(where), where.connect()
+    count = len(sender.client.search_runs([sender.experiment]))
     with serving(where, "127.0.0.1", free_port()) as (_, address), chromium() as driver:
-        shown = open_runs(driver, page(address, experiment), min(count, 12))
+        shown = open_runs(driver, page(address, place), min(count, 12))
         picture.parent.mkdir(parents=True, exist_ok=True)
         driver.save_screenshot(str(picture))
     return shown

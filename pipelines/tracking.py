@@ -19,9 +19,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .mlflow_store import Sender, StoreError, connect, shown, store_errors
-from .node_artifacts import slug
+from .artifacts import slug
+from .mlflow_errors import StoreError, reason, shown, store_errors
+from .mlflow_store import connect
 from .records import Kind, Pending, Record
+from .sender import Sender
 
 RETRY = 60.0  # s between attempts to reach a store that failed
 logger = logging.getLogger("hier")
@@ -82,7 +84,7 @@ def send_pending(store: Store, sender: Sender | None = None) -> int:
                     sender.send(record)
                 file.unlink()
             except store_errors() as error:
-                raise StoreError(f"MLflow's store {shown(store.uri)} failed: {shown(error)}") from error
+                raise StoreError(f"MLflow's store {shown(store.uri)} failed: {reason(error)}") from error
             sent += len(records)
     return sent
 
@@ -104,7 +106,7 @@ class _Way:
             try:
                 return self.sender.send(record)
             except store_errors() as error:
-                self._fail(StoreError(f"MLflow's store {shown(self.store.uri)} failed: {shown(error)}"))
+                self._fail(StoreError(f"MLflow's store {shown(self.store.uri)} failed: {reason(error)}"))
         self.store.pending.keep(record)
 
     def _open(self) -> None:
@@ -161,12 +163,17 @@ class NodeRun(Run):
 
     def model(self, card: Path) -> None:
         """The bundle of this node alone, as a pyfunc model from images to probabilities, registered as a candidate."""
-        self._put("model", node=self.node, card=str(card.resolve()))
+        self._put("model", name=slug(self.node), code="node_pyfunc.py", card=str(card.resolve()))
 
 
 @dataclass
 class Training(Run):
     """The run of a training."""
+
+    def model(self, tree: str, card: Path) -> None:
+        """The bundle of a whole tree, as a pyfunc model from images to the probabilities of its labels."""
+        name = f"classifier-{slug(tree)}"
+        self._put("model", name=name, code="classifier_pyfunc.py", card=str(card.resolve()))
 
     @contextmanager
     def node(self, name: str, level: str, params: Mapping[str, object], tags: Mapping[str, str]) -> Iterator[NodeRun]:

@@ -97,8 +97,10 @@ def train(
             node, result = _train_node(name, tree, data, shared, settings, work, run, reporter)
             trained[name] = node
             results.append(result)
-    card_path = root / "models" / tree.name / f"{tree.name}.json"
-    missing = _put(card_path, tree, settings, trained, results)
+        card_path = root / "models" / tree.name / f"{tree.name}.json"
+        missing = _put(card_path, tree, settings, trained, results)
+        if not missing:
+            run.model(tree.name, card_path)
     return TrainResult(results, card_path, missing)
 
 

@@ -18,7 +18,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .mlflow_store import EXPERIMENT, QUIET, Sender, StoreError, shown
+from .mlflow_errors import StoreError, reason, shown, store_errors
+from .mlflow_store import EXPERIMENT, QUIET
+from .sender import Sender
 from .tracking import Store, send_pending
 
 PATIENCE = 120.0  # s until the server must answer
@@ -38,28 +40,32 @@ def serve_ui(store: Store, host: str = "127.0.0.1", port: int = 5000, browser: b
         _show(page(store.uri, prepare(store)), browser)
         return
     _check(store, host, port)
-    experiment = prepare(store)
+    place = prepare(store)
     with serving(store, host, port) as (server, address):
-        _show(page(address, experiment), browser)
+        _show(page(address, place), browser)
         print("Ctrl-C ends it", flush=True)
         server.wait()
 
 
-def page(address: str, experiment: str) -> str:
-    """The address of the table of runs, with the columns that compare nodes."""
-    return (
-        f"{address.rstrip('/')}/#/experiments/{experiment}/runs?workflowType=machine_learning&viewStateShareKey={VIEW}"
-    )
+def page(address: str, place: str) -> str:
+    """The address of `place` (see `prepare`) on a server."""
+    return f"{address.rstrip('/')}/#{place}"
 
 
 def prepare(store: Store) -> str:
-    """Send what is pending and keep the view of `page` beside the runs; the experiment's id."""
+    """Send what is pending and keep the view of the table of runs; where on a server the table is."""
     sender = store.connect()
     send_pending(store, sender)
-    if not sender.client.search_runs([sender.experiment], max_results=1):
-        raise StoreError(f"nothing is recorded in {shown(store.uri)} yet: `hier train --level rotation` is a start")
-    keep_view(sender)
-    return sender.experiment
+    place = f"/experiments/{sender.experiment}/runs?workflowType=machine_learning"
+    try:
+        if not sender.client.search_runs([sender.experiment], max_results=1):
+            raise StoreError(f"nothing is recorded in {shown(store.uri)} yet: `hier train --level rotation` is a start")
+        keep_view(sender)
+    except store_errors() as error:
+        # a server that may only be read still shows the runs, in its own order
+        logger.warning("the columns of the page are MLflow's own: %s", reason(error))
+        return place
+    return f"{place}&viewStateShareKey={VIEW}"
 
 
 def keep_view(sender: Sender) -> None:

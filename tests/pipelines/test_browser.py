@@ -7,7 +7,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from hier.pipelines.mlflow_store import KEY
+from hier.pipelines.sender import KEY
 from hier.pipelines.tracking import Store, store
 from hier.pipelines.ui import COLUMNS
 

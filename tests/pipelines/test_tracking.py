@@ -17,12 +17,13 @@ import numpy as np
 import pytest
 import torch
 from hier.hierarchy import load_tree
-from hier.models.bundle import Card, NodeCard, load_bundle, save_bundle
+from hier.models.bundle import GATE, GATE_CHOICES, Card, NodeCard, load_bundle, save_bundle
+from hier.models.classifier import Classifier
 from hier.models.node import NodeClassifier, NodeSettings
 from hier.models.representation import SymmetryEvidence
 from hier.pipelines import mlflow_store, tracking
-from hier.pipelines.mlflow_store import StoreError
-from hier.pipelines.node_artifacts import example
+from hier.pipelines.artifacts import example
+from hier.pipelines.mlflow_errors import StoreError, reason, shown
 from hier.pipelines.tracking import Store, send_pending, store
 from hier.pipelines.ui import page, prepare, serve_ui, serving
 
@@ -153,6 +154,28 @@ def test_the_logged_model_answers_as_the_node_does(root: Path, cards: dict[str, 
     np.testing.assert_allclose(found.sum(1), 1, atol=1e-5)
     assert model.metadata.get_input_schema().inputs[0].shape == (-1, -1, -1, -1)
     np.testing.assert_allclose(model.input_example, example())
+
+
+def test_the_logged_classifier_answers_as_the_tree_does(root: Path, tmp_path: Path) -> None:
+    import mlflow
+
+    tree = load_tree("wallpaper")
+    nodes = {name: NodeClassifier(NodeSettings(tree.choices(name), "test_convnext3")) for name in tree.nodes}
+    nodes[GATE] = NodeClassifier(NodeSettings(GATE_CHOICES, "test_convnext3"))
+    inside = {
+        name: NodeCard(choices=node.settings.choices, backbone="test_convnext3", side=node.side)
+        for name, node in nodes.items()
+    }
+    card = tmp_path / "wallpaper.json"
+    save_bundle(card, Card(hier="0", created="today", tree=tree.to_spec(), nodes=inside), nodes)
+    where = store(root)
+    with where.training("train", {}, {}, tmp_path / "run.txt") as run:
+        run.model("wallpaper", card)
+    where.connect()
+    found = mlflow.pyfunc.load_model("models:/hier-classifier-wallpaper@candidate").predict(example())
+    expected = Classifier.load(card).answer(torch.from_numpy(example())).log_probabilities.exp()
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    np.testing.assert_allclose(found.sum(1), 1, atol=1e-5)
 
 
 @pytest.mark.parametrize(("error", "status"), [(KeyboardInterrupt, "KILLED"), (Stop, "FAILED")])
@@ -295,7 +318,13 @@ def test_the_page_needs_trainings_and_a_free_port(root: Path, cards: dict[str, P
         other.listen()
         with pytest.raises(StoreError, match=f"{free_port}.*hier ui --port {free_port + 1}"):
             serve_ui(where, port=free_port)
-    assert page("http://here:1/", "7").startswith("http://here:1/#/experiments/7/runs?workflowType=machine_learning")
+
+
+def test_errors_are_told_in_a_line_without_passwords() -> None:
+    dead = "API request to http://me:pw@x/api failed with exception Pool(Errno: [Errno 111] Connection refused'))"
+    assert reason(OSError(dead)) == "it does not answer (connection refused)"
+    assert shown("postgresql://me:pw@host/db is\nlocked") == "postgresql://***@host/db is"
+    assert page("http://here:1/", "/experiments/7") == "http://here:1/#/experiments/7"
 
 
 def test_connecting_makes_the_store_and_leaves_the_environment_alone(

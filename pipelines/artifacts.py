@@ -1,4 +1,4 @@
-"""What MLflow keeps of a node beside its numbers: the model, and a picture of its confusions."""
+"""What MLflow keeps beside numbers: models, and pictures of confusions."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def slug(name: str) -> str:
     return re.sub(r"[^\w-]+", "-", name).strip("-") or "node"
 
 
-def log_node(run_id: str, node: str, card: Path) -> str:
-    """Log the bundle of one node as a pyfunc model; its id."""
+def log_bundle(run_id: str, name: str, code: str, card: Path) -> str:
+    """Log the bundle of `card` as a pyfunc model whose class is in the file `code` beside this one; its id."""
     import mlflow
     from mlflow.models import Model, ModelSignature
     from mlflow.types import Schema, TensorSpec
@@ -30,17 +30,17 @@ def log_node(run_id: str, node: str, card: Path) -> str:
     float32 = np.dtype(np.float32)
     info = Model.log(
         artifact_path=None,
-        name=f"node-{slug(node)}",
+        name=name,
         flavor=mlflow.pyfunc,
         run_id=run_id,
-        python_model=str(Path(__file__).with_name("node_pyfunc.py")),
+        python_model=str(Path(__file__).with_name(code)),
         artifacts={"card": str(card), "weights": str(card.with_suffix(".safetensors"))},
         signature=ModelSignature(
             Schema([TensorSpec(float32, (-1, -1, -1, -1))]),
             Schema([TensorSpec(float32, (-1, -1))]),
         ),
         input_example=example(),
-        pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
+        pip_requirements=[f"{package}=={version(package)}" for package in REQUIREMENTS],
     )
     return str(info.model_id)
 
