@@ -43,7 +43,7 @@ def chromium_and_driver() -> tuple[str, str] | None:
 
 
 @contextmanager
-def chromium(width: int = 1840, height: int = 880) -> Iterator[WebDriver]:
+def chromium(width: int = 1920, height: int = 880) -> Iterator[WebDriver]:
     """A browser with an empty profile that reaches this machine alone."""
     found = chromium_and_driver()
     if found is None:
@@ -61,7 +61,7 @@ def chromium(width: int = 1840, height: int = 880) -> Iterator[WebDriver]:
 
 
 def open_runs(driver: WebDriver, address: str, count: int) -> dict[str, dict[str, str]]:
-    """Open the table of runs and wait for `count` of them; the cells of each run by its name and by column."""
+    """Open the table of runs and wait for `count` names in it; the cells of each run by its name and by column."""
     driver.get(address)
     try:
         WebDriverWait(driver, PATIENCE).until(lambda _: len(_cells(driver)) >= count)
@@ -102,9 +102,9 @@ def free_port() -> int:
 def take(where: Store, picture: Path) -> dict[str, dict[str, str]]:
     """Show the runs of a store, and take a picture of the page; what it shows."""
     place, sender = prepare(where), where.connect()
-    count = len(sender.client.search_runs([sender.experiment]))
+    names = {run.info.run_name for run in sender.client.search_runs([sender.experiment])}
     with serving(where, "127.0.0.1", free_port()) as (_, address), chromium() as driver:
-        shown = open_runs(driver, page(address, place), min(count, 12))
+        shown = open_runs(driver, page(address, place), min(len(names), 12))
         picture.parent.mkdir(parents=True, exist_ok=True)
         driver.save_screenshot(str(picture))
     return shown
@@ -112,4 +112,4 @@ def take(where: Store, picture: Path) -> dict[str, dict[str, str]]:
 
 if __name__ == "__main__":
     root, picture = (Path(a) for a in sys.argv[1:3])
-    print(f"{len(take(store(root), picture))} runs in {picture}")
+    print(f"{len(take(store(root), picture))} names of runs in {picture}")
