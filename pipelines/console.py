@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from rich.box import SIMPLE
 from rich.console import Console, Group
 from rich.panel import Panel
 from rich.progress import (
@@ -14,7 +15,6 @@ from rich.progress import (
     Progress,
     SpinnerColumn,
     TextColumn,
-    TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.table import Table
@@ -64,8 +64,8 @@ def panel(result: Prediction | Failure) -> Panel:
 
 def _bars(console: Console) -> Progress:
     return Progress(
-        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(24), MofNCompleteColumn(),
-        TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
+        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(12), MofNCompleteColumn(),
+        TimeRemainingColumn(compact=True, elapsed_when_finished=True), TextColumn("{task.fields[note]}"),
         console=console,
     )  # fmt: skip
 
@@ -91,7 +91,7 @@ def training_progress(console: Console) -> Iterator[Reporter]:
         def epoch(node: str, index: int, epochs: int, metrics: Metrics) -> None:
             if node not in tasks:
                 tasks[node] = bars.add_task(f"fit {node}", total=epochs, note="")
-            note = f"loss {metrics['train/loss']:.3f}  valid {percent(metrics['valid/accuracy'])}"
+            note = f"loss {metrics['train/loss']:.3f}, valid {percent(metrics['valid/accuracy'])}"
             bars.update(tasks[node], completed=index + 1, note=note)
 
         yield Reporter(stage, epoch)
@@ -99,18 +99,18 @@ def training_progress(console: Console) -> Iterator[Reporter]:
 
 def training_table(result: TrainResult) -> Table:
     """Final figures of every node trained."""
-    table = Table(title="accuracy on images never trained on", title_justify="left")
+    table = Table(title="accuracy on images never trained on", title_justify="left", box=SIMPLE, show_edge=False)
     columns = {"valid/accuracy": "valid", "cross_photos/accuracy": "photos", "cross_atoms/accuracy": "atoms",
                "cross_noise/accuracy": "noise"}  # fmt: skip
-    table.add_column("node")
-    table.add_column("level")
-    for title in (*columns.values(), "loss", "images", "seconds"):
+    for title in ("node", "level"):
+        table.add_column(title, no_wrap=True)
+    for title in (*columns.values(), "loss", "images", "time"):
         table.add_column(title, justify="right")
     for node in result.nodes:
         m = node.metrics
         cells = [percent(m[key]) if key in m else "" for key in columns]
         table.add_row(
-            node.node, node.level, *cells, f"{m['valid/loss']:.4f}", f"{m['images']:.0f}", f"{m['seconds']:.0f}"
+            node.node, node.level, *cells, f"{m['valid/loss']:.3f}", f"{m['images']:.0f}", f"{m['seconds']:.0f} s"
         )
     return table
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from zlib import crc32
 
 import numpy as np
+import torch
 from sklearn.metrics import confusion_matrix
 
 from ..hierarchy import Tree, UnknownNameError, compile_tree, load_tree
@@ -88,6 +89,7 @@ def train(
             run.epoch(epoch, metrics)
             reporter.epoch("all groups", epoch, settings.epochs, metrics)
 
+        torch.manual_seed(settings.seed)  # weights begin alike, whatever was drawn before
         first = NodeClassifier(NodeSettings(plan.labels, settings.backbone), settings.pretrained)
         whole, held_out = samples_of(data.train(), plan), samples_of(data.valid(), plan)
         schedule = Schedule(settings.epochs, settings.lr, settings.batch, settings.seed)
@@ -127,6 +129,7 @@ def _train_node(
             run.epoch(epoch, metrics)
             reporter.epoch(name, epoch, settings.tune_epochs, metrics)
 
+        torch.manual_seed(schedule.seed)  # and heads, whether the backbone was trained just now or before a break
         node = fit(shared.for_choices(choices), fitting, sets["valid"], schedule, work / f"{name}.pt", after)
         metrics = {k: v for prefix, s in sets.items() for k, v in score(node, s, prefix).items()}
         metrics["images"], metrics["seconds"] = float(len(fitting)), time.monotonic() - started
