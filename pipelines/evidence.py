@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -107,10 +110,25 @@ def _made(pieces: Sequence[Part], names: Sequence[int], device: str) -> Iterator
             yield name, make((piece, device))
         return
     context = multiprocessing.get_context("spawn")
-    with context.Pool(workers, torch.set_num_threads, (1,)) as pool:
+    with _interruption_held():
+        pool = context.Pool(workers, torch.set_num_threads, (1,))
+    with pool:
         made = pool.imap(make_arrays, [(piece, device) for piece in pieces])
         for name, (maps, numbers) in zip(names, made, strict=True):
             yield name, (torch.from_numpy(maps), torch.from_numpy(numbers))
+
+
+@contextmanager
+def _interruption_held() -> Iterator[None]:
+    """Processes started here ignore Ctrl-C, which a terminal sends to all: it is for their parent to end them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def make_arrays(job: tuple[Part, str]) -> tuple[object, object]:

@@ -1,0 +1,136 @@
+"""A real training through the command line, tiny: interrupted, taken up again, used."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hier.datasets import Pool
+from hier.hierarchy import load_tree
+from hier.models.bundle import GATE, load_bundle
+from PIL import Image
+
+from hier.cli import main
+
+SETTINGS = """
+source: [atoms]
+photos: pictures
+count: 68
+valid_count: 17
+cross_count: 17
+sizes: [64]
+augment: false
+near_misses: 0
+epochs: 2
+tune_epochs: 2
+batch: 16
+seed: 5
+"""
+TRAIN = ("train", "--config", "tiny.yaml", "--device", "cpu", "--json")
+Hier = Callable[..., Any]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, pool: Pool) -> Path:
+    """A folder to train in, with a few pictures."""
+    (tmp_path / "tiny.yaml").write_text(SETTINGS, encoding="utf-8")
+    for split in ("train", "valid"):
+        (tmp_path / "pictures" / split).mkdir(parents=True)
+        for picture, name in zip(pool.pictures, pool.names, strict=True):
+            Image.fromarray(picture.permute(1, 2, 0).numpy()).save(tmp_path / "pictures" / split / f"{name}.png")
+    return tmp_path
+
+
+@pytest.fixture
+def hier(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Hier:
+    """`hier ARGUMENTS` in a folder, within this process: its JSON."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+    def run(folder: Path, *arguments: str) -> Any:
+        monkeypatch.chdir(folder)
+        monkeypatch.setattr(sys, "argv", ["hier", *arguments])
+        capfd.readouterr()
+        main_exit = None
+        try:
+            main()
+        except SystemExit as stop:
+            main_exit = stop.code
+        out, err = capfd.readouterr()
+        assert not main_exit, err
+        return json.loads(out)
+
+    return run
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    bundle = load_bundle(folder / "mlruns" / "models" / "wallpaper")
+    return {f"{name}/{key}": v for name, node in bundle.nodes.items() for key, v in node.state_dict().items()}
+
+
+def interrupted(folder: Path, pattern: str, *arguments: str) -> str:
+    """Ctrl-C, to all processes as a terminal sends it, once a file of that pattern is there; what was said."""
+    environment = os.environ | {"NO_COLOR": "1", "TERM": "dumb"}
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from hier.cli import main; main()", *arguments],
+        cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 200
+    while process.poll() is None and not list(folder.glob(pattern)):
+        assert time.monotonic() < deadline, "nothing was written"
+        time.sleep(0.02)
+    assert process.poll() is None, process.communicate()
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    return err
+
+
+@pytest.mark.slow
+def test_an_interrupted_training_ends_like_one_that_was_not(folder: Path, hier: Hier) -> None:
+    for pattern in ("mlruns/work/evidence/*.safetensors", "mlruns/work/*/backbone.pt"):
+        err = interrupted(folder, pattern, *TRAIN, "--level", "rotation")
+        assert "hier: interrupted" in err
+        assert "Traceback" not in err
+        assert not (folder / "mlruns" / "models").exists(), "nothing is written half"
+    resumed = hier(folder, *TRAIN, "--level", "rotation")
+    assert list(resumed["nodes"]) == ["rotation"]
+    assert GATE in resumed["missing"]
+    one = weights(folder)
+
+    (folder / "mlruns").rename(folder / "before")
+    whole = hier(folder, *TRAIN, "--level", "rotation")
+    two = weights(folder)
+    assert one.keys() == two.keys()
+    for key in one:
+        torch.testing.assert_close(two[key], one[key], atol=1e-3, rtol=1e-3)
+    for key, value in whole["nodes"]["rotation"].items():
+        if key != "seconds":
+            assert resumed["nodes"]["rotation"][key] == pytest.approx(value, abs=1e-3), key
+
+
+@pytest.mark.slow
+def test_levels_trained_one_by_one_join_to_a_model_that_answers(folder: Path, hier: Hier) -> None:
+    told = hier(folder, *TRAIN, "--level", "rotation")
+    assert {"valid/accuracy", "valid/loss", "cross_atoms/accuracy"} <= set(told["nodes"]["rotation"])
+    assert {"finer-4", GATE} <= set(told["missing"])
+    told = hier(folder, *TRAIN, "--level", "reflection", "--node", "finer-4")
+    assert "rotation" not in told["missing"]
+    told = hier(folder, *TRAIN, "--level", "finer", "--node", GATE)
+    assert told["missing"] == []
+    card = load_bundle(Path(told["card"])).card
+    assert set(card.nodes) == {*load_tree("wallpaper").nodes, GATE}
+    assert all(node.training["source"] == ["atoms"] for node in card.nodes.values())
+    assert str(folder) not in card.model_dump_json(), "a card does not tell whose machine it was"
+    options = ("--model", "mlruns/models/wallpaper", "--source", "atoms", "--size", "64", "--count", "17", "--json")
+    report = hier(folder, "evaluate", *options, "--photos", "pictures", "--device", "cpu")
+    assert report["count"] == 17
