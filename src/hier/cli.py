@@ -218,7 +218,7 @@ def evaluate(
     from .pipelines.predict import load
 
     device, chosen = _device(device), _router(router)
-    dataset = None if folder else _dataset(source, seed, size, orientation, parse_corruptions(corrupt or []))
+    dataset: Any = _dataset(source, seed, size, orientation, parse_corruptions(corrupt or []))
     classifier = load(model, device).classifier
     with progress(Console(stderr=True), "images", folder_count(folder) if folder else count) as advance:
         if folder is not None:
