@@ -11,9 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..hierarchy import Operation
+from ..hierarchy.operations import IDENTITY
 from .lattices import reduce_basis
 
 REACH = 4.5  # standard deviations after which a spot is left out
+USUAL = 4  # atoms in a primitive cell that have the widths drawn; more are narrower, fewer wider
+WIDEST = 0.2  # of the primitive cell's edge
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,9 @@ class Atoms:
 def draw_atoms(rng: np.random.Generator, operations: Sequence[Operation], cell_area: float) -> Atoms:
     """One to three species, up to four sites of the asymmetric unit, in colour or grey.
 
-    `cell_area` is the primitive cell's, in px^2: widths are drawn relative to it, alike for all groups.
+    `cell_area` is the primitive cell's, in px^2: widths are drawn relative to it, alike for all groups, and scaled
+    so that the share of the cell that atoms cover does not grow with their number. Else brightness and contrast
+    would tell the group: a general site is one atom in p1 and twelve in p6m.
     With probability 0.4 a site is moved onto the centre or the mirror of a random operation of the cell; the
     identity and glides leave it where it is.
     """
@@ -37,7 +42,7 @@ def draw_atoms(rng: np.random.Generator, operations: Sequence[Operation], cell_a
     count = int(rng.integers(1, 5))
     kind = rng.integers(0, species, count)
     relative = np.exp(rng.uniform(np.log(0.04), np.log(0.13), species))
-    widths = np.maximum(np.sqrt(cell_area) * relative, 0.9)
+    widths = np.sqrt(cell_area) * relative
     grey = rng.random() < 0.5
     colours = rng.uniform(0.3, 1.0, (species, 1)).repeat(3, 1) if grey else rng.uniform(0, 1, (species, 3))
     background = np.repeat(rng.uniform(0.0, 0.3), 3)
@@ -47,7 +52,25 @@ def draw_atoms(rng: np.random.Generator, operations: Sequence[Operation], cell_a
     for i in range(count):
         if rng.random() < 0.4:
             sites[i] = _special(operations[int(rng.integers(len(operations)))], sites[i])
+    translations = sum(op.W == IDENTITY for op in operations)
+    atoms = sum(multiplicity(operations, site) for site in sites) / translations
+    widths = np.clip(widths * np.sqrt(USUAL / atoms), 0.9, max(WIDEST * np.sqrt(cell_area), 0.9))
     return Atoms(sites, widths[kind], colours[kind], background)
+
+
+def multiplicity(operations: Sequence[Operation], site: NDArray[np.float64]) -> int:
+    """How many atoms a site is in the cell of `operations`: fewer of them on a special position."""
+    W = np.array([op.W for op in operations], dtype=np.float64)
+    w = np.array([[float(t) for t in op.w] for op in operations])
+    return int((~_repeated((W @ site + w) % 1)).sum())
+
+
+def _repeated(q: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which of the positions (J, 2), modulo 1, have come before."""
+    apart = q[:, None] - q[None]
+    apart -= np.rint(apart)
+    before: NDArray[np.bool_] = np.triu((np.abs(apart) < 1e-6).all(-1), 1).any(0)
+    return before
 
 
 def _special(operation: Operation, site: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -83,10 +106,7 @@ def spots(
     for s, site in enumerate(atoms.sites):
         q = ((W @ site + w) @ basis.T) @ inverse.T
         q = q - np.floor(q)
-        apart = q[:, None] - q[None]
-        apart -= np.rint(apart)
-        same = (np.abs(apart) < 1e-6).all(-1)
-        q = q[~np.triu(same, 1).any(0)]
+        q = q[~_repeated(q)]
         margin = REACH * atoms.widths[s]
         reach = corners + np.sign(corners - corners.mean(0)) * margin
         u = reach @ inverse.T
