@@ -1,6 +1,6 @@
 """How long commands take that should answer at once: best and median of several runs, in seconds.
 
-    python benchmarks/startup.py
+Run it as `python benchmarks/startup.py`.
 """
 
 from __future__ import annotations
