@@ -17,8 +17,11 @@ from .fourier import fast_length
 BLUR = 1.0  # px: peaks of finer texture than this cannot be placed between pixels
 REACH = 0.8  # of the image's side: longest shift looked at
 PEAKS = 48
-RATIO, SLACK = 1.6, 0.012  # what a finer lattice may lose, see find_lattice
+RATIO, SLACK = 1.15, 0.02  # what a finer lattice may lose, see find_lattice
+TEXTURE_SLACK, HEXAGONAL_SLACK = 0.06, 0.14
 HEXAGONAL = 0.03  # relative change of the metric under which a lattice counts as hexagonal
+RINGS = 64  # per cycle per px, of the power spectrum in which noise is measured
+EULER = 0.5772156649
 HALF = 8  # lattice points up to HALF * a + HALF * b support a basis
 
 
@@ -47,6 +50,26 @@ def gaussian_blur(images: Tensor, sigma: float) -> Tensor:
     # sums of shifted slices: several times faster on the CPU than a convolution of each channel
     rows = sum(k * padded[..., i : i + W] for i, k in enumerate(kernel))
     return sum(k * rows[..., i : i + H, :] for i, k in enumerate(kernel))
+
+
+def bragg_filtered(images: Tensor) -> Tensor:
+    """Images (B, C, H, W) without most of their noise, means left out: a Wiener filter ring by ring.
+
+    Noise is spread evenly over each ring of the power spectrum while a lattice's reflections are few and strong, so
+    the ring's geometric mean, times exp(Euler's constant), is the noise in it (the power of white noise is
+    exponentially distributed).
+    """
+    H, W = images.shape[-2:]
+    spectrum = torch.fft.rfft2(images - images.mean((2, 3), keepdim=True))
+    power = spectrum.abs().square().sum(1)
+    fy, fx = (f(n, device=images.device) for f, n in ((torch.fft.fftfreq, H), (torch.fft.rfftfreq, W)))
+    ring = ((fy[:, None] ** 2 + fx**2).sqrt() * RINGS).long().flatten()
+    count = torch.bincount(ring)
+    log = (power + 1e-12).log().flatten(1)
+    mean = log.new_zeros(len(log), len(count)).index_add_(1, ring, log) / count.clamp_min(1)
+    noise = (mean + EULER).exp().index_select(1, ring).reshape(power.shape)
+    filtered: Tensor = torch.fft.irfft2(spectrum * (power / (power + noise))[:, None], s=(H, W))
+    return filtered
 
 
 def autocorrelation(images: Tensor, reach: float = REACH) -> Tensor:
@@ -157,6 +180,7 @@ def _weights(points: Tensor, shape: tuple[int, int]) -> Tensor:
 
 def refine(surface: Tensor, basis: Tensor, shape: tuple[int, int]) -> Tensor:
     """Newton's method on the mean autocorrelation over lattice points, near ones first: (B, 2, 2)."""
+    start = basis
     for half in (1, 1, 2, 4, HALF, HALF):
         nm = _combinations(half, basis.device)
         points = torch.einsum("bij,kj->bki", basis, nm)
@@ -169,7 +193,9 @@ def refine(surface: Tensor, basis: Tensor, shape: tuple[int, int]) -> Tensor:
         step = step.unflatten(1, (2, 2))
         longest = torch.einsum("bij,kj->bki", step, nm).norm(dim=-1) * (weight > 0)
         basis = basis + step / longest.amax(1).clamp_min(1.0)[:, None, None]
-    return basis
+    change = torch.linalg.det(basis) / torch.linalg.det(start)
+    kept = (change > 0.7) & (change < 1.4)  # along stripes a vector is free to move, and may lose its way
+    return torch.where(kept[:, None, None], basis, start)
 
 
 def coset_levels(surface: Tensor, basis: Tensor, cosets: Tensor, shape: tuple[int, int]) -> Tensor:
@@ -211,7 +237,7 @@ def _refinements() -> _Refinements:
     for p in (2, 3, 5, 7, 11, 13, 17):
         for step in (*((1, k) for k in range(p)), (0, 1)):
             made.bases.append([[1 / p, 0.0], [step[1] / p, 1.0]] if step[0] else [[1.0, 0.0], [0.0, 1 / p]])
-            made.slack.append(SLACK if p <= 3 else 5 * SLACK)
+            made.slack.append(SLACK if p <= 3 else TEXTURE_SLACK)
             for m in range(1, p // 2 + 1):
                 made.fractions.append((m * step[0] % p / p, m * step[1] % p / p))
                 made.owner.append(len(made.bases) - 1)
@@ -277,7 +303,7 @@ def find_lattice(images: Tensor) -> Lattice:
     whole-pixel rectangular cells repeat their hexagonal ones only roughly.
     """
     shape = (images.shape[-2], images.shape[-1])
-    surface = autocorrelation(gaussian_blur(images, BLUR))
+    surface = autocorrelation(gaussian_blur(bragg_filtered(images), BLUR))
     basis = reduce_basis(refine(surface, candidates(surface, shape), shape))
     table = _refinements()
     cosets, finer = basis.new_tensor([(0.0, 0.0), *table.fractions]), basis.new_tensor(table.bases)
@@ -289,7 +315,7 @@ def find_lattice(images: Tensor) -> Lattice:
         lowest = levels.new_full((len(basis), len(slack)), torch.inf)
         lowest = lowest.scatter_reduce(1, owner.expand(len(basis), -1), levels[:, 1:], "amin")
         hexagonal = _misfit(basis[:, None] @ finer) < HEXAGONAL
-        allowed = torch.where(hexagonal & (_misfit(basis) >= HEXAGONAL)[:, None], 12 * SLACK, slack)
+        allowed = torch.where(hexagonal & (_misfit(basis) >= HEXAGONAL)[:, None], HEXAGONAL_SLACK, slack)
         pick = (lowest + allowed).argmax(1)
         best, given = (t.gather(1, pick[:, None])[:, 0] for t in (lowest, allowed))
         accept = (1 - best <= RATIO * (1 - here) + given) & (torch.linalg.det(basis).abs() > 60)
