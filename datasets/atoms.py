@@ -69,8 +69,7 @@ def _repeated(q: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Which of the positions (J, 2), modulo 1, have come before."""
     apart = q[:, None] - q[None]
     apart -= np.rint(apart)
-    before: NDArray[np.bool_] = np.triu((np.abs(apart) < 1e-6).all(-1), 1).any(0)
-    return before
+    return np.asarray(np.triu((np.abs(apart) < 1e-6).all(-1), 1).any(0))
 
 
 def _special(operation: Operation, site: NDArray[np.float64]) -> NDArray[np.float64]:

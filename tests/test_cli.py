@@ -254,11 +254,11 @@ def test_evaluate_on_generated_patterns(hier: Command, card_path: Path) -> None:
     assert report["accuracy"] == pytest.approx(np.trace(report["confusion"]) / 34)
     assert set(report["levels"]) == {"rotation", "reflection", "finer"}
     assert set(report["nodes"]) == set(load_tree("wallpaper").nodes)
-    assert report["levels"]["rotation"] == report["nodes"]["rotation"]
     again = json.loads(hier("evaluate", "--source", "atoms", *options).out)
     assert again == report
     hard = json.loads(hier("evaluate", "--source", "atoms", "--router", "hard", *options).out)
     assert hard["nodes"] == report["nodes"]
+    assert hard["levels"]["rotation"] == hard["nodes"]["rotation"]  # soft may find a likelier leaf elsewhere
     shown = hier("evaluate", "--source", "atoms", *[o for o in options if o != "--json"])
     assert "group" in shown.out
     assert "34 images" in shown.out

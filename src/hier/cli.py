@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from . import __version__, cli_generate
+from . import __version__, cli_diagram, cli_generate
 from .hierarchy import HierError
 
 if TYPE_CHECKING:
@@ -90,9 +90,13 @@ app.command(epilog=cli_generate.EPILOG)(cli_generate.generate)
 @app.command()
 def tree(
     name: Annotated[str, typer.Argument(help="wallpaper, paper, or a YAML file.")] = "wallpaper",
+    diagram: Annotated[str | None, typer.Option(help="Draw the symmetry elements of this group instead.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The diagram's file, .svg or .png; GROUP.svg if left out.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Print a hierarchy: its levels, nodes, choices and labels."""
+    """Print a hierarchy: its levels, nodes, choices and labels. Or draw a group's cell with --diagram."""
+    if diagram is not None:
+        return cli_diagram.diagram(diagram, out, as_json)
     from rich.console import Console
 
     from .hierarchy import load_tree, rich_tree
