@@ -87,4 +87,5 @@ def tiled(
     i, j = np.meshgrid(np.arange(low[0], high[0]), np.arange(low[1], high[1]), indexing="ij")
     shifts = np.stack([i, j], -1).reshape(-1, 2) @ tile.vectors.T
     places = (at[:, None] + shifts[None]).reshape(-1, 2)
-    return places, np.repeat(site, len(shifts))
+    seen = ((places >= lower) & (places <= upper)).all(-1)
+    return places[seen], np.repeat(site, len(shifts))[seen]

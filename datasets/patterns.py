@@ -292,7 +292,7 @@ def _spots(
     assert pattern.atoms is not None
     if pattern.tile is None:
         return spots(pattern.atoms, pattern.operations, pattern.basis, lower, upper)
-    reach = np.abs(pattern.tile.vectors).sum(1)
+    reach = 0.5 * np.abs(pattern.tile.exact).sum(1) + 1
     margin = REACH * pattern.atoms.widths.max()
     at, site = spots(pattern.atoms, pattern.operations, pattern.basis, -reach, reach)
     return tiled(at, site, pattern.tile, lower - margin, upper + margin)
