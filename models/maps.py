@@ -42,6 +42,8 @@ MAPS: tuple[tuple[str, tuple[tuple[int, int], tuple[int, int]], tuple[float, flo
     *((f"mirror {k}", W, (0.0, 0.0)) for k, W in RHOMBIC.items()),
 )
 BANDS = (0.25, 0.5, 1.0)  # resolution limits, relative to the largest trusted |q|
+WEIGHTINGS = (*(f"|q| < {b}" for b in BANDS), "Wiener")  # of the reflections in a correlation
+RINGS = 12  # in |q|, in which signal and noise are compared
 FLOOR = 1e-3  # residuals below this are one
 
 
@@ -49,9 +51,9 @@ FLOOR = 1e-3  # residuals below this are one
 class SymmetryMaps:
     """Correlations of a batch, M as in `MAPS`, in [-1, 1].
 
-    `maps` (B, M, bands, GRID, GRID), place u on the cell's grid; `peaks` (B, M, bands) their highest values
-    between grid points; `noise` (B, bands) the residual 1 - r that noise alone would leave; `finer`
-    (B, 7, bands) the same correlation for halves and thirds of lattice vectors; `strain` (B, M) how far W
+    `maps` (B, M, W, GRID, GRID), W as in `WEIGHTINGS`, place u on the cell's grid; `peaks` (B, M, W) their highest values
+    between grid points; `noise` (B, W) the residual 1 - r that noise alone would leave; `finer`
+    (B, 7, W) the same correlation for halves and thirds of lattice vectors; `strain` (B, M) how far W
     changes the metric of the basis (0: an isometry).
     """
 
@@ -63,17 +65,31 @@ class SymmetryMaps:
 
 
 def band_weights(radius: Tensor) -> Tensor:
-    """Weights of every coefficient in every band: (B, bands, GRID, GRID), smooth at the upper limit."""
+    """Weights of every coefficient in every band: (B, len(BANDS), GRID, GRID), smooth at the upper limit."""
     limits = radius.new_tensor(BANDS)[:, None, None]
     return ((limits * 1.08 - radius[:, None]) / (0.16 * limits)).clamp(0, 1) * (radius[:, None] <= 1)
+
+
+def wiener_weight(radius: Tensor, power: Tensor, noise: Tensor) -> Tensor:
+    """Share of signal in the power of each ring of |q|: (B, GRID, GRID) in [0, 1], from power and noise power.
+
+    One weight for a whole ring, so that it does not favour reflections that noise happens to have raised.
+    """
+    ring = (radius * RINGS).long().clamp_max(RINGS).flatten(1)
+    total, spoilt = (t.new_zeros(len(t), RINGS + 1).scatter_add_(1, ring, t.flatten(1)) for t in (power, noise))
+    share = (1 - spoilt / total.clamp_min(1e-12)).clamp(0, 1)
+    return share.gather(1, ring).reshape(radius.shape)
 
 
 def symmetry_maps(structure: Structure, basis: Tensor) -> SymmetryMaps:
     """The maps of averaged cells (B, C, GRID, GRID) on the reduced lattices `basis` (B, 2, 2)."""
     F = structure.coefficients
     device = F.device
-    weight = band_weights(structure.radius)
     power = F.abs().square().sum(1)
+    level = structure.noise.abs().square().sum(2).mean(1)
+    weight = band_weights(structure.radius)
+    wiener = weight[:, -1] * wiener_weight(structure.radius, power, level)
+    weight = torch.cat([weight, wiener[:, None]], 1)
     total = (weight * power[:, None]).sum((-2, -1)).clamp_min(1e-12)
     hk = harmonics(device).long()
     fine = 2 * GRID
@@ -104,7 +120,6 @@ def symmetry_maps(structure: Structure, basis: Tensor) -> SymmetryMaps:
     parts = [(0, halves), (halves, 0), (halves, halves)]
     parts += [(0, thirds), (thirds, 0), (thirds, thirds), (thirds, 2 * thirds)]
     finer = torch.stack([patterson[..., i, j] for i, j in parts], 1)
-    level = structure.noise.abs().square().sum(2).mean(1)
     noise = (weight * level[:, None]).sum((-2, -1)) / total
     metric = basis.mT @ basis
     all_W = torch.tensor([W for _, W, _ in MAPS], device=device).float()
@@ -136,7 +151,7 @@ def _admissible(W: tuple[tuple[int, int], tuple[int, int]], glide: tuple[float, 
 
 
 def _peak(spectrum: Tensor, surface: Tensor, at: Tensor, matrix: Tensor) -> Tensor:
-    """Highest correlation at admissible translations, by Newton steps from the best of `at` (K, 2): (B, bands)."""
+    """Highest correlation at admissible translations, by Newton steps from the best of `at` (K, 2): (B, W)."""
     fine = surface.shape[-1]
     chosen = surface[:, :, at[:, 0], at[:, 1]]
     t = at[chosen.argmax(-1)].float() / fine

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .maps import BANDS, MAPS
+from .maps import WEIGHTINGS, MAPS
 from .representation import EVIDENCE, MAP_CHANNELS, SIDE
 
 CHANGES = {
@@ -51,15 +51,15 @@ def relabelling(name: str) -> Relabelling:
         for new, (V, other) in enumerate(keys):
             if any((m == V).all() for m in both) and (other % 2 == shift).all():
                 source[new] = old
-    channels = _spread(source, len(BANDS))
+    channels = _spread(source, len(WEIGHTINGS))
     sixths = {tuple(t): k for k, t in enumerate(FINER)} | {tuple((-v) % 6 for v in t): k for k, t in enumerate(FINER)}
     finer = [sixths[tuple(int(v) for v in (P @ np.array(t)) % 6)] for t in FINER]
     noise = _STRAIN + len(MAPS)
-    first_finer = noise + len(BANDS)
+    first_finer = noise + len(WEIGHTINGS)
     numbers = np.arange(EVIDENCE)
     numbers[:MAP_CHANNELS] = channels
     numbers[_STRAIN:noise] = _STRAIN + np.array(source)
-    numbers[first_finer : first_finer + 7 * len(BANDS)] = first_finer + _spread(finer, len(BANDS))
+    numbers[first_finer : first_finer + 7 * len(WEIGHTINGS)] = first_finer + _spread(finer, len(WEIGHTINGS))
     ticks = np.stack(np.meshgrid(np.arange(SIDE), np.arange(SIDE), indexing="ij"), -1)
     at = (ticks @ P.T) % SIDE
     places = at[..., 0] * SIDE + at[..., 1]

@@ -13,14 +13,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .lattice import Lattice, find_lattice
-from .maps import BANDS, FLOOR, MAPS, symmetry_maps
+from .maps import WEIGHTINGS, FLOOR, MAPS, symmetry_maps
 from .structure import structure_factors
 
 SIDE = 16  # grid of the maps that a node sees
 STRAIN = 0.15  # an operation that changes the metric by more is not offered to a node
 ABSENT = -0.5
-MAP_CHANNELS = len(MAPS) * len(BANDS)
-EVIDENCE = MAP_CHANNELS + len(MAPS) + 8 * len(BANDS) + 3
+MAP_CHANNELS = len(MAPS) * len(WEIGHTINGS)
+EVIDENCE = MAP_CHANNELS + len(MAPS) + 8 * len(WEIGHTINGS) + 3
 
 
 @dataclass(frozen=True)

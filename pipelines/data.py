@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -34,18 +35,17 @@ def _shares(count: int, parts: int) -> list[int]:
 
 
 def training_parts(s: TrainSettings) -> list[Part]:
-    """`s.count` patterns, equally from every source and size."""
+    """`s.count` patterns: equally from every source and size, one in three of each by pasting."""
     pairs = [(source, size) for source in s.source for size in s.sizes]
     corruptions = AUGMENTATION if s.augment else ()
-    return [
-        Part(
-            PatternDataset(
-                source, TRAIN + 1000 * s.seed + k, size, near_misses=s.near_misses, corruptions=corruptions
-            ),
-            0, count, s.photos, "train",
-        )
-        for k, ((source, size), count) in enumerate(zip(pairs, _shares(s.count, len(pairs)), strict=True))
-    ]  # fmt: skip
+    parts = []
+    for k, ((source, size), count) in enumerate(zip(pairs, _shares(s.count, len(pairs)), strict=True)):
+        dataset = PatternDataset(source, TRAIN + 1000 * s.seed + k, size, corruptions=corruptions)
+        pasted = round(s.pasted * count)
+        fold = replace(dataset, near_misses=s.near_misses)
+        parts.append(Part(fold, 0, count - pasted, s.photos, "train"))
+        parts.append(Part(replace(dataset, construction="paste"), 0, pasted, s.photos, "train"))
+    return parts
 
 
 def negative_parts(s: TrainSettings, split: str) -> list[Part]:

@@ -29,6 +29,7 @@ class TrainSettings(BaseModel):
     cross_count: int = Field(340, ge=17, description="images of each cross-validation set")
     sizes: tuple[int, ...] = Field((128, 192, 256, 256), min_length=1, description="px, each an equal share")
     augment: bool = Field(True, description="blur, noise, contrast, slope and drift on most training images")
+    pasted: float = Field(0.35, ge=0, le=1, description="share of training images made by pasting whole-pixel cells")
     near_misses: float = Field(0.4, ge=0, le=1, description="share of near misses among training images")
     epochs: int = Field(15, ge=1, description="epochs of the backbone on all groups")
     tune_epochs: int = Field(6, ge=1, description="epochs of fine-tuning at each node")

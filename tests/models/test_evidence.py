@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from hier.datasets import PatternDataset, Pool
-from hier.models.maps import BANDS, MAPS
+from hier.models.maps import MAPS, WEIGHTINGS
 from hier.models.representation import EVIDENCE, MAP_CHANNELS, SIDE, Evidence, SymmetryEvidence
 from torch import Tensor
 
@@ -50,7 +50,7 @@ def by_kind(evidence: Evidence) -> dict[str, Tensor]:
 
     In square lattices the two diagonals change names, so that they are one kind there.
     """
-    peaks = evidence.numbers[:, :MAP_CHANNELS].unflatten(1, (len(MAPS), len(BANDS)))
+    peaks = evidence.numbers[:, :MAP_CHANNELS].unflatten(1, (len(MAPS), len(WEIGHTINGS)))
     names = [name for name, _, _ in MAPS]
     found = {k: peaks[:, [names.index(n) for n in group]].sort(1).values for k, group in KINDS.items()}
     hexagonal = peaks[:, names.index("6-fold"), :1, None] > -0.4
@@ -102,7 +102,7 @@ def test_evidence_lies_in_its_range(before: Evidence) -> None:
 def test_true_symmetries_read_higher_than_broken_ones() -> None:
     """p2 patterns against p1 ones: the half turn's peak tells them apart whatever the content."""
     dataset = PatternDataset("atoms", SEED + 1, 192, groups=("p1", "p2"), cells=(6, 30))
-    peaks = SymmetryEvidence()(dataset.batch(range(24))).numbers[:, len(BANDS) - 1]
+    peaks = SymmetryEvidence()(dataset.batch(range(24))).numbers[:, len(WEIGHTINGS) - 1]
     assert float(peaks[1::2].median()) > float(peaks[::2].median()) + 0.2
 
 

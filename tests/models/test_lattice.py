@@ -95,7 +95,7 @@ def test_the_lattice_of_a_pattern_is_the_one_it_was_made_on(name: str, size: tup
     found = find_lattice(torch.stack([waves(basis, rng, size) for basis in drawn]))
     for k, basis in enumerate(drawn):
         assert unimodular(found.basis[k].double().numpy(), basis, 0.02)
-        assert float(found.level[k]) > 0.98
+        assert float(found.level[k]) > 0.93
     a, b = found.basis.unbind(-1)
     assert (a.norm(dim=1) <= b.norm(dim=1)).all()
     assert ((a * b).sum(1) <= 0).all()

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from hier.models import representation
 from hier.models.lattice import Lattice
-from hier.models.maps import BANDS, MAPS
+from hier.models.maps import MAPS, WEIGHTINGS
 from hier.models.relabel import CHANGES, random_relabel, relabel, relabelling
 from hier.models.representation import MAP_CHANNELS, SIDE, STRAIN, Evidence, SymmetryEvidence
 from hypothesis import given
@@ -133,7 +133,7 @@ def test_a_change_returns_after_its_order(change: str, times: int) -> None:
 def test_operations_go_where_conjugation_sends_them(change: str) -> None:
     P = np.array(CHANGES[change])
     names = [name for name, _, _ in MAPS]
-    source = relabelling(change).channels[:: len(BANDS)] // len(BANDS)
+    source = relabelling(change).channels[:: len(WEIGHTINGS)] // len(WEIGHTINGS)
     for new, old in enumerate(source.tolist()):
         (_, W, w), (_, V, v) = MAPS[old], MAPS[new]
         image_ = np.linalg.inv(P) @ np.array(W) @ P
