@@ -3,6 +3,7 @@
 A view is a rule from its own indices to the dataset's. Its classes take turns, and so do the labels within a
 class, so that every stretch of a view is balanced over its classes however unequal their labels are in number.
 
+>>> from hier.datasets import PatternDataset
 >>> from hier.hierarchy import load_tree
 >>> view = node_view(PatternDataset("noise", seed=1), load_tree("wallpaper"), "reflection-4")
 >>> view.names, [view.label(i) for i in range(6)], [view.index(i) for i in range(6)]
