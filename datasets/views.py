@@ -7,7 +7,7 @@ class, so that every stretch of a view is balanced over its classes however uneq
 >>> from hier.hierarchy import load_tree
 >>> view = node_view(PatternDataset("noise", seed=1), load_tree("wallpaper"), "reflection-4")
 >>> view.names, [view.label(i) for i in range(6)], [view.index(i) for i in range(6)]
-(('no', 'yes'), ['p4', 'p4m', 'p4', 'p4g', 'p4', 'p4m'], [9, 10, 26, 11, 43, 27])
+(('no reflection', 'reflection or glide'), ['p4', 'p4m', 'p4', 'p4g', 'p4', 'p4m'], [9, 10, 26, 11, 43, 27])
 """
 
 from __future__ import annotations

@@ -32,13 +32,15 @@ def fast_length(n: int) -> int:
 def _kernel(u: Tensor) -> Tensor:
     """Kaiser-Bessel kernel at distances `u` in grid points."""
     inside = (1 - (2 * u / WIDTH) ** 2).clamp_min(0)
-    return torch.special.i0(BETA * inside.sqrt()) * (inside > 0)
+    kernel: Tensor = torch.special.i0(BETA * inside.sqrt()) * (inside > 0)
+    return kernel
 
 
 def _transform(k: Tensor) -> Tensor:
     """The kernel's Fourier transform at `k` cycles per grid point, below the first zero."""
     root = (BETA**2 - (torch.pi * WIDTH * k) ** 2).sqrt()
-    return WIDTH * torch.sinh(root) / root
+    transform: Tensor = WIDTH * torch.sinh(root) / root
+    return transform
 
 
 def _axis(n: int, device: torch.device) -> tuple[int, Tensor]:

@@ -49,7 +49,8 @@ def gaussian_blur(images: Tensor, sigma: float) -> Tensor:
     H, W = images.shape[-2:]
     # sums of shifted slices: several times faster on the CPU than a convolution of each channel
     rows = sum(k * padded[..., i : i + W] for i, k in enumerate(kernel))
-    return sum(k * rows[..., i : i + H, :] for i, k in enumerate(kernel))
+    blurred: Tensor = sum(k * rows[..., i : i + H, :] for i, k in enumerate(kernel))
+    return blurred
 
 
 def bragg_filtered(images: Tensor) -> Tensor:
@@ -288,10 +289,12 @@ def candidates(surface: Tensor, shape: tuple[int, int]) -> Tensor:
 
 def _misfit(basis: Tensor) -> Tensor:
     """How far lattices (..., 2, 2) are from hexagonal: change of the metric under a sixfold rotation, relative."""
-    reduced = reduce_basis(basis.flatten(0, -3)).unflatten(0, basis.shape[:-2])
+    reduced = reduce_basis(basis.flatten(0, -3)).reshape(basis.shape)
     metric = reduced.mT @ reduced
     W = basis.new_tensor([[1.0, -1.0], [1.0, 0.0]])
-    return (W.T @ metric @ W - metric).abs().amax((-2, -1)) / torch.linalg.det(basis).abs().clamp_min(1e-6)
+    change = (W.T @ metric @ W - metric).abs().amax((-2, -1))
+    misfit: Tensor = change / torch.linalg.det(basis).abs().clamp_min(1e-6)
+    return misfit
 
 
 def find_lattice(images: Tensor) -> Lattice:

@@ -71,8 +71,8 @@ def structure_factors(images: Tensor, basis: Tensor) -> Structure:
     q = hk @ dual
     window = taper(H, device)[:, None] * taper(W, device)
     shape = (2 * n + 1, n + 1)
-    image = _torus(fourier_sums(f * window, q).unflatten(-1, shape))
-    view = _torus(fourier_sums(window[None, None], q).unflatten(-1, shape))
+    image = _torus(fourier_sums(f * window, q).reshape(B, -1, *shape))
+    view = _torus(fourier_sums(window[None, None], q).reshape(B, 1, *shape))
 
     def parities(t: Tensor) -> Tensor:
         """The four cells of a doubled cell: (B, C, 2 GRID, 2 GRID) to (B, 4, C, GRID, GRID)."""
