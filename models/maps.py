@@ -51,8 +51,8 @@ FLOOR = 1e-3  # residuals below this are one
 class SymmetryMaps:
     """Correlations of a batch, M as in `MAPS`, in [-1, 1].
 
-    `maps` (B, M, W, GRID, GRID), W as in `WEIGHTINGS`, place u on the cell's grid; `peaks` (B, M, W) their highest values
-    between grid points; `noise` (B, W) the residual 1 - r that noise alone would leave; `finer`
+    `maps` (B, M, W, GRID, GRID), W as in `WEIGHTINGS`, place u on the cell's grid; `peaks` (B, M, W) their highest
+    values between grid points; `noise` (B, W) the residual 1 - r that noise alone would leave; `finer`
     (B, 7, W) the same correlation for halves and thirds of lattice vectors; `strain` (B, M) how far W
     changes the metric of the basis (0: an isometry).
     """

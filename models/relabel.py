@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .maps import WEIGHTINGS, MAPS
+from .maps import MAPS, WEIGHTINGS
 from .representation import EVIDENCE, MAP_CHANNELS, SIDE
 
 CHANGES = {
@@ -73,8 +73,9 @@ def _spread(index: list[int], width: int) -> NDArray[np.int64]:
 def relabel(maps: Tensor, numbers: Tensor, name: str) -> tuple[Tensor, Tensor]:
     """Maps (B, M, S, S) and numbers (B, E) after a change of basis."""
     r = relabelling(name)
-    flat = maps[:, r.channels.to(maps.device)].flatten(2)[..., r.places.to(maps.device)]
-    return flat.reshape(maps.shape), numbers[:, r.numbers.to(numbers.device)]
+    channels, places, order = (t.to(maps.device) for t in (r.channels, r.places, r.numbers))
+    moved = maps.index_select(1, channels).flatten(2).index_select(2, places)
+    return moved.reshape(maps.shape), numbers.index_select(1, order)
 
 
 def random_relabel(maps: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .lattice import Lattice, find_lattice
-from .maps import WEIGHTINGS, FLOOR, MAPS, symmetry_maps
+from .maps import FLOOR, MAPS, WEIGHTINGS, symmetry_maps
 from .structure import structure_factors
 
 SIDE = 16  # grid of the maps that a node sees
