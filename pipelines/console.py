@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -138,3 +138,13 @@ def report_tables(report: Report) -> list[Table]:
     for n, truth, found in sorted(wrong, reverse=True)[:8]:
         confusions.add_row(truth, found, str(n))
     return [table, confusions] if wrong else [table]
+
+
+def refusal_table(refusals: Mapping[str, float]) -> Table:
+    """Shares of images held to be no pattern, by kind."""
+    table = Table(title="held to be no pattern", title_justify="left")
+    table.add_column("images")
+    table.add_column("share", justify="right")
+    for kind, share in refusals.items():
+        table.add_row(kind, percent(share), style="bold" if kind == "all" else "")
+    return table

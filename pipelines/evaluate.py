@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix
 from torch import Tensor
 
-from ..datasets import Corruption, PatternDataset, split_pool
+from ..datasets import Corruption, NonPatternDataset, PatternDataset, split_pool
 from ..hierarchy import GROUP_NAMES, HierError, UnknownNameError, group
 from ..models.classifier import Answer, Classifier
 from ..models.router import Router
@@ -66,11 +66,25 @@ def evaluate_patterns(
     found = gather(parts, None, device, advance)
     starts = range(0, count, 512)
     answers = [classifier.decide(found.maps[k : k + 512], found.numbers[k : k + 512], router) for k in starts]
-    data = {
-        "source": dataset.source, "seed": dataset.seed, "size": dataset.size, "orientation": dataset.orientation,
-        "own_photographs": photos is not None, "corruptions": [asdict(c) for c in dataset.corruptions],
-    }  # fmt: skip
+    kept = ("source", "seed", "size", "orientation", "construction", "cells")
+    data = {name: getattr(dataset, name) for name in kept}
+    data |= {"own_photographs": photos is not None, "corruptions": [asdict(c) for c in dataset.corruptions]}
     return _report(classifier, answers, found.labels, {}, data)
+
+
+def evaluate_refusals(
+    classifier: Classifier,
+    dataset: NonPatternDataset,
+    count: int,
+    photos: Path | None = None,
+    advance: Callable[[int], None] = lambda _: None,
+) -> dict[str, float]:
+    """Share of images 0 to `count` of a dataset of no patterns that are held to be none: in all, and by kind."""
+    found = gather([Part(dataset, 0, count, photos, "valid")], None, classifier.device.type, advance)
+    answers = [classifier.decide(found.maps[k : k + 512], found.numbers[k : k + 512]) for k in range(0, count, 512)]
+    refused = (torch.cat([a.pattern for a in answers]) < 0.5).cpu().numpy()
+    kinds = np.array(found.labels)
+    return {"all": float(refused.mean())} | {str(k): float(refused[kinds == k].mean()) for k in np.unique(kinds)}
 
 
 def evaluate_folder(

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..models.node import NodeClassifier
+from ..models.relabel import random_relabel
 
 WEIGHT_DECAY = 0.05
 SMOOTHING = 0.01
@@ -111,9 +112,10 @@ def fit(
         for i in range(0, steps * batch, batch):
             at = order[i : i + batch]
             x, y, z = (t[at].to(device) for t in (train.maps, train.targets, train.numbers))
-            # the origin of the maps is arbitrary
+            # the origin of the maps is arbitrary, and so is the choice among equivalent bases
             roll = [int(v) for v in torch.randint(x.shape[-1], (2,))]
-            logits = node(torch.roll(x.float(), roll, (2, 3)), z)
+            x, z = random_relabel(x.float(), z)
+            logits = node(torch.roll(x, roll, (2, 3)), z)
             loss = F.cross_entropy(logits, y, label_smoothing=SMOOTHING)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]

@@ -57,7 +57,7 @@ def generate(
     small = preview is not None and cells is None and size is None
     dataset = PatternDataset(
         source, seed, size or (144 if preview else 256), orientation=orientation, construction=construction,  # type: ignore[arg-type]
-        cells=(5.0, 14.0) if small else _cells(cells), corruptions=parse_corruptions(corrupt or []), **given,
+        cells=(5.0, 14.0) if small else cell_range(cells), corruptions=parse_corruptions(corrupt or []), **given,
     )  # fmt: skip
     if preview is not None:
         from .pipelines.preview import draw_sheet
@@ -117,7 +117,8 @@ def _told(run: Export, summary: Summary, seconds: float, verify: bool) -> str:
     return "\n".join(lines)
 
 
-def _cells(text: str | None) -> tuple[float, float]:
+def cell_range(text: str | None) -> tuple[float, float]:
+    """``FEWEST-MOST`` primitive cells in view; the dataset's own range for None."""
     if text is None:
         return (4.0, 60.0)
     try:
