@@ -211,9 +211,10 @@ def _records(run: Export, start: bool) -> dict[int, dict[str, Any]]:
             raise ExportError(f"{run.out} holds no export (no {MANIFEST} there): leave --verify out to make it")
         if run.out.exists() and any(run.out.iterdir()):
             raise ExportError(f"{run.out} holds other files: choose a new or empty folder")
+        settings = run.settings  # reads the photographs, which may fail: before anything is written
         try:
             run.out.mkdir(parents=True, exist_ok=True)
-            _append(run, run.settings)
+            _append(run, settings)
         except OSError as error:
             raise _no_room(run, error, 0) from error
         return {}

@@ -70,8 +70,8 @@ def test_numbers_tell_no_more_than_the_lattice_system(source: str, construction:
 def test_numbers_of_accepted_patterns_tell_no_more_than_the_lattice_system(
     source: str, construction: str, pool: Pool
 ) -> None:
-    dataset = PatternDataset(source, 32, 96, construction=construction, cells=(4, 16), pool=pool)  # type: ignore[arg-type]
-    check(dataset, dataset.accepted(range(len(GROUP_NAMES) * 100))[0])
+    dataset = PatternDataset(source, 32, 48, construction=construction, cells=(4, 16), pool=pool)  # type: ignore[arg-type]
+    check(dataset, dataset.accepted(range(len(GROUP_NAMES) * 40))[0])
 
 
 @pytest.mark.parametrize("leak", ["area", "contrast"])
