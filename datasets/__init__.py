@@ -16,7 +16,8 @@ from .corruptions import CORRUPTIONS, Corruption, corrupt
 from .lattices import Orientation
 from .negatives import KINDS, NonPatternDataset
 from .order import Epoch
-from .patterns import SOURCES, DatasetError, Pattern, PatternDataset, Source
+from .pattern import Pattern
+from .patterns import SOURCES, DatasetError, PatternDataset, Source
 from .sources import Pool, SourceError, default_pool, photo_pool, split_pool
 from .views import Labelled, View, answers, flat_view, level_view, node_view
 

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..hierarchy import GROUP_NAMES, HierError, Operation, UnknownNameError, group
-from .atoms import REACH, Atoms, draw_atoms, render, spots
+from .atoms import draw_atoms, render
 from .corruptions import OF_ATOMS, Corruption, corrupt, draws
-from .disorder import Spots, displaced, thinned
 from .fold import Orbit, fold, orbit, times
-from .guard import GRID, Frame, cell_points, frame, residuals
+from .guard import GRID, cell_points, frame, residuals
 from .lattices import Orientation, draw_basis, lattice_family
-from .near_miss import NearMiss, draw_near_miss
-from .paste import Tile, into_tile, snap, tiled, to_pixels
+from .near_miss import draw_near_miss
+from .paste import Tile, into_tile, snap, to_pixels
+from .pattern import Pattern
 from .sources import SIDE, Pool, default_pool, noise_picture, pyramid, read
 
 Source = Literal["photos", "atoms", "noise"]
@@ -31,26 +31,6 @@ LEAST_CELL = 64  # px^2: a p6m cell smaller than this has fewer pixels than oper
 
 class DatasetError(HierError):
     """A dataset that cannot be made; says which value, and what can be asked for."""
-
-
-@dataclass(frozen=True)
-class Pattern:
-    """Everything that is drawn for one image. Lengths in px, y down, origin relative to its middle."""
-
-    operations: tuple[Operation, ...]
-    basis: NDArray[np.float64]
-    origin: NDArray[np.float64]
-    frame: Frame
-    generic: NDArray[np.float64]
-    near_miss: NearMiss | None
-    tile: Tile | None
-    picture: int | NDArray[np.float32] | None
-    turn: float
-    reach: float
-    grey: bool
-    atoms: Atoms | None
-    refused: int
-    """How many draws the label guard refused before this one."""
 
 
 @dataclass(frozen=True)
@@ -259,11 +239,11 @@ class PatternDataset:
         low, high = float(ticks[0]), float(ticks[-1])
         placed = []
         for i, p in enumerate(patterns):
-            found = _spots(p, low - p.origin, high - p.origin)
+            found = p.spots(low - p.origin, high - p.origin)
             for position, step in enumerate(self.corruptions if keys else ()):
                 if step.name in OF_ATOMS:
                     (rng,), (severity,) = draws(step, position, keys[i : i + 1])
-                    found = _disorder(step.name, found, p, severity, rng)
+                    found = p.disordered(found, step.name, severity, rng)
             placed.append((found[0] + p.origin, found[1]))
         grid = ticks.expand(len(patterns), -1)
         return render([p.atoms for p in patterns if p.atoms], placed, grid, grid)
@@ -272,30 +252,11 @@ class PatternDataset:
         """Atoms at free points (P, 2) relative to the pattern's origin: (1, 3, P)."""
         assert pattern.atoms is not None
         low, high = points.amin(0).cpu().numpy(), points.amax(0).cpu().numpy()
-        at, site = _spots(pattern, low, high)
+        at, site = pattern.spots(low, high)
         width = torch.from_numpy(pattern.atoms.widths[site]).float().to(points.device)
         colour = torch.from_numpy(pattern.atoms.colours[site]).float().to(points.device)
         distance = torch.cdist(points, torch.from_numpy(at).float().to(points.device))
         return (torch.exp(-0.5 * (distance / width) ** 2) @ colour).T[None]
-
-
-def _disorder(name: str, found: Spots, pattern: Pattern, severity: float, rng: np.random.Generator) -> Spots:
-    if name == "vacancies":
-        return thinned(found, severity, rng)
-    return displaced(found, abs(np.linalg.det(pattern.frame.basis)), severity, rng)
-
-
-def _spots(
-    pattern: Pattern, lower: NDArray[np.float64], upper: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """`atoms.spots` of a pattern, on whole pixels where it is pasted."""
-    assert pattern.atoms is not None
-    if pattern.tile is None:
-        return spots(pattern.atoms, pattern.operations, pattern.basis, lower, upper)
-    reach = 0.5 * np.abs(pattern.tile.exact).sum(1) + 1
-    margin = REACH * pattern.atoms.widths.max()
-    at, site = spots(pattern.atoms, pattern.operations, pattern.basis, -reach, reach)
-    return tiled(at, site, pattern.tile, lower - margin, upper + margin)
 
 
 def _check(dataset: PatternDataset) -> None:
