@@ -22,6 +22,7 @@ TEXTURE_SLACK, HEXAGONAL_SLACK = 0.06, 0.14
 HEXAGONAL = 0.03  # relative change of the metric under which a lattice counts as hexagonal
 RINGS = 64  # per cycle per px, of the power spectrum in which noise is measured
 EULER = 0.5772156649
+SHORTEST, LEAST = 3.0, 30.0  # px and px^2: shorter vectors and smaller cells are not looked for
 HALF = 8  # lattice points up to HALF * a + HALF * b support a basis
 
 
@@ -195,7 +196,8 @@ def refine(surface: Tensor, basis: Tensor, shape: tuple[int, int]) -> Tensor:
         longest = torch.einsum("bij,kj->bki", step, nm).norm(dim=-1) * (weight > 0)
         basis = basis + step / longest.amax(1).clamp_min(1.0)[:, None, None]
     change = torch.linalg.det(basis) / torch.linalg.det(start)
-    kept = (change > 0.7) & (change < 1.4)  # along stripes a vector is free to move, and may lose its way
+    # along stripes, and in noise, a vector is free to move and may lose its way
+    kept = (change > 0.7) & (change < 1.4) & (basis.norm(dim=1).amin(-1) > SHORTEST)
     return torch.where(kept[:, None, None], basis, start)
 
 
@@ -267,7 +269,7 @@ def candidates(surface: Tensor, shape: tuple[int, int]) -> Tensor:
     valid = best[:, i].isfinite() & best[:, j].isfinite()
     dot, aa, bb = (a * b).sum(-1), a.square().sum(-1), b.square().sum(-1)
     area = (a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]).abs()
-    valid &= (dot.abs() <= 0.56 * torch.minimum(aa, bb)) & (area >= 30) & (area <= 0.5 * H * W)
+    valid &= (dot.abs() <= 0.56 * torch.minimum(aa, bb)) & (area >= LEAST) & (area <= 0.5 * H * W)
     nm = _combinations(2, surface.device)
     points = a[:, :, None] * nm[:, :1] + b[:, :, None] * nm[:, 1:]
     weight = _weights(points, shape)
@@ -321,7 +323,8 @@ def find_lattice(images: Tensor) -> Lattice:
         allowed = torch.where(hexagonal & (_misfit(basis) >= HEXAGONAL)[:, None], HEXAGONAL_SLACK, slack)
         pick = (lowest + allowed).argmax(1)
         best, given = (t.gather(1, pick[:, None])[:, 0] for t in (lowest, allowed))
-        accept = (1 - best <= RATIO * (1 - here) + given) & (torch.linalg.det(basis).abs() > 60)
+        accept = (1 - best <= RATIO * (1 - here) + given)
+        accept &= torch.linalg.det(basis @ finer[pick]).abs() > LEAST
         highest = torch.where(accept, highest, lowest.amax(1))
         if not accept.any():
             break

@@ -20,13 +20,16 @@ TRAIN, VALID, CROSS = 10**12, 2 * 10**12, 3 * 10**12
 SIZE = 256  # px of validation and cross-validation images
 
 AUGMENTATION = (
+    Corruption("thermal", (0, 3), 0.1),
+    Corruption("vacancies", (0, 3), 0.1),
     Corruption("invert", (1, 1), 0.2),
-    Corruption("drift", (0, 3), 0.15),
-    Corruption("blur", (0, 4), 0.35),
+    Corruption("drift", (0, 4), 0.15),
+    Corruption("jitter", (0, 4), 0.1),
+    Corruption("blur", (0, 4), 0.3),
     Corruption("contrast", (0, 4), 0.3),
-    Corruption("slope", (0, 3), 0.15),
-    Corruption("shot", (0, 3), 0.1),
-    Corruption("noise", (0, 4), 0.35),
+    Corruption("slope", (0, 4), 0.15),
+    Corruption("shot", (0, 3.5), 0.12),
+    Corruption("noise", (0, 5), 0.4),
 )
 
 

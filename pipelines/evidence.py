@@ -21,7 +21,7 @@ from torch import Tensor
 from ..datasets import NonPatternDataset, PatternDataset, split_pool
 from ..models.representation import SymmetryEvidence
 
-REVISION = 2  # raise it when datasets or representation change what they make
+REVISION = 3  # raise it when datasets or representation change what they make
 PIECE = 128  # images in one piece of work
 BATCH = 16  # images at a time: large ones stay in the processor's cache
 
@@ -140,7 +140,9 @@ def make_arrays(job: tuple[Part, str]) -> tuple[object, object]:
 def make(job: tuple[Part, str]) -> tuple[Tensor, Tensor]:
     """Draw the images of one piece and take their evidence: maps (float16) and numbers."""
     part, device = job
-    dataset = replace(part.dataset, pool=split_pool(part.photos, part.split))
+    dataset = part.dataset
+    if isinstance(dataset, NonPatternDataset) or dataset.source == "photos":  # nothing else reads the pictures
+        dataset = replace(dataset, pool=split_pool(part.photos, part.split))
     represent = SymmetryEvidence()
     maps, numbers = [], []
     size = BATCH if device == "cpu" else PIECE
