@@ -148,7 +148,7 @@ def _card(tree: Tree, settings: TrainSettings, nodes: Mapping[str, tuple[NodeCla
     return Card(
         hier=version("hier"),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        command=shlex.join(["hier", *(Path(a).name if "/" in a else a for a in sys.argv[1:])]),  # no folder of this machine
+        command=shlex.join(["hier", *(Path(a).name if "/" in a else a for a in sys.argv[1:])]),
         tree=tree.to_spec(),
         nodes={
             name: NodeCard(
