@@ -19,7 +19,8 @@ from ..hierarchy import Operation
 from .lattices import reduce_basis
 
 SEAM = 1.0  # px: width of the blend across a domain's border that is no mirror
-TILES = 64  # of the cell along each axis, each with its own short list of orbit points
+TILES = 64, 16  # of the cell along each axis, each with its own short list of orbit points, for many and few points
+FEW = 10_000
 
 
 @dataclass(frozen=True)
@@ -87,8 +88,9 @@ def fold(orbits: Sequence[Orbit], points: Tensor) -> tuple[Tensor, Tensor, Tenso
     x = times(basis, u)
 
     flat_x, flat_q = x.reshape(-1, 2), q.reshape(-1, 2)
-    listed, length = _nearby(q, basis)
-    tile = _tile(u) + TILES**2 * torch.arange(len(orbits), device=device)[:, None]
+    tiles = TILES[points.shape[1] <= FEW]
+    listed, length = _nearby(q, basis, tiles)
+    tile = _tile(u, tiles) + tiles**2 * torch.arange(len(orbits), device=device)[:, None]
     tile = tile.flatten()
     first_at = listed[:, 0].take(tile)
     qx, qy = flat_q.T.contiguous()
@@ -96,12 +98,14 @@ def fold(orbits: Sequence[Orbit], points: Tensor) -> tuple[Tensor, Tensor, Tenso
     border = (length.take(tile) > 1).nonzero().flatten()
     # from here on only pixels that more than one orbit point may claim
     bx, by, tile = px.take(border), py.take(border), tile.take(border)
+    count_ = length.take(tile)
     one_at = first_at.take(border)
     one = (bx - qx.take(one_at)).square() + (by - qy.take(one_at)).square()
     two, two_at = torch.full_like(one, torch.inf), one_at
     for k in range(1, listed.shape[1]):
         at = listed[:, k].take(tile)
         d = (bx - qx.take(at)).square() + (by - qy.take(at)).square()
+        d = torch.where(count_ > k, d, torch.inf)
         nearer, runner_up = d < one, d < two
         two = torch.where(nearer, one, torch.where(runner_up, d, two))
         two_at = torch.where(nearer, one_at, torch.where(runner_up, at, two_at))
@@ -131,27 +135,29 @@ def times(matrices: Tensor, vectors: Tensor) -> Tensor:
     return torch.stack(rows, -1)
 
 
-def _tile(u: Tensor) -> Tensor:
+def _tile(u: Tensor, tiles: int) -> Tensor:
     """Number of the tile of fractional coordinates (..., 2) in [-0.5, 0.5]."""
-    i = ((u + 0.5) * TILES).long().clamp(0, TILES - 1)
-    return i[..., 0] * TILES + i[..., 1]
+    i = ((u + 0.5) * tiles).long().clamp(0, tiles - 1)
+    return i[..., 0] * tiles + i[..., 1]
 
 
-def _nearby(q: Tensor, basis: Tensor) -> tuple[Tensor, Tensor]:
+def _nearby(q: Tensor, basis: Tensor, tiles: int) -> tuple[Tensor, Tensor]:
     """Which orbit points can be nearest, or within the seam of it, anywhere in each tile of the reduced cell.
 
-    Orbit points (B, Q, 2) px to indices into the flattened (B * Q,) points, in order, (B * TILES**2, longest list),
+    Orbit points (B, Q, 2) px to indices into the flattened (B * Q,) points, in order, (B * tiles**2, longest list),
     and the lists' lengths. A point is left out when its distance from the tile's middle exceeds the least one by more
     than the tile's diameter and the seam (triangle inequality).
     """
-    ticks = (torch.arange(TILES, device=q.device, dtype=q.dtype) + 0.5) / TILES - 0.5
+    ticks = (torch.arange(tiles, device=q.device, dtype=q.dtype) + 0.5) / tiles - 0.5
     middle = torch.stack(torch.meshgrid(ticks, ticks, indexing="ij"), -1).reshape(-1, 2)
     diagonals = basis @ basis.new_tensor([[1.0, 1.0], [1.0, -1.0]])
-    diameter = diagonals.norm(dim=1).amax(-1) / TILES
+    diameter = diagonals.norm(dim=1).amax(-1) / tiles
     distance = torch.cdist(torch.einsum("bij,tj->bti", basis, middle), q)
     limit = distance.amin(-1) + (diameter + SEAM)[:, None] + 1e-3
-    near = distance <= limit[..., None]
+    near = (distance <= limit[..., None]).flatten(0, 1)
     length = near.sum(-1)
-    order = torch.argsort(~near, dim=-1, stable=True)[..., : int(length.max())]
-    start = q.shape[1] * torch.arange(len(q), device=q.device)[:, None, None]
-    return (order + start).flatten(0, 1), length.flatten()
+    at, which = near.nonzero().unbind(-1)
+    rank = torch.arange(len(at), device=q.device) - (length.cumsum(0) - length)[at]
+    listed = near.new_zeros((len(near), int(length.max())), dtype=torch.int64)
+    listed[at, rank] = which
+    return listed + q.shape[1] * (torch.arange(len(near), device=q.device) // tiles**2)[:, None], length

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from ..hierarchy import Operation
 from .atoms import REACH, Atoms, spots
 from .disorder import Spots, displaced, thinned
+from .fold import Orbit, orbit
 from .guard import Frame
 from .near_miss import NearMiss
 from .paste import Tile, tiled
@@ -33,6 +35,11 @@ class Pattern:
     atoms: Atoms | None
     refused: int
     """How many draws the label guard refused before this one."""
+
+    @cached_property
+    def orbit(self) -> Orbit:
+        """Orbit of the generic point."""
+        return orbit(self.operations, self.basis, self.generic)
 
     def spots(self, lower: NDArray[np.float64], upper: NDArray[np.float64]) -> Spots:
         """`atoms.spots` in the box `lower`..`upper` px about the origin, on whole pixels where it is pasted."""

@@ -200,8 +200,7 @@ class PatternDataset:
         if self.construction == "paste":
             pairs = zip(relative, patterns, strict=True)
             relative = torch.stack([into_tile(x, p.tile) if p.tile else x for x, p in pairs])
-        orbits = [orbit(p.operations, p.basis, p.generic) for p in patterns]
-        values = self._fold_and_read(patterns, orbits, relative, pictures)
+        values = self._fold_and_read(patterns, [p.orbit for p in patterns], relative, pictures)
         mixed = [i for i, p in enumerate(patterns) if p.near_miss is not None]
         if mixed:
             chosen = [patterns[i] for i in mixed]
@@ -232,8 +231,12 @@ class PatternDataset:
             turns.append(scale * np.array([[c, -s], [s, c]]))
         turn = torch.from_numpy(np.stack(turns)).float().to(points.device)
         scale_ = torch.tensor(scales, dtype=torch.float32, device=points.device)
-        one, two = (read(pictures, times(turn, v), scale_) for v in (first, second))
-        return weight[:, None] * one + (1 - weight[:, None]) * two
+        values = read(pictures, times(turn, first), scale_)
+        seam = (weight < 1).any(0).nonzero().flatten()
+        if len(seam):
+            w = weight[:, None, seam]
+            values[..., seam] = w * values[..., seam] + (1 - w) * read(pictures, times(turn, second[:, seam]), scale_)
+        return values
 
     def _atoms(self, patterns: Sequence[Pattern], ticks: Tensor, keys: Sequence[Sequence[int]] = ()) -> Tensor:
         low, high = float(ticks[0]), float(ticks[-1])
