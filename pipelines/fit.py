@@ -15,7 +15,6 @@ from ..models.node import NodeClassifier
 from ..models.relabel import random_relabel
 
 WEIGHT_DECAY = 0.05
-SMOOTHING = 0.01
 
 
 @dataclass(frozen=True)
@@ -116,7 +115,7 @@ def fit(
             roll = [int(v) for v in torch.randint(x.shape[-1], (2,))]
             x, z = random_relabel(x.float(), z)
             logits = node(torch.roll(x, roll, (2, 3)), z)
-            loss = F.cross_entropy(logits, y, label_smoothing=SMOOTHING)
+            loss = F.cross_entropy(logits, y)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
