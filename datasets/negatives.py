@@ -77,9 +77,13 @@ def _stripes(rng: np.random.Generator, size: int) -> NDArray[np.float32]:
     """A random periodic profile along one direction: one translation, and every translation across it."""
     x, y = _grid(size)
     angle, period = rng.uniform(0, np.pi), np.exp(rng.uniform(np.log(5), np.log(size / 3)))
+    if rng.random() < 0.3:  # along rows, columns or diagonals of pixels the stripes are perfect
+        angle = np.pi / 4 * np.round(4 * angle / np.pi)
     phase = (x * np.cos(angle) + y * np.sin(angle)) / period + rng.random()
     profile = smooth_noise(rng, float(rng.uniform(1, 24)), 3, 256)[:, 0]
     profile = profile if rng.random() < 0.5 else profile[:1]
+    if rng.random() < 0.3:
+        profile = np.sin(2 * np.pi * np.arange(256) / 256)[None]
     ticks = np.arange(257) / 256
     image = np.stack([np.interp(phase % 1, ticks, np.append(p, p[0])) for p in profile])
     return (0.5 + 0.2 * image / max(float(image.std()), 1e-6)).astype(np.float32)

@@ -324,11 +324,12 @@ def find_lattice(images: Tensor) -> Lattice:
         pick = (lowest + allowed).argmax(1)
         best, given = (t.gather(1, pick[:, None])[:, 0] for t in (lowest, allowed))
         accept = (1 - best <= RATIO * (1 - here) + given)
-        accept &= torch.linalg.det(basis @ finer[pick]).abs() > LEAST
+        smaller = reduce_basis(basis @ finer[pick])
+        accept &= (torch.linalg.det(smaller).abs() > LEAST) & (smaller.norm(dim=1).amin(-1) > SHORTEST)
         highest = torch.where(accept, highest, lowest.amax(1))
         if not accept.any():
             break
-        new = reduce_basis(refine(surface, reduce_basis(basis @ finer[pick]), shape))
+        new = reduce_basis(refine(surface, smaller, shape))
         basis = torch.where(accept[:, None, None], new, basis)
     level = coset_levels(surface, basis, cosets[:1], shape)[:, 0]
     return Lattice(basis, level, highest)

@@ -99,7 +99,7 @@ def training_progress(console: Console) -> Iterator[Reporter]:
 
 def training_table(result: TrainResult) -> Table:
     """Final figures of every node trained."""
-    table = Table(title="accuracy on images never trained on", title_justify="left", box=SIMPLE, show_edge=False)
+    table = Table(title="accuracy in % on images never trained on", title_justify="left", box=SIMPLE, show_edge=False)
     columns = {"valid/accuracy": "valid", "cross_photos/accuracy": "photos", "cross_atoms/accuracy": "atoms",
                "cross_noise/accuracy": "noise"}  # fmt: skip
     for title in ("node", "level"):
@@ -108,7 +108,7 @@ def training_table(result: TrainResult) -> Table:
         table.add_column(title, justify="right")
     for node in result.nodes:
         m = node.metrics
-        cells = [percent(m[key]) if key in m else "" for key in columns]
+        cells = [f"{100 * m[key]:.1f}" if key in m else "" for key in columns]
         table.add_row(
             node.node, node.level, *cells, f"{m['valid/loss']:.3f}", f"{m['images']:.0f}", f"{m['seconds']:.0f} s"
         )
