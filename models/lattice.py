@@ -12,16 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .fourier import fast_length
+from .autocorrelation import REACH, autocorrelation, bragg_filtered, gaussian_blur, quadratic, sample
 
 BLUR = 1.0  # px: peaks of finer texture than this cannot be placed between pixels
-REACH = 0.8  # of the image's side: longest shift looked at
 PEAKS = 48
 RATIO, SLACK = 1.15, 0.02  # what a finer lattice may lose, see find_lattice
 TEXTURE_SLACK, HEXAGONAL_SLACK = 0.06, 0.14
 HEXAGONAL = 0.03  # relative change of the metric under which a lattice counts as hexagonal
-RINGS = 64  # per cycle per px, of the power spectrum in which noise is measured
-EULER = 0.5772156649
 SHORTEST, LEAST = 3.0, 30.0  # px and px^2: shorter vectors and smaller cells are not looked for
 HALF = 8  # lattice points up to HALF * a + HALF * b support a basis
 
@@ -38,116 +35,6 @@ class Lattice:
     basis: Tensor
     level: Tensor
     coset: Tensor
-
-
-def gaussian_blur(images: Tensor, sigma: float) -> Tensor:
-    """Separable Gaussian blur of (B, C, H, W) with reflected borders; `sigma` in px."""
-    radius = max(1, int(3 * sigma + 0.5))
-    x = torch.arange(-radius, radius + 1, device=images.device, dtype=images.dtype)
-    kernel = torch.exp(-0.5 * (x / sigma) ** 2)
-    kernel = kernel / kernel.sum()
-    padded = F.pad(images, (radius, radius, radius, radius), mode="reflect")
-    H, W = images.shape[-2:]
-    # sums of shifted slices: several times faster on the CPU than a convolution of each channel
-    rows = sum(k * padded[..., i : i + W] for i, k in enumerate(kernel))
-    blurred: Tensor = sum(k * rows[..., i : i + H, :] for i, k in enumerate(kernel))
-    return blurred
-
-
-def bragg_filtered(images: Tensor) -> Tensor:
-    """Images (B, C, H, W) without most of their noise, means left out: a Wiener filter ring by ring.
-
-    Noise is spread evenly over each ring of the power spectrum while a lattice's reflections are few and strong, so
-    the ring's geometric mean, times exp(Euler's constant), is the noise in it (the power of white noise is
-    exponentially distributed).
-    """
-    H, W = images.shape[-2:]
-    spectrum = torch.fft.rfft2(images - images.mean((2, 3), keepdim=True))
-    power = spectrum.abs().square().sum(1)
-    fy, fx = (f(n, device=images.device) for f, n in ((torch.fft.fftfreq, H), (torch.fft.rfftfreq, W)))
-    ring = ((fy[:, None] ** 2 + fx**2).sqrt() * RINGS).long().flatten()
-    count = torch.bincount(ring)
-    log = (power + 1e-12).log().flatten(1)
-    mean = log.new_zeros(len(log), len(count)).index_add_(1, ring, log) / count.clamp_min(1)
-    noise = (mean + EULER).exp().index_select(1, ring).reshape(power.shape)
-    filtered: Tensor = torch.fft.irfft2(spectrum * (power / (power + noise))[:, None], s=(H, W))
-    return filtered
-
-
-def autocorrelation(images: Tensor, reach: float = REACH) -> Tensor:
-    """Pearson correlation of images with themselves over every shift's overlap, channels together.
-
-    (B, C, H, W) to (B, Y + 1, 2 X + 1) with Y, X = reach * (H, W): row dy in [0, Y], column X + dx for the
-    shift (dx, dy). Each window's own mean is removed, so brightness gradients do not count as repeats.
-    """
-    H, W = images.shape[-2:]
-    Y, X = int(reach * H), int(reach * W)
-    f = images - images.mean((2, 3), keepdim=True)
-    size = (fast_length(H + Y), fast_length(W + X))
-    power = torch.fft.rfft2(f, s=size).abs().square().sum(1)
-    full = torch.fft.irfft2(power, s=size)
-    product = torch.cat([full[:, : Y + 1, -X:], full[:, : Y + 1, : X + 1]], -1)
-
-    dy = torch.arange(Y + 1, device=f.device)
-    dx = torch.arange(X + 1, device=f.device)
-
-    def windows(g: Tensor) -> tuple[Tensor, Tensor]:
-        """Sums of g (B, C, H, W) over the first and the second window of every shift."""
-        P = F.pad(g.double().cumsum(-1).cumsum(-2), (1, 0, 1, 0))
-        rows_head, rows_tail = P[:, :, H - dy], P[:, :, H : H + 1] - P[:, :, dy]
-        right = rows_head[..., W - dx], rows_tail[..., W : W + 1] - rows_tail[..., dx]
-        left = rows_head[..., W : W + 1] - rows_head[..., dx], rows_tail[..., W - dx]
-        return (
-            torch.cat([left[0][..., 1:].flip(-1), right[0]], -1),
-            torch.cat([left[1][..., 1:].flip(-1), right[1]], -1),
-        )
-
-    n = (H - dy)[:, None] * (W - torch.cat([dx[1:].flip(0), dx]))[None]
-    s1, s2 = windows(f)
-    q1, q2 = windows(f.square().sum(1, keepdim=True))
-    covariance = product - ((s1 * s2).sum(1) / n)
-    v1 = q1[:, 0] - s1.square().sum(1) / n
-    v2 = q2[:, 0] - s2.square().sum(1) / n
-    floor = 1e-3 * q1[:, 0, :1, X : X + 1] * n / (H * W)
-    return (covariance / (v1 * v2).clamp_min(0).sqrt().clamp_min(floor.clamp_min(1e-9))).float()
-
-
-def _sample(surface: Tensor, points: Tensor) -> Tensor:
-    """Bicubic values of the surface (B, Y + 1, 2 X + 1) at the shifts `points` (B, ..., 2): (B, ...).
-
-    A shift and its negative are one; the rows next to zero are continued by that symmetry.
-    """
-    B, rows, columns = surface.shape
-    X = columns // 2
-    mirrored = torch.cat([surface[:, 1:4].flip(1, 2), surface], 1)
-    flip = torch.where(points[..., 1:] < 0, -1.0, 1.0)
-    xy = (points * flip).reshape(B, 1, -1, 2)
-    gx = (xy[..., 0] + X) / (columns - 1) * 2 - 1
-    gy = (xy[..., 1] + 3) / (rows + 2) * 2 - 1
-    values = F.grid_sample(
-        mirrored[:, None],
-        torch.stack([gx, gy], -1),
-        mode="bicubic",
-        padding_mode="border",
-        align_corners=True,
-    )
-    return values.reshape(points.shape[:-1])
-
-
-def _quadratic(surface: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
-    """Slope (B, P, 2) and downward bend (B, P, 2, 2), positive semidefinite, at `points` (B, P, 2)."""
-    v = _sample(surface, points[..., None, :] + points.new_tensor(_STENCIL))
-    slope = torch.stack([v[..., 1] - v[..., 2], v[..., 3] - v[..., 4]], -1) / 2
-    xx = 2 * v[..., 0] - v[..., 1] - v[..., 2]
-    yy = 2 * v[..., 0] - v[..., 3] - v[..., 4]
-    xy = (v[..., 7] + v[..., 8] - v[..., 5] - v[..., 6]) / 4
-    xx, yy = xx.clamp_min(0), yy.clamp_min(0)
-    limit = (xx * yy).sqrt()
-    xy = xy.clamp(-limit, limit)
-    return slope, torch.stack([xx, xy, xy, yy], -1).reshape(*xx.shape, 2, 2)
-
-
-_STENCIL = ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, -1), (1, -1), (-1, 1))
 
 
 def reduce_basis(basis: Tensor) -> Tensor:
@@ -186,7 +73,7 @@ def refine(surface: Tensor, basis: Tensor, shape: tuple[int, int]) -> Tensor:
     for half in (1, 1, 2, 4, HALF, HALF):
         nm = _combinations(half, basis.device)
         points = torch.einsum("bij,kj->bki", basis, nm)
-        slope, bend = _quadratic(surface, points)
+        slope, bend = quadratic(surface, points)
         weight = _weights(points, shape)
         A = torch.einsum("bk,ki,kj,bkxy->bxiyj", weight, nm, nm, bend).flatten(3).flatten(1, 2)
         rhs = torch.einsum("bk,ki,bkx->bxi", weight, nm, slope).flatten(1)
@@ -212,7 +99,7 @@ def coset_levels(surface: Tensor, basis: Tensor, cosets: Tensor, shape: tuple[in
     fractions = nm[None] + cosets[:, None]
     points = torch.einsum("bij,tkj->btki", basis, fractions)
     weight = _weights(points, shape) * (fractions.abs().sum(-1) > 1e-6)
-    return (_sample(surface, points) * weight).sum(-1) / weight.sum(-1).clamp_min(1e-9)
+    return (sample(surface, points) * weight).sum(-1) / weight.sum(-1).clamp_min(1e-9)
 
 
 @dataclass(frozen=True)
@@ -260,7 +147,7 @@ def candidates(surface: Tensor, shape: tuple[int, int]) -> Tensor:
     merit = torch.where((surface == pooled) & allowed, surface - 0.15 * length, -torch.inf)
     best, at = merit.flatten(1).topk(PEAKS, dim=1)
     peaks = torch.stack([x.flatten()[at], y.flatten()[at]], -1).float()
-    slope, bend = _quadratic(surface, peaks)
+    slope, bend = quadratic(surface, peaks)
     step = torch.linalg.solve(bend + 1e-3 * torch.eye(2, device=bend.device), slope[..., None])[..., 0]
     peaks = peaks + step.clamp(-1, 1)
 
@@ -323,7 +210,7 @@ def find_lattice(images: Tensor) -> Lattice:
         allowed = torch.where(hexagonal & (_misfit(basis) >= HEXAGONAL)[:, None], HEXAGONAL_SLACK, slack)
         pick = (lowest + allowed).argmax(1)
         best, given = (t.gather(1, pick[:, None])[:, 0] for t in (lowest, allowed))
-        accept = (1 - best <= RATIO * (1 - here) + given)
+        accept = 1 - best <= RATIO * (1 - here) + given
         smaller = reduce_basis(basis @ finer[pick])
         accept &= (torch.linalg.det(smaller).abs() > LEAST) & (smaller.norm(dim=1).amin(-1) > SHORTEST)
         highest = torch.where(accept, highest, lowest.amax(1))

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 from hier.datasets import PatternDataset, Pool
-from hier.models.lattice import autocorrelation, find_lattice, reduce_basis
+from hier.models.autocorrelation import autocorrelation
+from hier.models.lattice import find_lattice, reduce_basis
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray

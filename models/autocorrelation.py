@@ -1,0 +1,123 @@
+"""The autocorrelation of images: how well each repeats after every shift, filtered, normalised and interpolated."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .fourier import fast_length
+
+REACH = 0.8  # of the image's side: longest shift looked at
+RINGS = 64  # per cycle per px, of the power spectrum in which noise is measured
+EULER = 0.5772156649
+
+
+def gaussian_blur(images: Tensor, sigma: float) -> Tensor:
+    """Separable Gaussian blur of (B, C, H, W) with reflected borders; `sigma` in px."""
+    radius = max(1, int(3 * sigma + 0.5))
+    x = torch.arange(-radius, radius + 1, device=images.device, dtype=images.dtype)
+    kernel = torch.exp(-0.5 * (x / sigma) ** 2)
+    kernel = kernel / kernel.sum()
+    padded = F.pad(images, (radius, radius, radius, radius), mode="reflect")
+    H, W = images.shape[-2:]
+    # sums of shifted slices: several times faster on the CPU than a convolution of each channel
+    rows = sum(k * padded[..., i : i + W] for i, k in enumerate(kernel))
+    blurred: Tensor = sum(k * rows[..., i : i + H, :] for i, k in enumerate(kernel))
+    return blurred
+
+
+def bragg_filtered(images: Tensor) -> Tensor:
+    """Images (B, C, H, W) without most of their noise, means left out: a Wiener filter ring by ring.
+
+    Noise is spread evenly over each ring of the power spectrum while a lattice's reflections are few and strong, so
+    the ring's geometric mean, times exp(Euler's constant), is the noise in it (the power of white noise is
+    exponentially distributed).
+    """
+    H, W = images.shape[-2:]
+    spectrum = torch.fft.rfft2(images - images.mean((2, 3), keepdim=True))
+    power = spectrum.abs().square().sum(1)
+    fy, fx = (f(n, device=images.device) for f, n in ((torch.fft.fftfreq, H), (torch.fft.rfftfreq, W)))
+    ring = ((fy[:, None] ** 2 + fx**2).sqrt() * RINGS).long().flatten()
+    count = torch.bincount(ring)
+    log = (power + 1e-12).log().flatten(1)
+    mean = log.new_zeros(len(log), len(count)).index_add_(1, ring, log) / count.clamp_min(1)
+    noise = (mean + EULER).exp().index_select(1, ring).reshape(power.shape)
+    filtered: Tensor = torch.fft.irfft2(spectrum * (power / (power + noise))[:, None], s=(H, W))
+    return filtered
+
+
+def autocorrelation(images: Tensor, reach: float = REACH) -> Tensor:
+    """Pearson correlation of images with themselves over every shift's overlap, channels together.
+
+    (B, C, H, W) to (B, Y + 1, 2 X + 1) with Y, X = reach * (H, W): row dy in [0, Y], column X + dx for the
+    shift (dx, dy). Each window's own mean is removed, so brightness gradients do not count as repeats.
+    """
+    H, W = images.shape[-2:]
+    Y, X = int(reach * H), int(reach * W)
+    f = images - images.mean((2, 3), keepdim=True)
+    size = (fast_length(H + Y), fast_length(W + X))
+    power = torch.fft.rfft2(f, s=size).abs().square().sum(1)
+    full = torch.fft.irfft2(power, s=size)
+    product = torch.cat([full[:, : Y + 1, -X:], full[:, : Y + 1, : X + 1]], -1)
+
+    dy = torch.arange(Y + 1, device=f.device)
+    dx = torch.arange(X + 1, device=f.device)
+
+    def windows(g: Tensor) -> tuple[Tensor, Tensor]:
+        """Sums of g (B, C, H, W) over the first and the second window of every shift."""
+        P = F.pad(g.double().cumsum(-1).cumsum(-2), (1, 0, 1, 0))
+        rows_head, rows_tail = P[:, :, H - dy], P[:, :, H : H + 1] - P[:, :, dy]
+        right = rows_head[..., W - dx], rows_tail[..., W : W + 1] - rows_tail[..., dx]
+        left = rows_head[..., W : W + 1] - rows_head[..., dx], rows_tail[..., W - dx]
+        return (
+            torch.cat([left[0][..., 1:].flip(-1), right[0]], -1),
+            torch.cat([left[1][..., 1:].flip(-1), right[1]], -1),
+        )
+
+    n = (H - dy)[:, None] * (W - torch.cat([dx[1:].flip(0), dx]))[None]
+    s1, s2 = windows(f)
+    q1, q2 = windows(f.square().sum(1, keepdim=True))
+    covariance = product - ((s1 * s2).sum(1) / n)
+    v1 = q1[:, 0] - s1.square().sum(1) / n
+    v2 = q2[:, 0] - s2.square().sum(1) / n
+    floor = 1e-3 * q1[:, 0, :1, X : X + 1] * n / (H * W)
+    return (covariance / (v1 * v2).clamp_min(0).sqrt().clamp_min(floor.clamp_min(1e-9))).float()
+
+
+def sample(surface: Tensor, points: Tensor) -> Tensor:
+    """Bicubic values of the surface (B, Y + 1, 2 X + 1) at the shifts `points` (B, ..., 2): (B, ...).
+
+    A shift and its negative are one; the rows next to zero are continued by that symmetry.
+    """
+    B, rows, columns = surface.shape
+    X = columns // 2
+    mirrored = torch.cat([surface[:, 1:4].flip(1, 2), surface], 1)
+    flip = torch.where(points[..., 1:] < 0, -1.0, 1.0)
+    xy = (points * flip).reshape(B, 1, -1, 2)
+    gx = (xy[..., 0] + X) / (columns - 1) * 2 - 1
+    gy = (xy[..., 1] + 3) / (rows + 2) * 2 - 1
+    values = F.grid_sample(
+        mirrored[:, None],
+        torch.stack([gx, gy], -1),
+        mode="bicubic",
+        padding_mode="border",
+        align_corners=True,
+    )
+    return values.reshape(points.shape[:-1])
+
+
+def quadratic(surface: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+    """Slope (B, P, 2) and downward bend (B, P, 2, 2), positive semidefinite, at `points` (B, P, 2)."""
+    v = sample(surface, points[..., None, :] + points.new_tensor(_STENCIL))
+    slope = torch.stack([v[..., 1] - v[..., 2], v[..., 3] - v[..., 4]], -1) / 2
+    xx = 2 * v[..., 0] - v[..., 1] - v[..., 2]
+    yy = 2 * v[..., 0] - v[..., 3] - v[..., 4]
+    xy = (v[..., 7] + v[..., 8] - v[..., 5] - v[..., 6]) / 4
+    xx, yy = xx.clamp_min(0), yy.clamp_min(0)
+    limit = (xx * yy).sqrt()
+    xy = xy.clamp(-limit, limit)
+    return slope, torch.stack([xx, xy, xy, yy], -1).reshape(*xx.shape, 2, 2)
+
+
+_STENCIL = ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, -1), (1, -1), (-1, 1))
