@@ -20,7 +20,7 @@ from .lattices import Orientation, draw_basis, lattice_family
 from .near_miss import draw_near_miss
 from .paste import Tile, into_tile, snap, to_pixels
 from .pattern import Pattern
-from .sources import SIDE, Pool, default_pool, noise_picture, pyramid, read
+from .sources import SIDE, Pool, at_scale, default_pool, noise_picture, read
 
 Source = Literal["photos", "atoms", "noise"]
 SOURCES: tuple[str, ...] = get_args(Source)
@@ -194,7 +194,7 @@ class PatternDataset:
             self._pool.pictures[p.picture].float() / 255 if isinstance(p.picture, int) else torch.from_numpy(p.picture)
             for p in patterns
         ]
-        pictures = pyramid(torch.stack(stack).to(device))
+        pictures = torch.stack(stack).to(device)
         origins = torch.from_numpy(np.stack([p.origin for p in patterns])).float().to(device)
         relative = points - origins[:, None]
         if self.construction == "paste":
@@ -207,14 +207,15 @@ class PatternDataset:
             parents = [orbit(p.near_miss.parent, p.basis, p.generic) for p in chosen if p.near_miss]
             shares = torch.tensor([p.near_miss.share for p in chosen if p.near_miss], device=device)
             share = shares[:, None, None]
-            theirs = [level[mixed] for level in pictures]
-            other = self._fold_and_read(chosen, parents, relative[mixed], theirs)
+            other = self._fold_and_read(chosen, parents, relative[mixed], pictures[mixed])
             values[mixed] = (1 - share) * values[mixed] + share * other
-        grey = torch.tensor([p.grey for p in patterns], device=device)[:, None, None]
-        return torch.where(grey, values.mean(1, keepdim=True), values)
+        grey = [i for i, p in enumerate(patterns) if p.grey]
+        if grey:
+            values[grey] = values[grey].mean(1, keepdim=True).expand(-1, 3, -1)
+        return values
 
     def _fold_and_read(
-        self, patterns: Sequence[Pattern], orbits: Sequence[Orbit], points: Tensor, pictures: list[Tensor]
+        self, patterns: Sequence[Pattern], orbits: Sequence[Orbit], points: Tensor, pictures: Tensor
     ) -> Tensor:
         first, second, weight = fold(orbits, points)
         for i, p in enumerate(patterns):
@@ -230,12 +231,12 @@ class PatternDataset:
             scales.append(scale)
             turns.append(scale * np.array([[c, -s], [s, c]]))
         turn = torch.from_numpy(np.stack(turns)).float().to(points.device)
-        scale_ = torch.tensor(scales, dtype=torch.float32, device=points.device)
-        values = read(pictures, times(turn, first), scale_)
+        scaled = at_scale(pictures, torch.tensor(scales, dtype=torch.float32, device=points.device))
+        values = read(scaled, times(turn, first))
         seam = (weight < 1).any(0).nonzero().flatten()
         if len(seam):
             w = weight[:, None, seam]
-            values[..., seam] = w * values[..., seam] + (1 - w) * read(pictures, times(turn, second[:, seam]), scale_)
+            values[..., seam] = w * values[..., seam] + (1 - w) * read(scaled, times(turn, second[:, seam]))
         return values
 
     def _atoms(self, patterns: Sequence[Pattern], ticks: Tensor, keys: Sequence[Sequence[int]] = ()) -> Tensor:

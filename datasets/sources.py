@@ -172,32 +172,33 @@ def noise_picture(rng: np.random.Generator) -> NDArray[np.float32]:
     return np.broadcast_to(np.clip(0.5 + 0.2 * noise, 0, 1), (3, SIDE, SIDE)).astype(np.float32)
 
 
-def read(pictures: list[Tensor], offsets: Tensor, scale: Tensor) -> Tensor:
-    """Read pictures at `offsets` (B, P, 2) px of the pictures, relative to their middle: (B, 3, P).
+Scaled = list[tuple[Tensor, Tensor]]
+"""Pictures by scale: numbers of images (b,), and their pictures (b, 3, s, s)."""
 
-    `pictures` holds a pyramid, [(B, 3, S, S), (B, 3, S/2, S/2), ...] in [0, 1]; `scale` (B,) is how many
-    picture px one pattern px spans and picks the level. Bilinear; beyond the border the picture is
-    continued by reflection.
-    """
-    level = (scale.log2() - 0.25).ceil().clamp(0, len(pictures) - 1).long()
-    out = offsets.new_empty(offsets.shape[0], pictures[0].shape[1], offsets.shape[1])
-    normalised = (offsets / (SIDE / 2))[:, None]
-    for k, picture in enumerate(pictures):
+
+def at_scale(pictures: Tensor, scale: Tensor) -> Scaled:
+    """The pictures (B, 3, SIDE, SIDE), halved to suit `scale` (B,): how many of their px one pattern px spans."""
+    level = (scale.log2() - 0.25).ceil().clamp(0, LEVELS - 1).long()
+    made = []
+    for k in level.unique().tolist():
         chosen = (level == k).nonzero().flatten()
-        if len(chosen):
-            out[chosen] = F.grid_sample(
-                picture[chosen],
-                normalised[chosen],
-                mode="bilinear",
-                padding_mode="reflection",
-                align_corners=False,
-            )[:, :, 0]
+        picture = pictures[chosen]
+        for _ in range(k):
+            picture = F.avg_pool2d(picture, 2)
+        made.append((chosen, picture))
+    return made
+
+
+def read(pictures: Scaled, offsets: Tensor) -> Tensor:
+    """Read pictures at `offsets` (B, P, 2) px of the full size, relative to their middle: (B, 3, P).
+
+    Bilinear; beyond the border a picture is continued by reflection.
+    """
+    out = offsets.new_empty(len(offsets), 3, offsets.shape[1])
+    normalised = (offsets / (SIDE / 2))[:, None]
+    for chosen, picture in pictures:
+        values = F.grid_sample(
+            picture, normalised[chosen], mode="bilinear", padding_mode="reflection", align_corners=False
+        )
+        out[chosen] = values[:, :, 0]
     return out
-
-
-def pyramid(pictures: Tensor) -> list[Tensor]:
-    """The pictures (B, 3, S, S) and their halvings."""
-    levels = [pictures]
-    for _ in range(LEVELS - 1):
-        levels.append(F.avg_pool2d(levels[-1], 2))
-    return levels

@@ -78,7 +78,8 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 def interrupted(folder: Path, pattern: str, *arguments: str) -> str:
     """Ctrl-C, to all processes as a terminal sends it, once a file of that pattern is there; what was said."""
-    environment = os.environ | {"NO_COLOR": "1", "TERM": "dumb"}
+    # one thread, as in this process: more of them add up in another order
+    environment = os.environ | {"NO_COLOR": "1", "TERM": "dumb", "OMP_NUM_THREADS": "1"}
     environment.pop("MLFLOW_TRACKING_URI", None)
     process = subprocess.Popen(
         [sys.executable, "-c", "from hier.cli import main; main()", *arguments],
