@@ -180,7 +180,7 @@ def at_scale(pictures: Tensor, scale: Tensor) -> Scaled:
     """The pictures (B, 3, SIDE, SIDE), halved to suit `scale` (B,): how many of their px one pattern px spans."""
     level = (scale.log2() - 0.25).ceil().clamp(0, LEVELS - 1).long()
     made = []
-    for k in level.unique().tolist():
+    for k in sorted(set(level.tolist())):
         chosen = (level == k).nonzero().flatten()
         picture = pictures[chosen]
         for _ in range(k):
