@@ -21,7 +21,7 @@ from torch import Tensor
 from ..hierarchy import HierError
 
 SIDE = 256  # px: pictures are held as squares of this side
-LEVELS = 3  # halvings held beside the full size, so that reading on a coarser scale does not alias
+LEVELS = 3  # sizes, each half the one before, so that reading on a coarser scale does not alias
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
 
 
