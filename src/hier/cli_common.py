@@ -1,0 +1,47 @@
+"""What the commands share: options of one meaning, the choice of a device, the way an error is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .hierarchy import HierError
+
+ROOT = Path("mlruns")
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, mps, or auto for the fastest there is.")]
+Photos = Annotated[Path | None, typer.Option(help="Folder of photographs; scikit-image's and textures if left out.")]
+Model = Annotated[str | None, typer.Option(help="Folder or card of a trained model; the bundled one if left out.")]
+RouterName = Annotated[str, typer.Option(help="soft (all nodes weighed) or hard (likeliest choice at each node).")]
+
+
+def fail(message: str) -> None:
+    """Tell an error in one line on standard error."""
+    typer.secho(f"hier: {message}", fg="red", err=True)
+
+
+def device_named(name: str) -> str:
+    """The torch device of that name, `auto` for the fastest; HierError when it cannot be used."""
+    import torch
+
+    if name == "auto":
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=name).tolist()
+    except (RuntimeError, AssertionError) as error:
+        raise HierError(f"device {name!r} cannot be used: {str(error).splitlines()[0]}; cpu always can") from error
+    return name
+
+
+def router_named(name: str) -> Any:
+    """`name` if there is such a router; UnknownNameError with near names otherwise."""
+    from .hierarchy import UnknownNameError
+    from .models.router import ROUTERS
+
+    if name not in ROUTERS:
+        raise UnknownNameError("router", name, ROUTERS)
+    return name
