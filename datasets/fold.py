@@ -19,7 +19,7 @@ from ..hierarchy import Operation
 from .lattices import reduce_basis
 
 SEAM = 1.0  # px: width of the blend across a domain's border that is no mirror
-TILES = 64, 16  # of the cell along each axis, each with its own short list of orbit points, for many and few points
+TILES = 48, 16  # of the cell along each axis, each with its own short list of orbit points, for many and few points
 FEW = 10_000
 
 
@@ -61,71 +61,101 @@ def orbit(operations: Sequence[Operation], basis: NDArray[np.float64], generic: 
     ticks = (np.arange(n) + 0.5) / n - 0.5
     grid = np.stack(np.meshgrid(ticks, ticks, indexing="ij"), -1).reshape(-1, 2) @ reduced.T
     spacing = 0.5 / n * max(np.linalg.norm(reduced @ s) for s in ((1, 1), (1, -1)))
-    distance = np.linalg.norm(grid[:, None] - points[None], axis=-1)
+    squared = (grid**2).sum(1)[:, None] - 2 * grid @ points.T + (points**2).sum(1)
+    distance = np.sqrt(squared.clip(0))
     nearest = distance.min(axis=1)
     keep = (distance - nearest[:, None]).min(axis=0) <= 2 * spacing + 2 * SEAM
     return Orbit(reduced, points[keep], matrices[keep], float(nearest.max() + spacing))
 
 
-def fold(orbits: Sequence[Orbit], points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def fold(orbits: Sequence[Orbit], points: Tensor, turns: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
     """Fold `points` (B, P, 2) px, relative to each pattern's origin, into the domain of its generic point.
 
     Returns the offsets from the generic point to the nearest and to the second nearest representative,
     both (B, P, 2) px, and the weight of the first (B, P) in [0.5, 1]: the two are blended within half a
-    seam of their border, a rule that every operation of the group leaves alone.
+    seam of their border, a rule that every operation of the group leaves alone. `turns` (B, 2, 2) are applied to
+    the offsets.
     """
     device, dtype = points.device, points.dtype
-    count = max(len(o.points) for o in orbits)
-    q = torch.full((len(orbits), count, 2), 1e6, dtype=dtype)
-    back = torch.zeros((len(orbits), count, 2, 2), dtype=dtype)
-    for i, o in enumerate(orbits):
-        q[i, : len(o.points)] = torch.from_numpy(o.points).to(dtype)
-        back[i, : len(o.points)] = torch.from_numpy(o.matrices).to(dtype)
-    basis = torch.from_numpy(np.stack([o.basis for o in orbits])).to(dtype)
-    q, back, basis = q.to(device), back.to(device), basis.to(device)
-    u = times(torch.linalg.inv(basis), points)
-    u = u - u.round()
-    x = times(basis, u)
+    q, back, basis = (x.to(device, dtype) for x in _padded(orbits))
+    inverse = torch.linalg.inv(basis)[..., None]
+    x, y = points.unbind(-1)
+    u = inverse[:, 0, 0] * x + inverse[:, 0, 1] * y
+    v = inverse[:, 1, 0] * x + inverse[:, 1, 1] * y
+    u, v = u - u.round(), v - v.round()
+    cell = basis[..., None]
+    px, py = (cell[:, i, 0] * u + cell[:, i, 1] * v for i in (0, 1))
+    px, py = px.flatten(), py.flatten()
 
-    flat_x, flat_q = x.reshape(-1, 2), q.reshape(-1, 2)
+    flat_q = q.reshape(-1, 2)
     tiles = TILES[points.shape[1] <= FEW]
     listed, length = _nearby(q, basis, tiles)
-    tile = _tile(u, tiles) + tiles**2 * torch.arange(len(orbits), device=device)[:, None]
-    tile = tile.flatten()
-    first_at = listed[:, 0].take(tile)
-    qx, qy = flat_q.T.contiguous()
-    px, py = flat_x.T.contiguous()
-    border = (length.take(tile) > 1).nonzero().flatten()
+    i, j = (((t + 0.5) * tiles).floor_().clamp_(0, tiles - 1) for t in (u, v))
+    tile = ((i * tiles + j).long() + tiles**2 * torch.arange(len(orbits), device=device)[:, None]).flatten()
+    first_at = torch.where(length > 1, -1, listed[:, 0]).take(tile)
+    border = (first_at < 0).nonzero().flatten()
     # from here on only pixels that more than one orbit point may claim
     bx, by, tile = px.take(border), py.take(border), tile.take(border)
-    count_ = length.take(tile)
-    one_at = first_at.take(border)
-    one = (bx - qx.take(one_at)).square() + (by - qy.take(one_at)).square()
-    two, two_at = torch.full_like(one, torch.inf), one_at
-    for k in range(1, listed.shape[1]):
-        at = listed[:, k].take(tile)
-        d = (bx - qx.take(at)).square() + (by - qy.take(at)).square()
-        d = torch.where(count_ > k, d, torch.inf)
-        nearer, runner_up = d < one, d < two
-        two = torch.where(nearer, one, torch.where(runner_up, d, two))
-        two_at = torch.where(nearer, one_at, torch.where(runner_up, at, two_at))
-        one = torch.where(nearer, d, one)
-        one_at = torch.where(nearer, at, one_at)
+    one_at, two_at, one, two = _two_nearest(bx, by, flat_q, listed, length, tile)
     first_at[border] = one_at
+    # the points are at most the sum of their distances apart, so that no seam is wider than this
+    seam = (two.sqrt() - one.sqrt() < SEAM).nonzero().flatten()
+    one_at, two_at, difference, border = one_at[seam], two_at[seam], (two - one)[seam], border[seam]
     apart = (flat_q.index_select(0, one_at) - flat_q.index_select(0, two_at)).norm(dim=-1)
     weight = torch.ones_like(px)
-    weight[border] = (0.5 + (two - one) / (2 * apart) / SEAM).clamp(0.5, 1.0).nan_to_num(1.0)
+    weight[border] = (0.5 + difference / (2 * apart) / SEAM).clamp(0.5, 1.0).nan_to_num(1.0)
 
-    m = back.reshape(-1, 4).T.contiguous()
+    if turns is not None:
+        back = turns.to(back)[:, None] @ back
+    # offset = matrix (x - q), with the second product known beforehand
+    rows = torch.cat([back.flatten(2), torch.einsum("bqij,bqj->bqi", back, q)], 2).flatten(0, 1).T.contiguous()
 
     def offsets(x: Tensor, y: Tensor, at: Tensor) -> Tensor:
-        vx, vy = x - qx.take(at), y - qy.take(at)
-        return torch.stack([m[0].take(at) * vx + m[1].take(at) * vy, m[2].take(at) * vx + m[3].take(at) * vy], -1)
+        a, b, c, d, e, f = (row.take(at) for row in rows)
+        return torch.stack([a.mul_(x).addcmul_(b, y).sub_(e), c.mul_(x).addcmul_(d, y).sub_(f)], -1)
 
     nearest = offsets(px, py, first_at)
     runner = nearest.clone()
-    runner[border] = offsets(bx, by, two_at)
-    return nearest.reshape(x.shape), runner.reshape(x.shape), weight.reshape(x.shape[:2])
+    runner[border] = offsets(px.take(border), py.take(border), two_at)
+    return nearest.reshape(points.shape), runner.reshape(points.shape), weight.reshape(points.shape[:2])
+
+
+def _padded(orbits: Sequence[Orbit]) -> tuple[Tensor, Tensor, Tensor]:
+    """Orbit points (B, Q, 2), far away where an orbit has fewer, their matrices (B, Q, 2, 2), and bases (B, 2, 2)."""
+    count = max(len(o.points) for o in orbits)
+    q, back = np.full((len(orbits), count, 2), 1e6), np.zeros((len(orbits), count, 2, 2))
+    for i, o in enumerate(orbits):
+        q[i, : len(o.points)], back[i, : len(o.points)] = o.points, o.matrices
+    return torch.from_numpy(q), torch.from_numpy(back), torch.from_numpy(np.stack([o.basis for o in orbits]))
+
+
+def _two_nearest(
+    x: Tensor, y: Tensor, q: Tensor, listed: Tensor, length: Tensor, tile: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Of the orbit points `q` listed for each point's `tile`, the nearest two, and their squared distances."""
+    qx, qy = q.T.contiguous()
+
+    def squared(x: Tensor, y: Tensor, at: Tensor) -> Tensor:
+        dx, dy = x - qx.take(at), y - qy.take(at)
+        return dx.mul_(dx).addcmul_(dy, dy)
+
+    one_at, two_at = listed[:, 0].take(tile), listed[:, min(1, listed.shape[1] - 1)].take(tile)
+    one, two = squared(x, y, one_at), squared(x, y, two_at)
+    swapped = two < one
+    one, two = torch.minimum(one, two), torch.maximum(one, two)
+    one_at, two_at = torch.where(swapped, two_at, one_at), torch.where(swapped, one_at, two_at)
+    rest, more = torch.arange(len(x), device=x.device), length.take(tile)
+    for k in range(2, listed.shape[1]):
+        rest = rest[more[rest] > k]
+        if not len(rest):
+            break
+        at = listed[:, k].take(tile[rest])
+        d, best, best_at = squared(x[rest], y[rest], at), one[rest], one_at[rest]
+        nearer, runner_up = d < best, d < two[rest]
+        two[rest] = torch.where(nearer, best, torch.where(runner_up, d, two[rest]))
+        two_at[rest] = torch.where(nearer, best_at, torch.where(runner_up, at, two_at[rest]))
+        one[rest], one_at[rest] = torch.where(nearer, d, best), torch.where(nearer, at, best_at)
+    return one_at, two_at, one, two
 
 
 def times(matrices: Tensor, vectors: Tensor) -> Tensor:
@@ -133,12 +163,6 @@ def times(matrices: Tensor, vectors: Tensor) -> Tensor:
     m, (x, y) = matrices[:, None], vectors.unbind(-1)
     rows = [m[..., i, 0] * x + m[..., i, 1] * y for i in (0, 1)]
     return torch.stack(rows, -1)
-
-
-def _tile(u: Tensor, tiles: int) -> Tensor:
-    """Number of the tile of fractional coordinates (..., 2) in [-0.5, 0.5]."""
-    i = ((u + 0.5) * tiles).long().clamp(0, tiles - 1)
-    return i[..., 0] * tiles + i[..., 1]
 
 
 def _nearby(q: Tensor, basis: Tensor, tiles: int) -> tuple[Tensor, Tensor]:

@@ -88,20 +88,30 @@ def residuals(cells: Tensor, frames: Sequence[Frame]) -> Tensor:
     power = F.abs().square().sum((1, 2, 3)).clamp_min(1e-12)
 
     worst = torch.zeros(len(frames), device=cells.device)
-    for W in candidate_matrices():
-        extra = torch.tensor([_is_extra(W, f) for f in frames], device=cells.device)
-        if extra.any():
+    flat = F.flatten(2)
+    extra = _extra(frames)
+    for k, W in enumerate(candidate_matrices()):
+        if extra[:, k].any():
+            chosen = torch.from_numpy(extra[:, k].nonzero()[0]).to(cells.device)
+            here = flat[chosen]
             index = (hk.long() @ torch.from_numpy(W).to(cells.device)) % GRID
-            image = F[:, :, index[..., 0], index[..., 1]]
-            best = torch.fft.ifft2((F * image.conj()).sum(1)).real.amax((1, 2)) * GRID**2 / power
-            worst = torch.where(extra, torch.maximum(worst, best), worst)
+            image = here.index_select(2, (index[..., 0] * GRID + index[..., 1]).flatten())
+            summed = (here * image.conj()).sum(1).unflatten(1, (GRID, GRID))
+            best = torch.fft.ifft2(summed).real.amax((1, 2)) * GRID**2 / power[chosen]
+            worst[chosen] = torch.maximum(worst[chosen], best)
     patterson = torch.fft.ifft2(F.abs().square().sum(1)).real * GRID**2 / power[:, None, None]
     parts = [(i * GRID // n, j * GRID // n) for n in (2, 3) for i in range(n) for j in range(n) if i or j]
     finer = torch.stack([patterson[:, i, j] for i, j in parts], -1).amax(-1)
     return 1 - torch.maximum(worst, finer).clamp(0, 1)
 
 
-def _is_extra(W: NDArray[np.int64], frame: Frame) -> bool:
-    metric = frame.basis.T @ frame.basis
-    strain = np.abs(W.T @ metric @ W - metric).max() / np.sqrt(np.linalg.det(metric))
-    return bool(strain < STRAIN) and tuple(int(v) for v in W.ravel()) not in frame.matrices
+def _extra(frames: Sequence[Frame]) -> NDArray[np.bool_]:
+    """Which candidate matrices keep the metric of each frame, near enough, and are none of its own: (B, K)."""
+    W = candidate_matrices()
+    bases = np.stack([f.basis for f in frames])
+    metric = bases.transpose(0, 2, 1) @ bases
+    change = np.abs(W.transpose(0, 2, 1) @ metric[:, None] @ W - metric[:, None]).max((2, 3))
+    strain = change / np.sqrt(np.linalg.det(metric))[:, None]
+    own = np.array([[tuple(w) in f.matrices for w in W.reshape(-1, 4).tolist()] for f in frames])
+    extra: NDArray[np.bool_] = (strain < STRAIN) & ~own
+    return extra

@@ -14,6 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .fold import times
+
 STEP = 4  # px: sides are multiples of it, so that centres and axes fall on pixels or half-way between
 
 
@@ -59,9 +61,23 @@ def snap(rng: np.random.Generator, basis: NDArray[np.float64], hexagonal: bool) 
 def into_tile(points: Tensor, tile: Tile) -> Tensor:
     """Points (P, 2) px relative to the origin, moved by whole tiles into the one about the origin."""
     vectors = torch.from_numpy(tile.vectors).to(points)
-    u = points @ torch.linalg.inv(vectors).T
     # The nudge puts a row of pixels on the tile's border to one side of it, whatever the rounding of `u`.
-    return points - torch.floor(u + 0.5 + 1e-5) @ vectors.T
+    steps = torch.floor(times(torch.linalg.inv(vectors)[None], points[None]) + (0.5 + 1e-5))
+    return points - times(vectors[None], steps)[0]
+
+
+def pixels_of(points: Tensor, tile: Tile) -> tuple[Tensor, Tensor]:
+    """The tile's pixels, as positions (U, 2) px, and which of them each of the pixels `points` (P, 2) repeats: (P,).
+
+    There is a position for every pixel of the smallest upright rectangle about the tile.
+    """
+    at = (into_tile(points, tile) - tile.half).round()
+    low = at.amin(0)
+    at = (at - low).long()
+    width, height = (int(v) + 1 for v in at.amax(0))
+    x, y = (torch.arange(n, device=points.device) for n in (width, height))
+    positions = torch.cartesian_prod(x, y) + low + tile.half
+    return positions.to(points), at[:, 0] * height + at[:, 1]
 
 
 def to_pixels(points: Tensor, tile: Tile) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -18,9 +18,9 @@ from .fold import Orbit, fold, orbit, times
 from .guard import GRID, cell_points, frame, residuals
 from .lattices import Orientation, draw_basis, lattice_family
 from .near_miss import draw_near_miss
-from .paste import Tile, into_tile, snap, to_pixels
+from .paste import Tile, into_tile, pixels_of, snap, to_pixels
 from .pattern import Pattern
-from .sources import SIDE, Pool, at_scale, default_pool, noise_picture, read
+from .sources import SIDE, Pool, default_pool, halved, levels, noise_picture, read
 
 Source = Literal["photos", "atoms", "noise"]
 SOURCES: tuple[str, ...] = get_args(Source)
@@ -107,11 +107,17 @@ class PatternDataset:
             return _levels(self._atoms(patterns, ticks, keys))
         y, x = torch.meshgrid(ticks, ticks, indexing="ij")
         pixels = torch.stack([x, y], -1).reshape(1, -1, 2)
+        images = torch.empty(len(patterns), 3, self.size**2, device=device)
         # one image at a time stays in the processor's cache; a GPU wants them all at once
         step = 1 if pixels.device.type == "cpu" else len(patterns)
-        parts = [patterns[i : i + step] for i in range(0, len(patterns), step)]
-        images = torch.cat([self._pictures(some, pixels.expand(len(some), -1, -1), device) for some in parts])
-        return images.reshape(len(patterns), 3, self.size, self.size)
+        for i in range(0, len(patterns), step):
+            some = patterns[i : i + step]
+            if step == 1 and some[0].tile:
+                positions, which = pixels_of(pixels[0] - _origins(some).to(pixels)[0], some[0].tile)
+                torch.index_select(self._pictures(some, positions[None])[0], 1, which, out=images[i])
+            else:
+                images[i : i + step] = self._pictures(some, pixels - _origins(some).to(pixels)[:, None])
+        return images.unflatten(2, (self.size, self.size))
 
     def accepted(self, indices: Sequence[int], device: str | torch.device = "cpu") -> tuple[list[Pattern], int]:
         """The first draw of every index that the label guard lets pass, and how many draws were refused."""
@@ -178,8 +184,7 @@ class PatternDataset:
         if self.source == "atoms":
             cells = torch.cat([self._atoms_at(p, points[i]) for i, p in enumerate(patterns)])
         else:
-            origins = torch.from_numpy(np.stack([p.origin for p in patterns])).float().to(device)
-            cells = self._pictures(patterns, points + origins[:, None], device)
+            cells = self._pictures(patterns, points)
         cells = cells.reshape(len(patterns), 3, GRID, GRID)
         flat = cells.std((1, 2, 3)) < 0.02
         return torch.where(flat, 0.0, residuals(cells, frames))
@@ -188,56 +193,64 @@ class PatternDataset:
     def _pool(self) -> Pool:
         return self.pool if self.pool is not None else default_pool()
 
-    def _pictures(self, patterns: Sequence[Pattern], points: Tensor, device: str | torch.device) -> Tensor:
-        """Fold `points` (B, P, 2) px and read the pictures there: (B, 3, P)."""
-        stack = [
-            self._pool.pictures[p.picture].float() / 255 if isinstance(p.picture, int) else torch.from_numpy(p.picture)
-            for p in patterns
-        ]
-        pictures = torch.stack(stack).to(device)
-        origins = torch.from_numpy(np.stack([p.origin for p in patterns])).float().to(device)
-        relative = points - origins[:, None]
+    def _pictures(self, patterns: Sequence[Pattern], points: Tensor) -> Tensor:
+        """Fold `points` (B, P, 2) px relative to the patterns' origins and read the pictures there: (B, 3, P)."""
         if self.construction == "paste":
-            pairs = zip(relative, patterns, strict=True)
-            relative = torch.stack([into_tile(x, p.tile) if p.tile else x for x, p in pairs])
-        values = self._fold_and_read(patterns, [p.orbit for p in patterns], relative, pictures)
+            pairs = zip(points, patterns, strict=True)
+            points = torch.stack([into_tile(x, p.tile) if p.tile else x for x, p in pairs])
+        values = self._fold_and_read(patterns, [p.orbit for p in patterns], points)
         mixed = [i for i, p in enumerate(patterns) if p.near_miss is not None]
         if mixed:
             chosen = [patterns[i] for i in mixed]
             parents = [orbit(p.near_miss.parent, p.basis, p.generic) for p in chosen if p.near_miss]
-            shares = torch.tensor([p.near_miss.share for p in chosen if p.near_miss], device=device)
+            shares = torch.tensor([p.near_miss.share for p in chosen if p.near_miss], device=points.device)
             share = shares[:, None, None]
-            other = self._fold_and_read(chosen, parents, relative[mixed], pictures[mixed])
-            values[mixed] = (1 - share) * values[mixed] + share * other
+            values[mixed] = (1 - share) * values[mixed] + share * self._fold_and_read(chosen, parents, points[mixed])
         grey = [i for i, p in enumerate(patterns) if p.grey]
         if grey:
             values[grey] = values[grey].mean(1, keepdim=True).expand(-1, 3, -1)
         return values
 
-    def _fold_and_read(
-        self, patterns: Sequence[Pattern], orbits: Sequence[Orbit], points: Tensor, pictures: Tensor
-    ) -> Tensor:
-        first, second, weight = fold(orbits, points)
-        for i, p in enumerate(patterns):
-            if p.tile is not None:
-                generic = torch.from_numpy(p.basis @ p.generic).to(points)
-                first[i] = to_pixels(first[i] + generic, p.tile) - generic
-                weight[i] = 1.0
-        scales, turns = [], []
-        for p, o in zip(patterns, orbits, strict=True):
-            widest = 0.48 * SIDE / o.radius
-            scale = 1.0 if self.source == "noise" else 0.7 * max(widest / 0.7, 1.0) ** p.reach
-            c, s = np.cos(p.turn), np.sin(p.turn)
-            scales.append(scale)
-            turns.append(scale * np.array([[c, -s], [s, c]]))
-        turn = torch.from_numpy(np.stack(turns)).float().to(points.device)
-        scaled = at_scale(pictures, torch.tensor(scales, dtype=torch.float32, device=points.device))
-        values = read(scaled, times(turn, first))
-        seam = (weight < 1).any(0).nonzero().flatten()
-        if len(seam):
-            w = weight[:, None, seam]
-            values[..., seam] = w * values[..., seam] + (1 - w) * read(scaled, times(turn, second[:, seam]))
+    def _fold_and_read(self, patterns: Sequence[Pattern], orbits: Sequence[Orbit], points: Tensor) -> Tensor:
+        scale = np.array([self._scale(p, o) for p, o in zip(patterns, orbits, strict=True)])
+        c, s = (f([p.turn for p in patterns]) for f in (np.cos, np.sin))
+        turn = torch.from_numpy(scale * np.array([[c, -s], [s, c]])).permute(2, 0, 1).to(points)
+        if self.construction == "fold":
+            first, second, weight = fold(orbits, points, turn)
+        else:
+            first, _, weight = fold(orbits, points)
+            for i, p in enumerate(patterns):
+                if p.tile is not None:
+                    generic = torch.from_numpy(p.basis @ p.generic).to(points)
+                    first[i] = to_pixels(first[i] + generic, p.tile) - generic
+            first = second = times(turn, first)
+            weight = torch.ones_like(weight)
+        values = points.new_empty(len(patterns), 3, points.shape[1])
+        level, gpu = levels(torch.from_numpy(scale)), points.device.type != "cpu"
+        for chosen, picture in self._halved(patterns, level, points.device, together=gpu):
+            values[chosen] = _blended(picture, first[chosen], second[chosen], weight[chosen])
         return values
+
+    def _halved(
+        self, patterns: Sequence[Pattern], level: Tensor, device: torch.device, together: bool
+    ) -> Iterator[tuple[slice | Tensor, Tensor]]:
+        """Which patterns, and their pictures (b, 3, s, s) at their `level`: all of one level together or one by one."""
+        pictures = [
+            self._pool.pictures[p.picture] if isinstance(p.picture, int) else torch.from_numpy(p.picture)
+            for p in patterns
+        ]
+        if not together:
+            for i, picture in enumerate(pictures):
+                yield slice(i, i + 1), halved(picture[None].to(device), int(level[i]))
+            return
+        for k in level.unique().tolist():
+            chosen = (level == k).nonzero().flatten()
+            yield chosen.to(device), halved(torch.stack([pictures[i] for i in chosen.tolist()]).to(device), k)
+
+    def _scale(self, pattern: Pattern, orbit: Orbit) -> float:
+        """How many px of the picture one px of the pattern spans: as many as its domain leaves room for, or fewer."""
+        widest: float = 0.48 * SIDE / orbit.radius
+        return 1.0 if self.source == "noise" else 0.7 * max(widest / 0.7, 1.0) ** pattern.reach
 
     def _atoms(self, patterns: Sequence[Pattern], ticks: Tensor, keys: Sequence[Sequence[int]] = ()) -> Tensor:
         low, high = float(ticks[0]), float(ticks[-1])
@@ -282,6 +295,20 @@ def _check(dataset: PatternDataset) -> None:
             f"{most:g} cells in {dataset.size} x {dataset.size} px leave less than {LEAST_CELL} px^2 to a cell: "
             f"ask for larger images or for at most {dataset.size**2 // LEAST_CELL} cells"
         )
+
+
+def _origins(patterns: Sequence[Pattern]) -> Tensor:
+    return torch.from_numpy(np.stack([p.origin for p in patterns])).float()
+
+
+def _blended(picture: Tensor, first: Tensor, second: Tensor, weight: Tensor) -> Tensor:
+    """Pictures read at the nearest representative, mixed with the second nearest along seams: (B, 3, P)."""
+    values = read(picture, first)
+    seam = (weight < 1).any(0).nonzero().flatten()
+    if len(seam):
+        w = weight[:, None, seam]
+        values[..., seam] = w * values[..., seam] + (1 - w) * read(picture, second[:, seam])
+    return values
 
 
 def _levels(images: Tensor) -> Tensor:

@@ -172,33 +172,24 @@ def noise_picture(rng: np.random.Generator) -> NDArray[np.float32]:
     return np.broadcast_to(np.clip(0.5 + 0.2 * noise, 0, 1), (3, SIDE, SIDE)).astype(np.float32)
 
 
-Scaled = list[tuple[Tensor, Tensor]]
-"""Pictures by scale: numbers of images (b,), and their pictures (b, 3, s, s)."""
+def levels(scale: Tensor) -> Tensor:
+    """How often a picture is halved to suit `scale` (B,): how many of its px one pattern px spans."""
+    return (scale.log2() - 0.25).ceil().clamp(0, LEVELS - 1).long()
 
 
-def at_scale(pictures: Tensor, scale: Tensor) -> Scaled:
-    """The pictures (B, 3, SIDE, SIDE), halved to suit `scale` (B,): how many of their px one pattern px spans."""
-    level = (scale.log2() - 0.25).ceil().clamp(0, LEVELS - 1).long()
-    made = []
-    for k in sorted(set(level.tolist())):
-        chosen = (level == k).nonzero().flatten()
-        picture = pictures[chosen]
-        for _ in range(k):
-            picture = F.avg_pool2d(picture, 2)
-        made.append((chosen, picture))
+def halved(pictures: Tensor, times: int) -> Tensor:
+    """Pictures (B, 3, s, s), bytes or floats in [0, 1], as floats, halved some times: (B, 3, s', s')."""
+    made = pictures.float() / 255 if pictures.dtype == torch.uint8 else pictures
+    for _ in range(times):
+        made = F.avg_pool2d(made, 2)
     return made
 
 
-def read(pictures: Scaled, offsets: Tensor) -> Tensor:
-    """Read pictures at `offsets` (B, P, 2) px of the full size, relative to their middle: (B, 3, P).
+def read(pictures: Tensor, offsets: Tensor) -> Tensor:
+    """Read square pictures (B, 3, s, s) at `offsets` (B, P, 2) px of SIDE, relative to their middle: (B, 3, P).
 
     Bilinear; beyond the border a picture is continued by reflection.
     """
-    out = offsets.new_empty(len(offsets), 3, offsets.shape[1])
     normalised = (offsets / (SIDE / 2))[:, None]
-    for chosen, picture in pictures:
-        values = F.grid_sample(
-            picture, normalised[chosen], mode="bilinear", padding_mode="reflection", align_corners=False
-        )
-        out[chosen] = values[:, :, 0]
-    return out
+    read = F.grid_sample(pictures, normalised, mode="bilinear", padding_mode="reflection", align_corners=False)
+    return read[:, :, 0]

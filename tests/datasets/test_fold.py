@@ -96,3 +96,14 @@ def test_orbits_of_different_sizes_share_a_batch() -> None:
     for i, o in enumerate(orbits):
         for one, all_ in zip(fold([o], points[i : i + 1]), together, strict=True):
             assert torch.equal(one[0], all_[i])
+
+
+def test_turns_are_applied_to_the_offsets() -> None:
+    rng = np.random.default_rng(2)
+    o = orbit(group("p4g").operations, draw_basis(rng, "square", (900.0, 901.0)), rng.random(2))
+    points, turn = torch.from_numpy(rng.uniform(-90, 90, (1, 50, 2))), torch.from_numpy(rng.normal(size=(1, 2, 2)))
+    first, second, weight = fold([o], points)
+    turned = fold([o], points, turn)
+    torch.testing.assert_close(turned[0], first @ turn.mT, atol=1e-9, rtol=0)
+    torch.testing.assert_close(turned[1], second @ turn.mT, atol=1e-9, rtol=0)
+    assert torch.equal(turned[2], weight)

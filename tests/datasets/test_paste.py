@@ -142,3 +142,11 @@ def test_pasted_images_do_not_depend_on_their_batch(pasted: Pasted) -> None:
     for i, image in zip(indices, together, strict=True):
         assert torch.equal(pasted.dataset.batch([i])[0], image)
         assert torch.equal(pasted.images[i], image)
+
+
+@pytest.mark.parametrize("name", GROUP_NAMES)
+def test_one_tile_repeated_is_every_pixel_made_for_itself(name: str) -> None:
+    dataset = PatternDataset("noise", 3, SIZE, (name,), construction="paste")
+    pattern = dataset.draw(0, 0)
+    each = dataset._pictures([pattern], torch.from_numpy(pixels(pattern)).float()[None])
+    assert torch.equal(dataset.finish([pattern], [0])[0].flatten(1), each[0])

@@ -48,7 +48,7 @@ def reading(dataset: PatternDataset, pattern: Pattern) -> Reading:
         free = torch.from_numpy(points).float()
         if dataset.source == "atoms":
             return dataset._atoms_at(pattern, free)[0]
-        return dataset._pictures([pattern], free[None] + torch.tensor(pattern.origin).float(), "cpu")[0]
+        return dataset._pictures([pattern], free[None])[0]
 
     return at
 
@@ -125,3 +125,14 @@ def test_operations_of_minimal_supergroups_change_the_pattern(dataset: PatternDa
                 changed = (read(move(op, u) @ basis.T) - here).square().mean().sqrt()
                 assert float(changed) > 0.05 * float(here.std()), (parent, op.xyz)
     assert seen
+
+
+def test_pictures_read_together_are_those_read_one_by_one(pool: Pool) -> None:
+    dataset = PatternDataset("photos", 4, 96, pool=pool)
+    some = [dataset.draw(i, 0) for i in range(6)]
+    level = torch.tensor([2, 0, 1, 0, 2, 2])
+    one_by_one = [p for _, p in dataset._halved(some, level, torch.device("cpu"), together=False)]
+    for chosen, stack in dataset._halved(some, level, torch.device("cpu"), together=True):
+        assert not isinstance(chosen, slice)
+        for i, picture in zip(chosen.tolist(), stack, strict=True):
+            assert torch.equal(picture, one_by_one[i][0])

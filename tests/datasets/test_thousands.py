@@ -22,7 +22,7 @@ def read(dataset: PatternDataset, pattern: Pattern, points: Array) -> Tensor:
     free = torch.from_numpy(points).float()
     if dataset.source == "atoms":
         return dataset._atoms_at(pattern, free)[0]
-    return dataset._pictures([pattern], free[None] + torch.tensor(pattern.origin).float(), "cpu")[0]
+    return dataset._pictures([pattern], free[None])[0]
 
 
 def moved(u: Array, W: Array, w: Array) -> Array:
