@@ -21,6 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .fit import Metrics, Reporter
+from .pixel_size import shown
 from .predict import Failure, Prediction
 
 if TYPE_CHECKING:
@@ -59,6 +60,9 @@ def panel(result: Prediction | Failure) -> Panel:
         cell = result.lattice
         name = f"{'centred ' if cell.centred else ''}{cell.system}"
         rows.append(Text(f"{name} cell: a = {cell.a:.2f} px, b = {cell.b:.2f} px, γ = {cell.gamma:.1f}°", style="dim"))
+        if cell.unit is not None:
+            unit = shown(cell.unit)
+            rows.append(Text(f"a = {cell.a_length:.4g} {unit}, b = {cell.b_length:.4g} {unit}", style="dim"))
     return Panel(Group(*rows), title=Text(result.file), title_align="left", border_style="green", expand=False)
 
 

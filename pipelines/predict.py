@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,12 @@ from ..models.bundle import BUNDLED
 from ..models.classifier import Answer, Classifier
 from ..models.router import Router
 from ..models.views import View, best_view
-from .images import ImageError, read_image
+from .images import PLAIN, ImageError, ImageLike, read
+from .picture import Reading
+from .pixel_size import PixelSize
 
 BATCH = 16
-ImageLike = Path | str | NDArray[Any] | Image.Image | Tensor
+AHEAD = 2 * BATCH  # images read before their answers are given out: those of one size share a batch
 
 
 @dataclass(frozen=True)
@@ -36,13 +39,25 @@ class Step:
 
 @dataclass(frozen=True)
 class LatticeFound:
-    """Conventional cell of the group found: `a`, `b` in px, `gamma` in degrees, and its lattice `system`."""
+    """Conventional cell of the group found: `a`, `b` in px, `gamma` in degrees, and its lattice `system`.
+
+    `a_length` and `b_length` are the same in `unit` (pm, A, nm, um, mm, cm or m) where the size of a pixel is known.
+    """
 
     a: float
     b: float
     gamma: float
     system: str
     centred: bool
+    a_length: float | None = None
+    b_length: float | None = None
+    unit: str | None = None
+
+    def with_lengths(self, pixel: PixelSize | None) -> LatticeFound:
+        """The same cell with lengths in the pixel's unit; without a pixel size, itself."""
+        if pixel is None:
+            return self
+        return replace(self, a_length=self.a * pixel.value, b_length=self.b * pixel.value, unit=pixel.unit)
 
 
 @dataclass(frozen=True)
@@ -80,57 +95,69 @@ class Failure:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class _Waiting:
+    """An image that has been read and waits for its batch."""
+
+    index: int
+    name: str
+    view: View
+    pixel_size: PixelSize | None
+
+
 class Predictor:
     """Images to predictions; make it with `load`."""
 
     def __init__(self, classifier: Classifier, router: Router = "soft") -> None:
         self.classifier, self.router = classifier, router
 
-    def predict(self, images: ImageLike | Sequence[ImageLike]) -> list[Prediction]:
-        """Predictions for images: paths, arrays (see `images.read_image`), tensors or PIL pictures.
+    def predict(self, images: ImageLike | Sequence[ImageLike], reading: Reading = PLAIN) -> list[Prediction]:
+        """Predictions for images: paths, arrays (see `images.read`), tensors or PIL pictures.
 
+        `reading` says what files do not: ``Reading.of(pixel_size="0.02nm", page=3)``.
         Raises `ImageError` for the first one that cannot be used; `predict_each` goes on instead.
         """
         single = isinstance(images, (str, Path, np.ndarray, Tensor, Image.Image))
         given: Sequence[Any] = [images] if single else list(images)  # type: ignore[arg-type]
         results: list[Prediction] = []
-        for found in self.predict_each(given):
+        for found in self.predict_each(given, reading=reading):
             if isinstance(found, Failure):
                 raise ImageError(f"{found.file}: {found.error}")
             results.append(found)
         return results
 
     def predict_each(
-        self, images: Sequence[ImageLike], advance: Callable[[int], None] = lambda _: None
+        self, images: Iterable[ImageLike], advance: Callable[[int], None] = lambda _: None, reading: Reading = PLAIN
+    ) -> Iterator[Prediction | Failure]:
+        """One `Prediction` or `Failure` for each image, in order, as they are asked for: `AHEAD` are held at most."""
+        waiting = enumerate(images)
+        while some := list(islice(waiting, AHEAD)):
+            yield from self._answered(some, advance, reading)
+
+    def _answered(
+        self, some: Sequence[tuple[int, ImageLike]], advance: Callable[[int], None], reading: Reading
     ) -> list[Prediction | Failure]:
-        """One `Prediction` or `Failure` for each image, in order."""
         results: dict[int, Prediction | Failure] = {}
-        waiting: dict[tuple[int, ...], list[tuple[int, View]]] = {}
-        for i, image in enumerate(images):
+        sizes: dict[tuple[int, ...], list[_Waiting]] = {}
+        for i, image in some:
             try:
-                view = best_view(read_image(image))
+                found = read(image, reading)
             except ImageError as error:
                 results[i] = Failure(_name(image, i), str(error))
                 advance(1)
                 continue
-            same = waiting.setdefault(tuple(view.image.shape), [])
-            same.append((i, view))
-            if len(same) == BATCH:
-                self._flush(waiting.pop(tuple(view.image.shape)), images, results, advance)
-        for same in waiting.values():
-            self._flush(same, images, results, advance)
-        return [results[i] for i in range(len(images))]
+            view = best_view(found.image)
+            sizes.setdefault(tuple(view.image.shape), []).append(_Waiting(i, _name(image, i), view, found.pixel_size))
+        for same in sizes.values():
+            for start in range(0, len(same), BATCH):
+                batch = same[start : start + BATCH]
+                answer = self.classifier.answer(torch.stack([w.view.image for w in batch]), self.router)
+                for k, w in enumerate(batch):
+                    results[w.index] = self._prediction(w.name, answer, k, w.view.scale, w.pixel_size)
+                advance(len(batch))
+        return [results[i] for i, _ in some]
 
-    def _flush(
-        self, batch: list[tuple[int, View]], images: Sequence[ImageLike],
-        results: dict[int, Prediction | Failure], advance: Callable[[int], None],
-    ) -> None:  # fmt: skip
-        answer = self.classifier.answer(torch.stack([view.image for _, view in batch]), self.router)
-        for k, (i, view) in enumerate(batch):
-            results[i] = self._prediction(_name(images[i], i), answer, k, view.scale)
-        advance(len(batch))
-
-    def _prediction(self, file: str, answer: Answer, k: int, scale: float) -> Prediction:
+    def _prediction(self, file: str, answer: Answer, k: int, scale: float, pixel: PixelSize | None) -> Prediction:
         p = answer.log_probabilities[k].exp().cpu()
         labels = self.classifier.labels
         label = labels[int(p.argmax())]
@@ -145,14 +172,15 @@ class Predictor:
             periodic_probability=pattern,
             path=tuple(Step(*step) for step in self.classifier.path(answer, k, label)) if periodic else (),
             groups={name: float(v) * share for name, v in zip(labels, p, strict=True)},
-            lattice=self._lattice(answer, k, label, scale) if periodic else None,
+            lattice=self._lattice(answer, k, label, scale, pixel) if periodic else None,
         )
 
     @staticmethod
-    def _lattice(answer: Answer, k: int, label: str, scale: float) -> LatticeFound | None:
+    def _lattice(answer: Answer, k: int, label: str, scale: float, pixel: PixelSize | None) -> LatticeFound | None:
         if answer.lattice is None:
             return None
-        return conventional(answer.lattice.basis[k].cpu().double().numpy() * scale, label)
+        basis = answer.lattice.basis[k].cpu().double().numpy() * scale
+        return conventional(basis, label).with_lengths(pixel)
 
 
 def load(model: Path | str | None = None, device: str = "cpu", router: Router = "soft") -> Predictor:

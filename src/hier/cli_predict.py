@@ -26,7 +26,7 @@ def predict(
 
     device, chosen = device_named(device), router_named(router)
     predictor = load(model, device, chosen)
-    results = predictor.predict_each(images)
+    results = list(predictor.predict_each(images))
     if as_json:
         typer.echo(json.dumps([r.as_dict() for r in results], indent=2))
     else:
