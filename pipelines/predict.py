@@ -197,16 +197,21 @@ def load(model: Path | str | None = None, device: str = "cpu", router: Router = 
 
 def conventional(basis: NDArray[np.float64], label: str) -> LatticeFound:
     """The conventional cell of the group `label` from the reduced primitive `basis` (2, 2) px."""
-    a, b = basis.T
-    name = "oblique"
-    centred = False
-    if label in GROUP_NAMES:
-        name, centred = group(label).lattice_system, group(label).centred
-    if centred:  # two ways to see a rhombus in a reduced cell: take the one with the right angle
-        a, b = min(((a + b, a - b), (a, a + 2 * b)), key=lambda cell: abs(_cosine(*cell)))
-        a, b = (a, b) if np.linalg.norm(a) <= np.linalg.norm(b) else (b, a)
+    a, b = conventional_vectors(basis, label)
+    known = label in GROUP_NAMES
+    name, centred = (group(label).lattice_system, group(label).centred) if known else ("oblique", False)
     gamma = float(np.degrees(np.arccos(np.clip(_cosine(a, b), -1, 1))))
     return LatticeFound(float(np.linalg.norm(a)), float(np.linalg.norm(b)), gamma, name, centred)
+
+
+def conventional_vectors(basis: NDArray[np.float64], label: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The same cell's vectors `a` and `b` (x right, y down) px."""
+    a, b = basis.T
+    if label in GROUP_NAMES and group(label).centred:
+        # two ways to see a rhombus in a reduced cell: take the one with the right angle
+        a, b = min(((a + b, a - b), (a, a + 2 * b)), key=lambda cell: abs(_cosine(*cell)))
+        a, b = (a, b) if np.linalg.norm(a) <= np.linalg.norm(b) else (b, a)
+    return a, b
 
 
 def _cosine(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
