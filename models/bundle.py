@@ -16,12 +16,16 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..hierarchy import HierError, Tree, TreeError, TreeSpec, UnknownNameError
+from .mixture import Mix, Stack
 from .node import BackboneError, NodeClassifier, NodeSettings
+from .router import FLAT
 
 BUNDLED = Path(__file__).with_name("wallpaper.json")
-FORMAT = 1
+FORMAT = 2  # 2: temperatures, what routers are fitted to, a flat head
+STACK = "router.stack"  # a dot keeps it apart from the names of nodes
 GATE = "periodic"  # the node outside the tree that tells patterns from other images
 GATE_CHOICES = ("no pattern", "pattern")
+OUTSIDE = (GATE, FLAT)
 
 
 class BundleError(HierError):
@@ -35,7 +39,19 @@ class NodeCard(BaseModel):
     choices: tuple[str, ...]
     backbone: str
     side: int
+    temperature: float = Field(1.0, gt=0)
     training: dict[str, Any] = Field(default_factory=dict)
+    figures: dict[str, float] = Field(default_factory=dict)
+
+
+class Routing(BaseModel):
+    """What `hier calibrate` fits beside the nodes' temperatures: see `mixture.Fitted`. None where it was not run."""
+
+    model_config = ConfigDict(extra="forbid")
+    temperature: float = Field(1.0, gt=0)
+    how: Mix | None = None
+    weight: float | None = Field(None, ge=0, le=1)
+    images: int = 0
     figures: dict[str, float] = Field(default_factory=dict)
 
 
@@ -49,34 +65,48 @@ class Card(BaseModel):
     command: str = ""
     tree: TreeSpec
     nodes: dict[str, NodeCard]
+    routing: Routing = Field(default_factory=Routing)
     training: dict[str, Any] = Field(default_factory=dict)
     figures: dict[str, float] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """Node classifiers of `tree` by name, perhaps not all of them, and their card."""
+    """Node classifiers of `tree` by name, perhaps not all of them, and their card; a `stack` if one was fitted."""
 
     tree: Tree
     nodes: Mapping[str, NodeClassifier]
     card: Card
+    stack: Stack | None = None
 
 
-def save_bundle(card_path: Path, card: Card, nodes: Mapping[str, NodeClassifier], half: bool = True) -> None:
+def choices_of(tree: Tree, name: str) -> tuple[str, ...]:
+    """What a node of a bundle chooses among, those outside the tree included."""
+    outside = {GATE: GATE_CHOICES, FLAT: tree.labels}
+    return outside[name] if name in outside else tree.choices(name)
+
+
+def save_bundle(
+    card_path: Path, card: Card, nodes: Mapping[str, NodeClassifier], half: bool = True, stack: Stack | None = None
+) -> None:
     """Write ``NAME.json`` and ``NAME.safetensors``; a reader never meets one half written.
 
-    `half` stores weights as float16, statistics of normalisation layers excepted.
+    `half` stores weights as float16, statistics of normalisation layers and the `stack` excepted.
     """
     tensors: dict[str, Tensor] = {}
     for name, node in nodes.items():
         for key, value in node.state_dict().items():
             small = half and value.is_floating_point() and "running_" not in key
             tensors[f"{name}/{key}"] = (value.half() if small else value).detach().cpu().contiguous()
+    if stack is not None:
+        tensors |= {f"{STACK}/weight": stack.weight.cpu().contiguous(), f"{STACK}/bias": stack.bias.cpu().contiguous()}
     card_path.parent.mkdir(parents=True, exist_ok=True)
     weights = card_path.with_suffix(".safetensors")
     unfinished = weights.with_suffix(".unfinished"), card_path.with_suffix(".unfinished-card")
     save_file(tensors, unfinished[0])
-    unfinished[1].write_text(card.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    unfinished[1].write_text(
+        card.model_copy(update={"format": FORMAT}).model_dump_json(indent=1) + "\n", encoding="utf-8"
+    )
     os.replace(unfinished[0], weights)
     os.replace(unfinished[1], card_path)
 
@@ -109,7 +139,7 @@ def load_bundle(path: Path = BUNDLED) -> Bundle:
         ) from error
     nodes = {}
     for name, node_card in card.nodes.items():
-        if node_card.choices != (GATE_CHOICES if name == GATE else tree.choices(name)):
+        if node_card.choices != choices_of(tree, name):
             raise BundleError(f"node {name!r} of {card_path} answers {node_card.choices}, its tree asks something else")
         settings = NodeSettings(node_card.choices, node_card.backbone, node_card.side)
         own = {k.removeprefix(f"{name}/"): v for k, v in tensors.items() if k.startswith(f"{name}/")}
@@ -119,7 +149,16 @@ def load_bundle(path: Path = BUNDLED) -> Bundle:
         except (RuntimeError, BackboneError) as error:
             raise BundleError(f"node {name!r} of {card_path} does not fit its weights: {_line(error)}") from error
         nodes[name] = node.eval()
-    return Bundle(tree, nodes, card)
+    return Bundle(tree, nodes, card, _stack(tensors, weights, len(tree.labels)))
+
+
+def _stack(tensors: Mapping[str, Tensor], weights: Path, labels: int) -> Stack | None:
+    if f"{STACK}/weight" not in tensors:
+        return None
+    weight, bias = tensors[f"{STACK}/weight"], tensors.get(f"{STACK}/bias")
+    if bias is None or bias.shape != (labels,) or weight.ndim != 2 or len(weight) != labels:
+        raise BundleError(f"the stack in {weights} is not one of {labels} labels: `hier calibrate` fits it again")
+    return Stack(weight, bias)
 
 
 def _read_card(path: Path) -> tuple[Card, Tree]:
@@ -131,7 +170,7 @@ def _read_card(path: Path) -> tuple[Card, Tree]:
         card = Card.model_validate_json(json.dumps(raw))
         tree = Tree.from_spec(card.tree, str(path))
         for name in card.nodes:
-            if name != GATE:
+            if name not in OUTSIDE:
                 tree.level_of(name)
     except BundleError:
         raise

@@ -1,8 +1,7 @@
 """The ensemble router: from what every node says to one answer over all labels.
 
-Parse (a tree), plan (`CompiledTree`), apply (the functions here). Input is ``{node: (B, k)
-log-probabilities}``, k in the order of the node's choices; output is (B, L) log-probabilities in the order of
-the tree's labels.
+Parse (a tree), plan (`CompiledTree`), apply (the functions here). Input is ``{node: (B, k) log-probabilities}``,
+k in the order of the node's choices; output is (B, L) log-probabilities in the order of the tree's labels.
 """
 
 from __future__ import annotations
@@ -14,9 +13,14 @@ import torch
 from torch import Tensor
 
 from ..hierarchy import CompiledTree
+from .calibration import temper
+from .cost import cheapest, cost_matrix
+from .mixture import Fitted, features, mix
 
-Router = Literal["soft", "hard"]
-ROUTERS: tuple[str, ...] = get_args(Router)
+Router = Literal["soft", "hard", "beam", "blend", "stack", "bayes", "climb", "flat"]
+ROUTERS: tuple[Router, ...] = get_args(Router)
+FLAT = "flat"  # the node outside the tree that tells all labels at once; its output stands beside the nodes'
+NEED_FLAT = ("blend", "flat")
 
 
 def edges(plan: CompiledTree, nodes: Mapping[str, Tensor]) -> Tensor:
@@ -52,7 +56,10 @@ def soft(plan: CompiledTree, nodes: Mapping[str, Tensor]) -> Tensor:
 
 
 def hard(plan: CompiledTree, nodes: Mapping[str, Tensor]) -> Tensor:
-    """Follow the likeliest choice from the root down; all probability goes to the label reached."""
+    """Follow the likeliest choice from the root down; all probability goes to the label reached.
+
+    Rows of nodes that an image does not reach are not looked at.
+    """
     logp = edges(plan, nodes)
     offsets = torch.tensor(plan.offsets, device=logp.device)
     target = torch.tensor(plan.edge_target, device=logp.device)
@@ -66,11 +73,74 @@ def hard(plan: CompiledTree, nodes: Mapping[str, Tensor]) -> Tensor:
     return out.scatter(1, (-1 - at)[:, None], 0.0)
 
 
-def route(plan: CompiledTree, nodes: Mapping[str, Tensor], router: Router = "soft") -> Tensor:
-    """(B, L) log-probabilities by the router of that name."""
+def beam(plan: CompiledTree, nodes: Mapping[str, Tensor], width: int) -> Tensor:
+    """Keep the `width` likeliest paths at every step down; their probabilities are made to sum to one.
+
+    Width 1 answers as `hard`, a width of as many paths as there are labels as `soft`.
+    """
+    if width < 1:
+        raise ValueError(f"a beam of width {width} keeps no path: give 1 or more")
+    logp = edges(plan, nodes)
+    inner, labels = len(plan.nodes), len(plan.labels)
+    leaf = torch.tensor(plan.edge_target < 0, device=logp.device)
+    column = torch.tensor(plan.edge_target, device=logp.device)
+    column = torch.where(leaf, inner - 1 - column, column)  # states: the inner nodes, then the labels
+    source = torch.tensor(plan.edge_node, device=logp.device)
+    state = logp.new_full((len(logp), inner + labels), -torch.inf)
+    state[:, 0] = 0
+    for _ in range(plan.leaf_edges.shape[1]):
+        step = state.index_fill(1, torch.arange(inner, device=logp.device), -torch.inf)
+        reached = state[:, source] + logp
+        step[:, column] = torch.maximum(step[:, column], reached)  # an edge is the only way to its end
+        best = step.topk(min(width, inner + labels), 1)
+        state = torch.full_like(step, -torch.inf).scatter(1, best.indices, best.values)
+    return state[:, inner:].log_softmax(1)
+
+
+def route(
+    plan: CompiledTree, nodes: Mapping[str, Tensor], router: Router = "soft", fitted: Fitted | None = None
+) -> Tensor:
+    """(B, L) log-probabilities by the router of that name.
+
+    ``bayes`` and ``climb`` have those of ``soft``: they differ in what is answered, see `winners` and `partial`.
+    ``blend`` and ``flat`` read the flat head's output (B, L) in ``nodes["flat"]``. ValueError for an unknown router
+    and for one whose flat head or fit is missing.
+    """
+    if router not in ROUTERS:
+        raise ValueError(f"no router {router!r}; there are {', '.join(ROUTERS)}")
+    fitted = fitted or Fitted()
+    if router in NEED_FLAT and FLAT not in nodes:
+        raise ValueError(f"router {router!r} needs the output of a flat head under {FLAT!r}; given: {sorted(nodes)}")
     match router:
-        case "soft":
-            return soft(plan, nodes)
+        case "soft" | "bayes" | "climb":
+            return temper(soft(plan, nodes), fitted.temperature)
         case "hard":
             return hard(plan, nodes)
-    raise ValueError(f"no router {router!r}; there are {', '.join(ROUTERS)}")
+        case "beam":
+            return temper(beam(plan, nodes, fitted.width), fitted.temperature)
+        case "blend":
+            return mix(temper(soft(plan, nodes), fitted.temperature), nodes[FLAT], fitted.weight, fitted.how)
+        case "stack":
+            if fitted.stack is None:
+                raise ValueError("router 'stack' is not fitted yet")
+            return fitted.stack(features(edges(plan, nodes), nodes.get(FLAT)))
+        case "flat":
+            return nodes[FLAT]
+
+
+def winners(plan: CompiledTree, logp: Tensor, router: Router = "soft") -> Tensor:
+    """Index of the label to answer for every row of (B, L): the likeliest, under ``bayes`` the least costly."""
+    if router == "bayes":
+        return cheapest(logp, torch.from_numpy(cost_matrix(plan)).to(logp))
+    return logp.argmax(1)
+
+
+def conditionals(plan: CompiledTree, logp: Tensor) -> dict[str, Tensor]:
+    """The nodes' log-probabilities that a distribution over labels (B, L) implies: what `soft` undoes.
+
+    NaN at nodes that the distribution does not reach at all.
+    """
+    below = torch.tensor(plan.membership, device=logp.device)
+    mass = logp[:, :, None].masked_fill(~below, -torch.inf).logsumexp(1)
+    ends = zip(plan.nodes, plan.offsets, plan.offsets[1:], strict=False)
+    return {name: (part := mass[:, a:b]) - part.logsumexp(1, keepdim=True) for name, a, b in ends}
