@@ -1,8 +1,6 @@
 """A group's cell with its symmetry elements, in the graphical symbols of International Tables.
 
-Symbols: International Tables for Crystallography, Vol. A (2016), tables 2.1.2.1 (solid lines are mirrors, dashed
-ones glides) and 2.1.2.2 (lens, triangle, square and hexagon for rotations of order 2, 3, 4 and 6). Everything drawn
-follows from the group's operations. As on aligned images, `a` points to the right and `b` up.
+Everything drawn follows from the group's operations. As on aligned images, `a` points to the right and `b` up.
 """
 
 from __future__ import annotations
@@ -17,12 +15,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from ..hierarchy import HierError, UnknownNameError, WallpaperGroup
-from ..hierarchy.elements import Centre, reflection_lines, rotation_centres
+from ..hierarchy.elements import reflection_lines, rotation_centres
+from .symbols import cut, dashes, symbol
 
 Array = NDArray[np.float64]
 SIDE, MARGIN = 320.0, 46.0  # px: the cell's `a`, and the space about the cell
 SYMBOL = 8.5  # px: radius of a rotation's symbol
-DASH, GAP = 9.0, 6.0  # px
 FINE = 4  # a PNG is drawn so many times larger first, to smooth its edges
 GREY, SHADE, INK = "#9aa0a6", "#e8f0fe", "#111111"
 _CELLS = {"oblique": (0.8, 105.0), "rectangular": (0.75, 90.0), "square": (1.0, 90.0), "hexagonal": (1.0, 120.0)}
@@ -79,7 +77,7 @@ def shapes(group: WallpaperGroup) -> tuple[list[Shape], tuple[int, int]]:
     drawn += [Stroke(p, q, 1.0, GREY) for p, q in zip(corners + origin, np.roll(corners, -1, 0) + origin, strict=True)]
     lines = sorted(reflection_lines(group), key=lambda line: not line.glide)
     drawn += [Stroke(place(k.start), place(k.end), 2.4, dashed=k.glide) for k in lines]
-    drawn += [Polygon(place(c.at) + _symbol(c), INK) for c in rotation_centres(group)]
+    drawn += [Polygon(place(c.at) + symbol(c.order, SYMBOL), INK) for c in rotation_centres(group)]
     outwards = {"a": (0.5, 0.0), "b": (0.0, 0.5)}
     middle = place((0.5, 0.5))
     for text, at in outwards.items():
@@ -125,33 +123,9 @@ def _nearest_region(group: WallpaperGroup, metric: Array, generic: Array) -> Arr
         return None
     region = here + np.array([(-2, -2), (2, -2), (2, 2), (-2, 2)], dtype=float)
     for other in others[order[1:21]]:
-        region = _cut(region, (here + other) / 2, other - here)
+        region = cut(region, (here + other) / 2, other - here)
     apart = np.linalg.norm(region - np.roll(region, 1, 0), axis=1)
     return np.asarray(region[apart > 1e-6])
-
-
-def _cut(region: Array, point: Array, normal: Array) -> Array:
-    """The part of a convex polygon on the near side of a line (Sutherland and Hodgman, CACM 17, 1974)."""
-    side = (region - point) @ normal
-    kept = []
-    for k, corner in enumerate(region):
-        if (side[k - 1] > 1e-9) != (side[k] > 1e-9):
-            share = side[k - 1] / (side[k - 1] - side[k])
-            kept.append(region[k - 1] + share * (corner - region[k - 1]))
-        if side[k] <= 1e-9:
-            kept.append(corner)
-    return np.array(kept)
-
-
-def _symbol(centre: Centre) -> Array:
-    """Corners (N, 2) px of a rotation's symbol about (0, 0)."""
-    if centre.order == 2:
-        t = np.linspace(-1, 1, 17)
-        arc = np.stack([0.5 * (1 - t**2), 1.15 * t], 1)
-        return np.asarray(SYMBOL * np.concatenate([arc, -arc]))
-    start = {3: 90.0, 4: 45.0, 6: 30.0}[centre.order]
-    angle = np.radians(start + 360 * np.arange(centre.order) / centre.order)
-    return np.asarray(1.15 * SYMBOL * np.stack([np.cos(angle), -np.sin(angle)], 1))
 
 
 def svg(group: WallpaperGroup) -> str:
@@ -169,10 +143,11 @@ def svg(group: WallpaperGroup) -> str:
                 lines.append(f'<polygon points="{points}" fill="{shape.fill}"/>')
             case Stroke():
                 (x1, y1), (x2, y2) = shape.start, shape.end
-                dashes = f' stroke-dasharray="{_dash(shape)[0]:.3f} {_dash(shape)[1]:.3f}"' if shape.dashed else ""
+                dash, gap = dashes(float(np.linalg.norm(shape.end - shape.start)))
+                pattern = f' stroke-dasharray="{dash:.3f} {gap:.3f}"' if shape.dashed else ""
                 lines.append(
                     f'<line x1="{x1:.2f}" y1="{y1:.2f}" x2="{x2:.2f}" y2="{y2:.2f}" '
-                    f'stroke="{shape.colour}" stroke-width="{shape.width}"{dashes}/>'
+                    f'stroke="{shape.colour}" stroke-width="{shape.width}"{pattern}/>'
                 )
             case Label():
                 x, y = shape.at
@@ -201,20 +176,12 @@ def picture(group: WallpaperGroup) -> Image.Image:
     return image.resize((width, height), Image.Resampling.LANCZOS)
 
 
-def _dash(stroke: Stroke) -> tuple[float, float]:
-    """Lengths of dash and gap, px, so that the line begins and ends with a dash."""
-    length = float(np.linalg.norm(stroke.end - stroke.start))
-    gaps = max(1, round((length - DASH) / (DASH + GAP)))
-    scale = length / (gaps * (DASH + GAP) + DASH)
-    return scale * DASH, scale * GAP
-
-
 def _dashes(stroke: Stroke) -> list[tuple[Array, Array]]:
     if not stroke.dashed:
         return [(stroke.start, stroke.end)]
     length = float(np.linalg.norm(stroke.end - stroke.start))
     along = (stroke.end - stroke.start) / length
-    dash, gap = _dash(stroke)
+    dash, gap = dashes(length)
     starts = np.arange(0.0, length - dash / 2, dash + gap)
     return [(stroke.start + t * along, stroke.start + (t + dash) * along) for t in starts]
 
