@@ -1,29 +1,74 @@
-"""The model that MLflow keeps of a whole tree: images to the probabilities of its labels.
+"""The model that MLflow keeps of a whole tree: images to what `hier predict --json` says of them.
 
 Copied and run by MLflow as `node_pyfunc.py` is.
 """
 
+import base64
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import numpy as np
-import torch
-from hier.models.classifier import Classifier
+import pandas as pd
+from hier.pipelines.predict import Failure, load
+from mlflow.exceptions import MlflowException
 from mlflow.pyfunc.model import PythonModel
+
+SUFFIXES = {b"II*\0": ".tif", b"MM\0*": ".tif", b"\x93NUM": ".npy"}  # by a file's first bytes; others tell themselves
 
 
 class ClassifierModel(PythonModel):
-    """float32 images (B, C, H, W) in [0, 1] to probabilities (B, L) in the tree's order of labels."""
+    """A column `image` of files in base64, or of arrays (H, W) or (H, W, 3), to one row of answers for each.
+
+    Numbers are read as `hier.load().predict` reads arrays: floats in [0, 1] are kept, all else is scaled by its range.
+    """
 
     def load_context(self, context: Any) -> None:
         """Read the bundle."""
-        self.classifier = Classifier.load(Path(context.artifacts["card"]))
+        self.predictor = load(Path(context.artifacts["card"]))
 
-    def predict(self, context: Any, model_input: np.ndarray, params: Any = None) -> np.ndarray:
-        """Probabilities of a batch. MLflow reads the hints, and knows the bare class alone."""
-        images = torch.as_tensor(np.asarray(model_input, dtype=np.float32))
-        return self.classifier.answer(images).log_probabilities.exp().numpy()
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
+        """Answers in order; an image that cannot be used refuses the whole request, and is named."""
+        with tempfile.TemporaryDirectory() as folder:
+            images = [image(cell, k, Path(folder)) for k, cell in enumerate(cells(model_input["image"]))]
+            answers = []
+            for k, answer in enumerate(self.predictor.predict_each(images)):
+                if isinstance(answer, Failure):
+                    raise refused(k, answer.error)
+                answers.append(answer.as_dict())
+        return pd.DataFrame(answers).drop(columns="file", errors="ignore")
+
+
+def cells(column: pd.Series) -> Iterator[Any]:
+    """The images of a column; the server packs a list of texts into one cell."""
+    for cell in column:
+        if isinstance(cell, list) and cell and isinstance(cell[0], str):
+            yield from cell
+        else:
+            yield cell
+
+
+def image(cell: Any, index: int, folder: Path) -> Any:
+    """One image as `predict_each` takes it: a file in `folder`, or an array."""
+    if isinstance(cell, str):
+        try:
+            content = base64.b64decode(cell.partition("base64,")[2] or cell, validate=True)
+        except ValueError as error:
+            raise refused(index, f"no base64 ({error}): send the bytes of an image file in base64") from error
+        file = folder / f"{index}{SUFFIXES.get(content[:4], '.png')}"
+        file.write_bytes(content)
+        return file
+    try:
+        return np.asarray(cell)
+    except ValueError as error:
+        raise refused(index, "rows of numbers differ in length") from error
+
+
+def refused(index: int, why: str) -> MlflowException:
+    """What the client is told, with status 400."""
+    return MlflowException.invalid_parameter_value(f"image {index}: {why}")
 
 
 mlflow.models.set_model(ClassifierModel())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from ..hierarchy import HierError
 
@@ -35,3 +37,12 @@ def store_errors() -> tuple[type[Exception], ...]:
     from sqlalchemy.exc import SQLAlchemyError
 
     return MlflowException, SQLAlchemyError, CommandError, sqlite3.Error, OSError, ModuleNotFoundError
+
+
+@contextmanager
+def telling(uri: str) -> Iterator[None]:
+    """Turn what a failing store at `uri` raises into a StoreError."""
+    try:
+        yield
+    except store_errors() as error:
+        raise StoreError(f"MLflow's store {shown(uri)} failed: {reason(error)}") from error

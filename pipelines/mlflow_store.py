@@ -55,7 +55,7 @@ def connect(uri: str, artifacts: Path) -> Sender:
             mlflow.set_experiment(experiment_id=identity)
     except store_errors() as error:
         raise StoreError(f"MLflow's store {shown(uri)} cannot be used: {reason(error)}") from error
-    return Sender(client, identity)
+    return Sender(client, identity, uri)
 
 
 def _is_server(uri: str) -> bool:

@@ -22,6 +22,7 @@ from ..models.views import View, best_view
 from .images import PLAIN, ImageError, ImageLike, read
 from .picture import Reading
 from .pixel_size import PixelSize
+from .registry_files import local_model
 
 BATCH = 16
 AHEAD = 2 * BATCH  # images read before their answers are given out: those of one size share a batch
@@ -184,7 +185,7 @@ class Predictor:
 
 
 def load(model: Path | str | None = None, device: str = "cpu", router: Router = "soft") -> Predictor:
-    """A predictor from a bundle's folder or card, the bundled one by default; works offline.
+    """A predictor from a bundle's folder or card or ``models:/NAME@ALIAS``; the bundled one, offline, by default.
 
     >>> import hier, numpy as np
     >>> x = np.arange(200)
@@ -192,7 +193,7 @@ def load(model: Path | str | None = None, device: str = "cpu", router: Router = 
     >>> hier.load().predict(waves)[0].group
     'p4m'
     """
-    return Predictor(Classifier.load(model or BUNDLED, device), router)
+    return Predictor(Classifier.load(BUNDLED if model is None else local_model(model), device), router)
 
 
 def conventional(basis: NDArray[np.float64], label: str) -> LatticeFound:

@@ -23,7 +23,7 @@ class Record:
     """One thing that happened in the run `run` (``<training>`` or ``<training>/<node>``) at `time`, in ms since 1970.
 
     `data` by kind: ``start`` name, params, tags, parent; ``metrics`` values, step; ``confusion`` counts, choices;
-    ``model`` name, code, card (a path); ``end`` status.
+    ``model`` name, code, card (a path), perhaps alias; ``end`` status.
     """
 
     run: str

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .artifacts import confusion_figure, log_bundle
+from .artifacts import PREFIX, confusion_figure, log_bundle
 from .mlflow_errors import shown
 from .records import Record
 
 KEY = "hier.key"  # tag by which a run is found again, whichever store it is in
 MODEL = "hier.model"
-CANDIDATE = "candidate"
+CANDIDATE, CHAMPION = "candidate", "champion"  # aliases: what a training made last, and what was chosen
 logger = logging.getLogger("hier")
 
 
@@ -33,6 +33,7 @@ class Sender:
 
     client: Any
     experiment: str
+    uri: str
     runs: dict[str, Known] = field(default_factory=dict)
 
     def send(self, record: Record) -> None:
@@ -60,7 +61,7 @@ class Sender:
                 self.client.log_dict(run.id, data, "confusion.json")
                 self.client.log_figure(run.id, confusion_figure(data["counts"], data["choices"]), "confusion.png")
             case "model":
-                self._model(run, data["name"], data["code"], Path(data["card"]))
+                self._model(run, data["name"], data["code"], Path(data["card"]), data.get("alias", CANDIDATE))
             case "end":
                 self.client.set_terminated(run.id, data["status"], record.time)
                 run.done = data["status"] == "FINISHED"
@@ -103,18 +104,17 @@ class Sender:
         for name in new:
             run.steps.setdefault(name, set()).add(step)
 
-    def _model(self, run: Known, name: str, code: str, card: Path) -> None:
+    def _model(self, run: Known, name: str, code: str, card: Path, alias: str) -> None:
         if not (card.exists() and card.with_suffix(".safetensors").exists()):
             logger.warning("model %s is not sent to MLflow: %s is gone", name, card)
             return
         if run.model is None:
-            run.model = log_bundle(run.id, name, code, card)
+            run.model = log_bundle(run.id, name.removeprefix(PREFIX), code, card)
             self.client.set_tag(run.id, MODEL, run.model)
-        registered = f"hier-{name}"
-        if not any(v.run_id == run.id for v in self.client.search_model_versions(f"name = '{registered}'")):
-            if not self.client.search_registered_models(f"name = '{registered}'"):
-                self.client.create_registered_model(registered)
+        if not any(v.run_id == run.id for v in self.client.search_model_versions(f"name = '{name}'")):
+            if not self.client.search_registered_models(f"name = '{name}'"):
+                self.client.create_registered_model(name)
             made = self.client.create_model_version(
-                registered, f"models:/{run.model}", run.id, model_id=run.model, await_creation_for=0
+                name, f"models:/{run.model}", run.id, model_id=run.model, await_creation_for=0
             )
-            self.client.set_registered_model_alias(registered, CANDIDATE, made.version)
+            self.client.set_registered_model_alias(name, alias, made.version)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .artifacts import slug
+from .artifacts import NODE, TREE, node_model, slug, tree_model
 from .mlflow_errors import StoreError, reason, shown, store_errors
 from .mlflow_store import connect
 from .records import Kind, Pending, Record
@@ -60,7 +60,7 @@ class Store:
         in the node runs inside; what they hold already is not recorded again.
         """
         key = _key(resume)
-        training = Training(_Way(self, key), key)
+        training = Training(_Way(self, key), key, tags.get("hier.tree", "wallpaper"))
         all_tags = {**tags, "hier.version": version("hier")}
         with _ending(training):
             training._start(name, params, all_tags, None)
@@ -124,7 +124,7 @@ class _Way:
         if self.failed is None or self.sender is not None:
             logger.warning(
                 "%s. The training goes on; its records are kept in %s and sent when the store answers, "
-                "at the latest by the next `hier train` or `hier ui`", error, self.store.pending.folder,
+                "at the latest by the next `hier train`, `hier compare` or `hier ui`", error, self.store.pending.folder,
             )  # fmt: skip
         self.sender, self.failed = None, time.monotonic()
 
@@ -156,6 +156,7 @@ class NodeRun(Run):
     """The run of a node."""
 
     node: str
+    tree: str
 
     def confusion(self, counts: npt.NDArray[np.integer], choices: Sequence[str]) -> None:
         """Validation images (k, k) by true choice (rows) and answer: a picture and a table."""
@@ -163,27 +164,27 @@ class NodeRun(Run):
 
     def model(self, card: Path) -> None:
         """The bundle of this node alone, as a pyfunc model from images to probabilities, registered as a candidate."""
-        self._put("model", name=slug(self.node), code="node_pyfunc.py", card=str(card.resolve()))
+        self._put("model", name=node_model(self.tree, self.node), code=NODE, card=str(card.resolve()))
 
 
 @dataclass
 class Training(Run):
     """The run of a training."""
 
+    tree: str
+
     def model(self, tree: str, card: Path) -> None:
-        """The bundle of a whole tree, as a pyfunc model from images to the probabilities of its labels."""
-        name = f"classifier-{slug(tree)}"
-        self._put("model", name=name, code="classifier_pyfunc.py", card=str(card.resolve()))
+        """The bundle of a whole tree, as a pyfunc model from images to answers, registered as a candidate."""
+        self._put("model", name=tree_model(tree), code=TREE, card=str(card.resolve()))
 
     @contextmanager
     def node(self, name: str, level: str, params: Mapping[str, object], tags: Mapping[str, str]) -> Iterator[NodeRun]:
         """Record a node as a run inside this one. The node is in name, tags and params, never in a metric's name."""
-        run = NodeRun(self.way, f"{self.key}/{slug(name)}", name)
+        run = NodeRun(self.way, f"{self.key}/{slug(name)}", name, self.tree)
         place = {"node": name, "level": level}
         with _ending(run):
-            run._start(
-                f"node/{slug(name)}", {**params, **place}, {**tags, "hier.node": name, "hier.level": level}, self.key
-            )
+            tags = {**tags, "hier.tree": self.tree, "hier.node": name, "hier.level": level}
+            run._start(f"node/{slug(name)}", {**params, **place}, tags, self.key)
             yield run
 
 

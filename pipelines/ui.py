@@ -20,6 +20,7 @@ from typing import Any
 
 from .mlflow_errors import StoreError, reason, shown, store_errors
 from .mlflow_store import EXPERIMENT, QUIET
+from .registry import check_there
 from .sender import Sender
 from .tracking import Store, send_pending
 
@@ -108,11 +109,7 @@ def serving(store: Store, host: str, port: int) -> Iterator[tuple[subprocess.Pop
 
 
 def _check(store: Store, host: str, port: int) -> None:
-    if store.uri == f"sqlite:///{store.database.resolve().as_posix()}" and not store.database.exists():
-        raise StoreError(
-            f"no trainings in {store.root} yet ({store.database} is not there): `hier train --level rotation` is a "
-            "start, or change to the folder where you trained"
-        )
+    check_there(store)
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         if os.name == "posix":
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

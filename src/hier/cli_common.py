@@ -13,7 +13,9 @@ ROOT = Path("mlruns")
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, mps, or auto for the fastest there is.")]
 Photos = Annotated[Path | None, typer.Option(help="Folder of photographs; scikit-image's and textures if left out.")]
-Model = Annotated[str | None, typer.Option(help="Folder or card of a trained model; the bundled one if left out.")]
+Model = Annotated[
+    str | None, typer.Option(help="Folder or card, or models:/NAME@ALIAS in MLflow; the bundled model if left out.")
+]
 RouterName = Annotated[str, typer.Option(help="soft (all nodes weighed) or hard (likeliest choice at each node).")]
 
 

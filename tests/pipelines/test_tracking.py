@@ -6,14 +6,16 @@ import json
 import logging
 import os
 import shutil
+import signal
 import socket
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hier.hierarchy import load_tree
@@ -24,33 +26,12 @@ from hier.models.representation import SymmetryEvidence
 from hier.pipelines import mlflow_store, tracking
 from hier.pipelines.artifacts import example
 from hier.pipelines.mlflow_errors import StoreError, reason, shown
+from hier.pipelines.registry import reopen
 from hier.pipelines.tracking import Store, send_pending, store
 from hier.pipelines.ui import page, prepare, serve_ui, serving
 
 NODES = {"rotation": "rotation", "reflection-1": "reflection", "finer-4": "finer"}
 EPOCHS = 3
-
-
-@pytest.fixture(scope="session")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with MLflow's tables and no runs: making them takes seconds."""
-    folder = tmp_path_factory.mktemp("empty")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        store(folder).connect()
-    shutil.copy(folder / "mlflow.db", folder / "empty.db")
-    with sqlite3.connect(folder / "empty.db") as database:
-        database.execute("DELETE FROM experiments")
-    return folder / "empty.db"
-
-
-@pytest.fixture
-def root(tmp_path: Path, empty: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    root = tmp_path / "mlruns"
-    root.mkdir()
-    shutil.copy(empty, root / "mlflow.db")
-    return root
 
 
 @pytest.fixture(scope="session")
@@ -71,13 +52,15 @@ class Stop(Exception):
 
 
 def train(
-    where: Store, cards: dict[str, Path], stop: tuple[str, int] | None = None, error: type[BaseException] = Stop
-) -> None:
+    where: Store, cards: dict[str, Path], stop: tuple[str, int] | None = None, error: type[BaseException] = Stop,
+    before: Callable[[str], None] = lambda name: None,
+) -> None:  # fmt: skip
     """As `hier train` does, without the training; `stop` raises `error` at that node and epoch."""
     params = {"seed": 0, "sizes": (64, 128), "photos": None}
     with where.training("train 3-nodes", params, {"hier.tree": "wallpaper"}, where.root / "work" / "run.txt") as run:
         run.metrics({"seconds": 1.0})
         for name, level in NODES.items():
+            before(name)
             choices = load_tree("wallpaper").choices(name)
             with run.node(name, level, params | {"choices": len(choices)}, {}) as node:
                 for epoch in range(EPOCHS):
@@ -172,10 +155,17 @@ def test_the_logged_classifier_answers_as_the_tree_does(root: Path, tmp_path: Pa
     with where.training("train", {}, {}, tmp_path / "run.txt") as run:
         run.model("wallpaper", card)
     where.connect()
-    found = mlflow.pyfunc.load_model("models:/hier-classifier-wallpaper@candidate").predict(example())
-    expected = Classifier.load(card).answer(torch.from_numpy(example())).log_probabilities.exp()
-    np.testing.assert_allclose(found, expected, atol=1e-6)
-    np.testing.assert_allclose(found.sum(1), 1, atol=1e-5)
+    model = mlflow.pyfunc.load_model("models:/hier-tree@candidate")
+    found = model.predict(pd.DataFrame({"image": [example()[0, 0], example()[0].transpose(1, 2, 0)]}))
+    expected = Classifier.load(card).answer(torch.from_numpy(example())).log_probabilities[0].exp()
+    for groups in found["groups"]:
+        given = np.array(list(groups.values()))  # they sum to less than one when the gate says no
+        np.testing.assert_allclose(given / given.sum(), expected, atol=1e-5)
+        assert tuple(groups) == tree.labels
+    assert list(found.columns) == [c.name for c in model.metadata.get_output_schema().inputs]
+    assert [c.name for c in model.metadata.get_input_schema().inputs] == ["image"]
+    shown = model.predict(model.input_example)
+    assert shown["groups"][0].keys() == found["groups"][0].keys()
 
 
 @pytest.mark.parametrize(("error", "status"), [(KeyboardInterrupt, "KILLED"), (Stop, "FAILED")])
@@ -194,14 +184,6 @@ def test_a_training_goes_on_in_the_runs_where_it_stopped(
     assert after.info.run_id == before.info.run_id
     assert again["node/reflection-1"].info.run_id == nodes["node/reflection-1"].info.run_id
     assert again["node/rotation"].info.end_time == nodes["node/rotation"].info.end_time
-
-
-@pytest.fixture
-def dead() -> str:
-    """The address of a server that is not there."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{probe.getsockname()[1]}"
 
 
 def test_a_dead_server_costs_nothing_but_a_line(
@@ -278,13 +260,6 @@ def test_the_users_address_wins(root: Path, monkeypatch: pytest.MonkeyPatch, tmp
 
 
 @pytest.fixture
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@pytest.fixture
 def server(tmp_path: Path, root: Path, free_port: int) -> Iterator[str]:
     """A server on a store of its own."""
     folder = tmp_path / "elsewhere"
@@ -305,6 +280,35 @@ def test_what_a_dead_server_missed_is_sent_to_one_that_lives(
     check_complete(where)
     monkeypatch.setattr("webbrowser.open", lambda address: pytest.fail("--no-browser opens none"))
     serve_ui(where, browser=False)
+
+
+@pytest.mark.slow
+def test_a_server_that_vanishes_in_the_middle_is_told_later(
+    root: Path,
+    cards: dict[str, Path],
+    free_port: int,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    behind = store(root)
+    with serving(behind, "127.0.0.1", free_port) as (process, address):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        where = store(root.parent / "trained-here")
+
+        def vanish(name: str) -> None:
+            if name == "reflection-1":
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+        train(where, cards, before=vanish)
+    assert where.pending, "what the server missed is kept here"
+    (line,) = {r.getMessage() for r in caplog.records if r.name == "hier"}
+    assert str(where.pending.folder) in line
+    assert "`hier train`" in line
+    with serving(behind, "127.0.0.1", free_port):
+        reopen(where)
+        assert not where.pending
+        check_complete(where)
 
 
 def test_the_page_needs_trainings_and_a_free_port(root: Path, cards: dict[str, Path], free_port: int) -> None:

@@ -1,0 +1,179 @@
+"""Assemble: the chosen version of every node, out of the registry, joined to one classifier and registered itself."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version as version_of
+from pathlib import Path
+from typing import Any
+
+from ..datasets import SOURCES, PatternDataset
+from ..hierarchy import Tree
+from ..models.bundle import Bundle, Card, load_bundle, save_bundle
+from ..models.classifier import Classifier
+from .artifacts import TREE, tree_model
+from .evaluate import Report, evaluate_patterns
+from .mlflow_errors import StoreError, shown, telling
+from .records import Kind, Record
+from .registry import OPTIONAL, WHOLE, Registered, models_of, registered, reopen, training
+from .registry_files import fetch
+from .sender import CANDIDATE, CHAMPION, Sender
+from .tracking import Store
+
+Stage = Callable[[str, int], Callable[[int], None]]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What an assembled classifier is tried on: `count` patterns of each source; photographs, if any, of `valid`."""
+
+    count: int = 340
+    seed: int = 0
+    size: int = 256
+    photos: Path | None = None
+
+
+@dataclass(frozen=True)
+class Assembled:
+    """A classifier, where its bundle is, what it was registered as, its nodes' versions, and its figures."""
+
+    card: Path
+    model: str
+    version: int
+    nodes: dict[str, int]
+    figures: dict[str, float]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, ready for JSON."""
+        return asdict(self) | {"card": str(self.card), "uri": f"models:/{self.model}@{CHAMPION}"}
+
+
+def assemble(
+    store: Store, tree: Tree, alias: str, out: Path, trial: Trial, device: str = "cpu",
+    stage: Stage = lambda name, total: lambda n: None,
+) -> Assembled:  # fmt: skip
+    """Join the versions that bear `alias` to a bundle in `out`, and register it as the tree's champion.
+
+    Raises StoreError when the store fails or a node has no version of that alias, BundleError for nodes that do not
+    belong to the tree.
+    """
+    sender = reopen(store)
+    with telling(store.uri):
+        chosen = chosen_versions(sender.client, tree, alias)
+        cards = {node: fetch(model, number, store.root) for node, (model, number) in chosen.items()}
+    bundle = join(tree, cards, {node: number for node, (_, number) in chosen.items()})
+    card = out / f"{tree.name}.json"
+    save_bundle(card, bundle.card, bundle.nodes)
+    reports = tried(Classifier.load(card, device), trial, stage)
+    figures = _figures(reports)
+    save_bundle(card, bundle.card.model_copy(update={"figures": figures}), bundle.nodes)
+    versions = {node: number for node, (_, number) in chosen.items()}
+    params = {**asdict(trial), "photos": trial.photos is not None, "alias": alias}
+    params |= {f"version/{node}": number for node, number in versions.items()}
+    try:
+        number = _register(sender, tree, card, params, reports, figures)
+    except StoreError as error:
+        raise StoreError(f"{error}. The bundle is in {out}; the same command again registers it") from error
+    return Assembled(card, tree_model(tree.name), number, versions, figures)
+
+
+def chosen_versions(client: Any, tree: Tree, alias: str) -> dict[str, tuple[Registered, int]]:
+    """The version of every node that bears `alias`; StoreError tells of nodes without, and what mends it."""
+    found = {node: registered(client, name) for node, name in models_of(tree).items() if node != WHOLE}
+    chosen = {node: (model, model.aliases[alias]) for node, model in found.items() if alias in model.aliases}
+    missing = [node for node in found if node not in chosen and node not in OPTIONAL]
+    if missing:
+        raise StoreError(_mending(alias, missing, found, tree))
+    return chosen
+
+
+def _mending(alias: str, missing: list[str], found: Mapping[str, Registered], tree: Tree) -> str:
+    option = "" if tree.name == "wallpaper" else f" --tree {shlex.quote(tree.name)}"
+    ready = [node for node in missing if CANDIDATE in found[node].aliases and alias == CHAMPION]
+    untrained = [node for node in missing if not found[node].versions]
+    other = [node for node in missing if node not in ready and node not in untrained]
+    steps = []
+    if untrained:
+        nodes = " ".join(f"--node {node}" for node in untrained)
+        steps.append("`hier train --level all`" if len(untrained) == len(found) else f"`hier train {nodes}{option}`")
+    if ready or (untrained and alias == CHAMPION):
+        what = "all" if len(missing) == len(found) else " ".join(n for n in missing if n in ready or n in untrained)
+        steps.append(f"`hier promote {what}{option}`")
+    if other and alias == CHAMPION:
+        steps += [f"`hier promote {node}{option} --version N` (there are {found[node]})" for node in other]
+    elif other:
+        steps.append(f"set the alias {alias!r} in MLflow's page (`hier ui`)")
+    return f"no {alias} at {', '.join(missing)}: " + ", then ".join(steps)
+
+
+def join(tree: Tree, cards: Mapping[str, Path], versions: Mapping[str, int]) -> Bundle:
+    """One bundle of single nodes' bundles; StoreError for one that was trained for another tree."""
+    nodes, inside = {}, {}
+    for name, path in cards.items():
+        one = load_bundle(path)
+        if one.tree.digest != tree.digest or name not in one.nodes:
+            raise StoreError(
+                f"version {versions[name]} of node {name!r} was trained for another tree than {tree.name!r} is now: "
+                f"{training(name)}, then `hier promote {name}`"
+            )
+        nodes[name], inside[name] = one.nodes[name], one.card.nodes[name]
+    card = Card(
+        hier=version_of("hier"),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=shlex.join(["hier", *(Path(a).name if "/" in a else a for a in sys.argv[1:])]),
+        tree=tree.to_spec(),
+        nodes=inside,
+        training={"versions": dict(versions)},
+    )
+    return Bundle(tree, nodes, card)
+
+
+def tried(classifier: Classifier, trial: Trial, stage: Stage) -> dict[str, Report]:
+    """A report for each source, as far as the tree's labels are those of patterns; no training sees the images."""
+    reports = {}
+    for source in SOURCES:
+        dataset = PatternDataset(source, trial.seed, trial.size)
+        if set(dataset.groups) <= set(classifier.labels):
+            advance = stage(f"try on {source}", trial.count)
+            reports[source] = evaluate_patterns(classifier, dataset, trial.count, trial.photos, "soft", advance)
+    return reports
+
+
+def _figures(reports: Mapping[str, Report]) -> dict[str, float]:
+    figures = {}
+    for source, report in reports.items():
+        figures |= {f"test_{source}/accuracy": report.accuracy, f"test_{source}/loss": report.loss}
+        figures[f"test_{source}/refused"] = report.refused / report.count
+    return {name: float(f"{value:.6g}") for name, value in figures.items()}
+
+
+def _register(
+    sender: Sender, tree: Tree, card: Path, params: Mapping[str, object], reports: Mapping[str, Report],
+    figures: Mapping[str, float],
+) -> int:  # fmt: skip
+    """A run with figures, confusions and the model; the version that was registered. StoreError."""
+    key, name = uuid.uuid4().hex, tree_model(tree.name)
+    confusions: list[tuple[Kind, dict[str, Any]]] = [
+        ("confusion", {"counts": r.confusion, "choices": r.labels}) for r in list(reports.values())[:1]
+    ]
+    told: list[tuple[Kind, dict[str, Any]]] = [
+        ("start", {"name": f"assemble {tree.name}", "params": {k: str(v) for k, v in params.items()},
+                   "tags": {"hier.tree": tree.name, "hier.version": version_of("hier")}, "parent": None}),
+        ("metrics", {"values": dict(figures), "step": None}),
+        *confusions,
+        ("model", {"name": name, "code": TREE, "card": str(card.resolve()), "alias": CHAMPION}),
+        ("end", {"status": "FINISHED"}),
+    ]  # fmt: skip
+    with telling(sender.uri):
+        for kind, data in told:
+            sender.send(Record(key, kind, data))
+        run = sender.runs[key].id
+        for number, version in registered(sender.client, name).versions.items():
+            if version.run_id == run:
+                return number
+    raise StoreError(f"MLflow's store {shown(sender.uri)} did not register {name}")
