@@ -120,16 +120,22 @@ def training_table(result: TrainResult) -> Table:
 
 
 def report_tables(report: Report) -> list[Table]:
-    """Accuracies at the leaves, levels and nodes, and the commonest confusions."""
+    """Accuracies at the leaves, levels and nodes, the probabilities' honesty, and the commonest confusions."""
     table = Table(title=f"{report.count} images", title_justify="left")
     table.add_column("")
-    table.add_column("accuracy", justify="right")
-    table.add_row("group", percent(report.accuracy), style="bold")
-    for kind, values in (("level", report.levels), ("node", report.nodes)):
-        for name, value in values.items():
-            table.add_row(f"{kind} {name}", percent(value))
-    table.add_row("log loss", f"{report.loss:.4f}")
-    table.add_row("held to be no pattern", str(report.refused))
+    for title in ("accuracy", "balanced", "end to end"):
+        table.add_column(title, justify="right")
+    table.add_row("group", percent(report.accuracy), percent(report.balanced["group"]), style="bold")
+    for name, value in report.levels.items():
+        table.add_row(f"level {name}", percent(value), percent(report.balanced["levels"][name]))
+    for name, value in report.nodes.items():
+        end = percent(report.end_to_end[name]["accuracy"])
+        table.add_row(f"node {name}", percent(value), percent(report.balanced["nodes"][name]), end)
+    figures = Table(title="probabilities and errors", title_justify="left", show_header=False)
+    figures.add_column("")
+    figures.add_column("", justify="right")
+    for title, text in _figures(report).items():
+        figures.add_row(title, text)
     wrong = [
         (n, report.labels[i], report.labels[j])
         for i, row in enumerate(report.confusion)
@@ -141,7 +147,24 @@ def report_tables(report: Report) -> list[Table]:
         confusions.add_column(title)
     for n, truth, found in sorted(wrong, reverse=True)[:8]:
         confusions.add_row(truth, found, str(n))
-    return [table, confusions] if wrong else [table]
+    return [table, figures, confusions] if wrong else [table, figures]
+
+
+def _figures(report: Report) -> dict[str, str]:
+    """What stands below the accuracies, by title."""
+    told = {
+        "log loss": f"{report.loss:.5f}",
+        "Brier score": f"{report.brier:.5f}",
+        "calibration error, 15 bins": f"{report.ece:.5f}",
+        "hierarchical F": percent(report.hierarchical["f"]),
+        "area under risk over coverage": f"{report.aurc:.5f}",
+    }
+    if report.disagreement is not None:
+        told["disagreement of models, nats"] = f"{report.disagreement:.4f}"
+    for counts in (report.mistakes, report.mistake_levels):
+        if counts:
+            told[f"errors: {', '.join(counts)}"] = ", ".join(map(str, counts.values()))
+    return told | {"held to be no pattern": str(report.refused)}
 
 
 def refusal_table(refusals: Mapping[str, float]) -> Table:

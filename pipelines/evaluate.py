@@ -11,16 +11,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix
 from torch import Tensor
 
 from ..datasets import Corruption, NonPatternDataset, PatternDataset, split_pool
 from ..hierarchy import GROUP_NAMES, HierError, UnknownNameError, group
 from ..models.classifier import Answer, Classifier
+from ..models.partial import Statements
 from ..models.router import Router
 from ..models.views import best_view
-from .evidence import Part, gather
+from . import metrics
+from .evidence import EvidenceSet, Part, gather
 from .images import ImageError, images_in, read_image
 
 
@@ -32,6 +33,12 @@ class Report:
     among images whose path has it; `nodes`: right choice among the images that belong below the node;
     `confusion[i][j]` images of ``labels[i]`` taken for ``labels[j]``; `refused` those not held to be periodic;
     `errors` the files that could not be read.
+
+    `balanced` are the accuracies of ``group``, ``levels`` and ``nodes`` as means over the true choices; `end_to_end`
+    accuracy and balanced accuracy at nodes, of the final answer. `ece` is the expected calibration error (15 bins of
+    equal width), `brier` from 0 to 2, `hierarchical` precision, recall and F of ancestors. Wrong answers are counted
+    in `mistakes` by what they are to the truth (subgroup, supergroup, unrelated) and in `mistake_levels` by where they
+    leave its path. `risk_coverage` tells what partial answers are worth, `aurc` sums it up. See `metrics`.
     """
 
     accuracy: float
@@ -44,6 +51,16 @@ class Report:
     refused: int
     errors: dict[str, str]
     data: dict[str, Any]
+    balanced: dict[str, Any]
+    end_to_end: dict[str, dict[str, float]]
+    ece: float
+    brier: float
+    hierarchical: dict[str, float]
+    mistakes: dict[str, int]
+    mistake_levels: dict[str, int]
+    risk_coverage: list[dict[str, float]]
+    aurc: float
+    disagreement: float | None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, ready for JSON."""
@@ -62,14 +79,18 @@ def evaluate_patterns(
     device = classifier.device.type
     if photos is not None:
         split_pool(photos, "valid")  # complains at once of what every process would find out later
-    parts = [Part(dataset, 0, count, photos, "valid")]
-    found = gather(parts, None, device, advance)
-    starts = range(0, count, 512)
-    answers = [classifier.decide(found.maps[k : k + 512], found.numbers[k : k + 512], router) for k in starts]
+    found = gather([Part(dataset, 0, count, photos, "valid")], None, device, advance)
+    answers = decide(classifier, found, router)
     kept = ("source", "seed", "size", "orientation", "construction", "cells")
     data = {name: getattr(dataset, name) for name in kept}
     data |= {"own_photographs": photos is not None, "corruptions": [asdict(c) for c in dataset.corruptions]}
-    return _report(classifier, answers, found.labels, {}, data)
+    return report_of(classifier, answers, found.labels, {}, data)
+
+
+def decide(classifier: Classifier, found: EvidenceSet, router: Router = "soft", batch: int = 512) -> list[Answer]:
+    """Answers to evidence, batch by batch."""
+    starts = range(0, len(found), batch)
+    return [classifier.decide(found.maps[k : k + batch], found.numbers[k : k + batch], router) for k in starts]
 
 
 def evaluate_refusals(
@@ -81,8 +102,7 @@ def evaluate_refusals(
 ) -> dict[str, float]:
     """Share of images 0 to `count` of a dataset of no patterns that are held to be none: in all, and by kind."""
     found = gather([Part(dataset, 0, count, photos, "valid")], None, classifier.device.type, advance)
-    answers = [classifier.decide(found.maps[k : k + 512], found.numbers[k : k + 512]) for k in range(0, count, 512)]
-    refused = (torch.cat([a.pattern for a in answers]) < 0.5).cpu().numpy()
+    refused = (torch.cat([a.pattern for a in decide(classifier, found)]) < 0.5).cpu().numpy()
     kinds = np.array(found.labels)
     return {"all": float(refused.mean())} | {str(k): float(refused[kinds == k].mean()) for k in np.unique(kinds)}
 
@@ -125,7 +145,7 @@ def evaluate_folder(
         raise HierError(
             f"none of the {len(files)} images in {folder} can be read; the first: {next(iter(errors.items()))}"
         )
-    return _report(classifier, answers, labels, errors, {"folder": folder.name})
+    return report_of(classifier, answers, labels, errors, {"folder": folder.name})
 
 
 def folder_count(folder: Path) -> int:
@@ -142,45 +162,48 @@ def _label(classifier: Classifier, folder: Path, name: str) -> str:
     return name
 
 
-def _report(
+def report_of(
     classifier: Classifier, answers: Sequence[Answer], labels: Sequence[str], errors: dict[str, str],
     data: dict[str, Any],
 ) -> Report:  # fmt: skip
-    plan, tree = classifier.plan, classifier.bundle.tree
-    logp = torch.cat([a.log_probabilities for a in answers]).cpu().numpy()
+    """The figures of answers to images of `labels`."""
+    plan = classifier.plan
+    logp = torch.cat([a.log_probabilities for a in answers]).cpu().double().numpy()
+    p = np.exp(logp)
     truth = np.array([plan.labels.index(name) for name in labels])
-    best = logp.argmax(1)
-    levels = {}
-    for k, level in enumerate(plan.levels):
-        depth = plan.level_of_node == k
-        here = (plan.answers[depth] >= 0).any(0)[truth]
-        upto = plan.answers[plan.level_of_node <= k]
-        same = (upto[:, truth] == upto[:, best]).all(0)
-        if here.any():
-            levels[level] = float(same[here].mean())
-    nodes = {}
-    for n, name in enumerate(plan.nodes):
-        chosen = torch.cat([a.nodes[name] for a in answers]).argmax(1).cpu().numpy()
-        want = plan.answers[n][truth]
-        if (want >= 0).any():
-            nodes[name] = float((chosen == want)[want >= 0].mean())
+    best = torch.cat([a.winners for a in answers]).cpu().numpy()
+    chosen = {name: torch.cat([a.nodes[name] for a in answers]).argmax(1).cpu().numpy() for name in plan.nodes}
+    overall, levels = metrics.share(truth, best), metrics.by_level(plan, truth, best)
+    nodes = metrics.by_node(plan, truth, chosen)
+    ends = metrics.end_to_end(plan, truth, best)
+    known = Statements(plan)
+    unsure = [a.disagreement for a in answers if a.disagreement is not None]
     return Report(
-        accuracy=float((best == truth).mean()),
-        loss=_loss(logp, truth),
-        levels=levels,
-        nodes=nodes,
-        confusion=confusion_matrix(truth, best, labels=np.arange(len(tree.labels))).tolist(),
+        accuracy=overall.accuracy,
+        loss=metrics.log_loss(logp, truth),
+        levels={name: s.accuracy for name, s in levels.items()},
+        nodes={name: s.accuracy for name, s in nodes.items()},
+        confusion=confusion_matrix(truth, best, labels=np.arange(len(plan.labels))).tolist(),
         labels=list(plan.labels),
         count=len(truth),
         refused=int((torch.cat([a.pattern for a in answers]) < 0.5).sum()),
         errors=errors,
         data=data,
+        balanced={
+            "group": overall.balanced,
+            "levels": {name: s.balanced for name, s in levels.items()},
+            "nodes": {name: s.balanced for name, s in nodes.items()},
+        },
+        end_to_end={name: asdict(s) for name, s in ends.items()},
+        ece=metrics.calibration_error(p, best, truth),
+        brier=metrics.brier(p, truth),
+        hierarchical=metrics.hierarchical(plan, truth, best),
+        mistakes=metrics.relations(plan.labels, truth, best),
+        mistake_levels=metrics.depths(plan, truth, best),
+        risk_coverage=metrics.risk_coverage(known, logp, truth).rows(),
+        aurc=metrics.risk_coverage(known, logp, truth, metrics.sweep()).area,
+        disagreement=float(torch.cat(unsure).mean()) if unsure else None,
     )
-
-
-def _loss(logp: NDArray[np.float32], truth: NDArray[np.int64]) -> float:
-    """Mean negative log-probability of the truth; a `hard` router's certainty is cut at 1e-6."""
-    return float(-np.maximum(logp[np.arange(len(truth)), truth], np.log(1e-6)).mean())
 
 
 def parse_corruptions(given: Sequence[str]) -> tuple[Corruption, ...]:
