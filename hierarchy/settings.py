@@ -7,11 +7,15 @@ operations at other places of the lattice, or that only name the axes otherwise,
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from fractions import Fraction
+from functools import cache, cached_property
 from itertools import product
 
+from .finite import closure
 from .groups import WallpaperGroup, group
-from .operations import Kind, Matrix, Operation, determinant
+from .identification import identify
+from .lattices import integral, invert, multiply
+from .operations import IDENTITY, Kind, Matrix, Operation, Vector, determinant
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,20 @@ class Setting:
     cells: tuple[Matrix, ...]
     operations: tuple[Operation, ...]
     kinds: frozenset[tuple[Matrix, Kind]]
+
+    @cached_property
+    def kind(self) -> dict[Matrix, Kind]:
+        """The kind of the operation with a matrix."""
+        return dict(self.kinds)
+
+
+@dataclass(frozen=True)
+class Finer:
+    """A supergroup of a setting with a lattice `index` times as fine: its type, and the translations `steps` added."""
+
+    name: str
+    index: int
+    steps: tuple[Vector, ...]
 
 
 @cache
@@ -44,6 +62,35 @@ def settings(name: str) -> tuple[Setting, ...]:
             kinds = frozenset((op.W, op.kind()) for op in operations)
             found.setdefault(kinds, (operations, []))[1].append(cell)
     return tuple(Setting(chosen.name, tuple(cells), ops, kinds) for kinds, (ops, cells) in found.items())
+
+
+@cache
+def finer_lattices(setting: Setting) -> tuple[Finer, ...]:
+    """Supergroups whose lattice is finer by halves or thirds of lattice vectors, as little finer as can be.
+
+    >>> [(f.name, f.index) for f in finer_lattices(settings("p4m")[0])]
+    [('p4m', 2), ('p4m', 9)]
+    """
+    generators = ((2, 1, 0), (2, 0, 1), (2, 1, 1), (3, 1, 0), (3, 0, 1), (3, 1, 1), (3, 1, 2))
+    found: dict[frozenset[Vector], Finer] = {}
+    for n, i, j in generators:
+        whole = closure([*setting.operations, Operation(IDENTITY, (Fraction(i, n), Fraction(j, n)))])
+        steps = tuple(op.w for op in whole if op.W == IDENTITY and any(op.w))
+        found[frozenset(steps)] = Finer(identify(whole), len(steps) + 1, steps)
+    return tuple(finer for steps, finer in found.items() if not any(other < steps for other in found))
+
+
+@cache
+def named_by_matrix(name: str, cell: Matrix) -> dict[Matrix, Operation]:
+    """The group's operations as the tables write them, by the matrices that they have in the basis of `cell`."""
+    chosen = group(name)
+    made: dict[Matrix, Operation] = {}
+    for op in chosen.operations:
+        W = integral(multiply(multiply(cell, op.W), invert(cell)))
+        if W is None:
+            raise ValueError(f"cell {cell} is none of {name}: its lattice is not mapped onto itself by {op.xyz!r}")
+        made.setdefault(W, op)
+    return made
 
 
 def in_reduced_basis(chosen: WallpaperGroup, cell: Matrix) -> tuple[Operation, ...] | None:

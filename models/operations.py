@@ -8,15 +8,13 @@ origin. All of it is done for one image at a time, in double precision.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..hierarchy import Operation, group, identify, minimal_supergroups
-from ..hierarchy.finite import closure
+from ..hierarchy import Operation, minimal_supergroups
 from ..hierarchy.operations import IDENTITY, Kind, Matrix
-from ..hierarchy.settings import Setting, settings
+from ..hierarchy.settings import Setting, finer_lattices, named_by_matrix, settings
 from .maps import band_weights, wiener_weight
 from .structure import GRID, Structure
 
@@ -25,8 +23,6 @@ FINE = 2 * GRID  # origins tried along each axis, before Newton's steps
 NEAR = 0.002  # origins whose correlation is less below the best are as good: of these the middlemost is taken
 STRAIN = 0.15  # an operation that changes the lattice's metric by more is not asked whether it holds
 STEPS = 6
-_GENERATORS = ((2, 1, 0), (2, 0, 1), (2, 1, 1), (3, 1, 0), (3, 0, 1), (3, 1, 1), (3, 1, 2))
-FRACTIONS = tuple((Fraction(i, n), Fraction(j, n)) for n, i, j in _GENERATORS)  # one for each finer lattice looked for
 
 
 @dataclass(frozen=True)
@@ -141,10 +137,10 @@ def place(structure: Structure, basis: Array, name: str, index: int = 0) -> Plac
     if not fits:  # the lattice has not the group's metric: the least strained setting is shown all the same
         fits = [_fit(found, min(settings(name), key=lambda s: strain(s, basis)), basis)]
     setting, origin, _ = max(fits, key=lambda fit: fit[2])
-    cell = np.array(_conventional(setting, basis), dtype=float)
+    cell = _conventional(setting, basis)
     holdings = tuple(_holdings(found, setting, origin, cell))
     refused = (*_larger_point_groups(found, setting, basis), *_finer_lattices(found, setting))
-    return Placed(name, basis @ cell, basis @ _middlemost(setting, origin, basis), holdings, refused)
+    return Placed(name, basis @ np.array(cell), basis @ _middlemost(setting, origin, basis), holdings, refused)
 
 
 def strain(setting: Setting, basis: Array) -> float:
@@ -233,18 +229,16 @@ def _free_axes(setting: Setting) -> list[Array]:
     return [axis for value, axis in zip(values, axes, strict=True) if value < 1e-9]
 
 
-def _holdings(found: Correlations, setting: Setting, origin: Array, cell: Array) -> list[Holding]:
+def _holdings(found: Correlations, setting: Setting, origin: Array, cell: Matrix) -> list[Holding]:
     """Every operation but the identity, written in the conventional cell."""
-    inverse = np.linalg.inv(cell)
-    given = {tuple(map(tuple, np.rint(cell @ np.array(op.W) @ inverse).astype(int).tolist())): op
-             for op in reversed(group(setting.name).operations)}  # fmt: skip
+    given = named_by_matrix(setting.name, cell)
     made = []
     for op in setting.operations:
         if op.W == IDENTITY:
             continue
         t = _vector(op) + (np.eye(2) - np.array(op.W)) @ origin
         score = _clipped(found.at(op.W, t))
-        made.append(Holding(given[op.W], op.kind(), score, found.spectrum(op.W)[1]))
+        made.append(Holding(given[op.W], setting.kind[op.W], score, found.spectrum(op.W)[1]))
     return made
 
 
@@ -255,43 +249,39 @@ def _larger_point_groups(found: Correlations, setting: Setting, basis: Array) ->
         above = [s for s in settings(name) if relation == "t" and s.kinds > setting.kinds]
         choices = []
         for larger in above:
-            more = [op for op in larger.operations if (op.W, op.kind()) not in setting.kinds]
+            more = [op for op in larger.operations if op.W not in setting.kind]
             strains = _strains(larger, basis)
             most = max(strains[op.W] for op in more)
             if most >= STRAIN:
-                choices.append(Refused(name, _named(more), None, 0.0, most))
+                choices.append(Refused(name, _named(more, larger), None, 0.0, most))
                 continue
             _, origin, _ = _fit(found, larger, basis)
             scores = [found.at(op.W, _vector(op) + (np.eye(2) - np.array(op.W)) @ origin) for op in more]
             noise = float(np.mean([found.spectrum(op.W)[1] for op in more]))
-            choices.append(Refused(name, _named(more), _clipped(float(np.mean(scores))), noise, most))
+            choices.append(Refused(name, _named(more, larger), _clipped(float(np.mean(scores))), noise, most))
         if choices:
             made.append(max(choices, key=lambda r: (-1.0 if r.score is None else r.score, -r.strain)))
     return sorted(made, key=lambda r: -1.0 if r.score is None else r.score, reverse=True)
 
 
 def _finer_lattices(found: Correlations, setting: Setting) -> list[Refused]:
-    """Supergroups whose lattice is finer by halves or thirds, as little finer as can be; the best of each type."""
-    wholes = [closure([*setting.operations, Operation(IDENTITY, t)]) for t in FRACTIONS]
-    lattices = [frozenset(op for op in whole if op.W == IDENTITY and any(op.w)) for whole in wholes]
+    """Supergroups with a finer lattice, the best of each type."""
+    noise = found.spectrum(IDENTITY)[1]
     best: dict[tuple[str, int], Refused] = {}
-    for whole, steps in zip(wholes, lattices, strict=True):
-        if any(other < steps for other in lattices):
-            continue
-        score = min(found.at(IDENTITY, _vector(op)) for op in steps)
-        name, finer = identify(whole), len(steps) + 1
-        if (name, finer) not in best or score > (best[name, finer].score or 0.0):
-            noise = found.spectrum(IDENTITY)[1]
-            best[name, finer] = Refused(name, f"a lattice {finer} times as fine", _clipped(score), noise, 0.0)
+    for finer in finer_lattices(setting):
+        score = _clipped(min(found.at(IDENTITY, np.array(step, dtype=float)) for step in finer.steps))
+        key = finer.name, finer.index
+        if key not in best or score > (best[key].score or 0.0):
+            best[key] = Refused(finer.name, f"a lattice {finer.index} times as fine", score, noise, 0.0)
     return sorted(best.values(), key=lambda r: r.score or 0.0, reverse=True)
 
 
-def _named(operations: list[Operation]) -> str:
+def _named(operations: list[Operation], setting: Setting) -> str:
     """For people: ``4-fold rotations, 2 mirrors``."""
     turns = sorted({op.order for op in operations if op.det == 1})
     words = [f"{n}-fold rotations" for n in turns]
     for kind in ("mirror", "glide"):
-        count = sum(op.kind() == kind for op in operations)
+        count = sum(setting.kind[op.W] == kind for op in operations)
         words += [f"{count} {kind}{'s' if count > 1 else ''}"] if count else []
     return ", ".join(words)
 
