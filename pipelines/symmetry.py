@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..hierarchy import HierError
 from ..models.operations import Placed, place
-from ..models.structure import Structure
+from ..models.structure import structure_factors
 from ..models.views import View
 from .images import ImageLike, Read, read
 from .picture import Reading
@@ -74,12 +74,11 @@ class SymmetryFound:
         return Frame(np.array([self.a, self.b]).T, np.array(self.origin) - (left, top))
 
 
-def find_symmetry(
-    structure: Structure, index: int, basis: Tensor, label: str, image: Tensor, view: View
-) -> SymmetryFound:
-    """The group `label` on image `index` of a batch with the reduced bases `basis` (B, 2, 2), seen as `view`."""
-    placed = place(structure, basis[index].cpu().double().numpy(), label, index)
-    box = _box(image, view)
+def find_symmetry(view: View, basis: Tensor, label: str, size: tuple[int, int]) -> SymmetryFound:
+    """The group `label` on the reduced lattice `basis` (1, 2, 2) of a view, in an image of `size` (width, height)."""
+    image = view.image.to(basis.device)[None]
+    placed = place(structure_factors(image, basis), basis[0].cpu().double().numpy(), label)
+    box = _box(view, size)
     middle = np.array([box[0] + (box[2] - 1) / 2, box[1] + (box[3] - 1) / 2])
     return as_found(placed, view.scale, middle, box)
 
@@ -95,11 +94,11 @@ def as_found(placed: Placed, scale: float, middle: Array, box: tuple[int, int, i
     )  # fmt: skip
 
 
-def _box(image: Tensor, view: View) -> tuple[int, int, int, int]:
-    """Left, top, width and height of a view in its image (C, H, W): views are about the middle."""
-    _, H, W = image.shape
-    h, w = (min(whole, round(n * view.scale)) for whole, n in ((H, view.image.shape[1]), (W, view.image.shape[2])))
-    return (W - w) // 2, (H - h) // 2, w, h
+def _box(view: View, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Left, top, width and height of a view in its image: views are about the middle."""
+    _, h, w = view.image.shape
+    width, height = min(size[0], round(w * view.scale)), min(size[1], round(h * view.scale))
+    return (size[0] - width) // 2, (size[1] - height) // 2, width, height
 
 
 def _point(v: Array) -> Point:
