@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from glob import has_magic
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +39,9 @@ def read_file(name: Path | str, reading: Reading, mapped: bool = False) -> Pictu
     """
     path, inside = split_inside(str(name))
     if path.is_dir():
-        raise ImageError("is a folder: name the images in it")
+        raise ImageError("is a folder without images that can be read")
     if not path.exists():
-        raise ImageError("no such file")
+        raise ImageError("no such file" if not has_magic(str(name)) else "no such file, nor one that it matches")
     if path.stat().st_size == 0:
         raise ImageError("the file is empty")
     suffix = path.suffix.lower()

@@ -3,41 +3,137 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .cli_common import Device, Json, Model, RouterName, device_named, fail, router_named
+from .cli_common import Device, Json, Models, RouterName, device_named, fail, router_named
+from .cli_reading import Channel, Page, PixelSizeText, RawText
+from .hierarchy import HierError
 
-EPILOG = "Example:  hier predict micrograph.tif --json"
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .pipelines.many import Tally
+    from .pipelines.predict import Failure, Prediction
+
+EPILOG = (
+    "Examples:  hier predict micrograph.tif --pixel-size 0.02nm  |  hier predict scans/ --csv scans.csv  |  "
+    "hier predict stack.h5::/entry/data --page 3"
+)
 
 
 def predict(
-    images: Annotated[list[str], typer.Argument(help="Image files: PNG, JPEG, TIFF, BMP, GIF, WebP, .npy.")],
+    images: Annotated[
+        list[str],
+        typer.Argument(
+            help="Files (PNG, JPEG, TIFF, BMP, GIF, WebP, .npy, .raw, HDF5 as FILE.h5::/path, dm3, dm4, emd, ser, mrc, "
+            "spm, ibw, gwy, jpk), folders, 'patterns*', or - for a list on standard input."
+        ),
+    ],
     as_json: Json = False,
-    model: Model = None,
+    model: Models = None,
     router: RouterName = "soft",
+    min_confidence: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, help="Say only what is at least so probable: 0.9 stops where p4m or p4g is undecided."
+        ),
+    ] = None,
+    pixel_size: PixelSizeText = None,
+    page: Page = None,
+    raw: RawText = None,
+    channel: Channel = None,
+    csv: Annotated[Path | None, typer.Option(help="Write a row per image to this table, errors too.")] = None,
+    jsonl: Annotated[Path | None, typer.Option(help="The same as JSON lines, with every detail.")] = None,
+    restart: Annotated[bool, typer.Option("--restart", help="Empty --csv and --jsonl first.")] = False,
     device: Device = "auto",
 ) -> None:
-    """Find the wallpaper group of each image, with the path through the tree."""
+    """Find the wallpaper group of each image, with the path through the tree.
+
+    With --csv or --jsonl the same command again goes on where it stopped: images whose files have not changed since
+    are passed over, those that failed are tried again.
+    """
     from rich.console import Console
 
-    from .pipelines.predict import Failure, load
+    from .pipelines.counting import counter
+    from .pipelines.inputs import STDIN, image_names
+    from .pipelines.many import Tally, predict_into, run_of
+    from .pipelines.picture import Reading
+    from .pipelines.predict import load
+    from .pipelines.rows import CsvRows, JsonRows
 
+    reading = Reading.of(page, raw, channel, pixel_size)
     device, chosen = device_named(device), router_named(router)
-    predictor = load(model, device, chosen)
-    results = list(predictor.predict_each(images))
-    if as_json:
-        typer.echo(json.dumps([r.as_dict() for r in results], indent=2))
-    else:
-        from .pipelines.console import panel
-
-        console = Console()
-        for result in results:
-            if not isinstance(result, Failure):
-                console.print(panel(result))
-    failed = [r for r in results if isinstance(r, Failure)]
-    for failure in failed:
-        fail(f"{failure.file}: {failure.error}")
-    if failed:
+    predictor = load(model, device, chosen, min_confidence)
+    errors = Console(stderr=True)
+    names = image_names(images, sys.stdin, raw is not None)
+    quiet = not (csv or jsonl or as_json)
+    total = None
+    if STDIN not in images and errors.is_terminal and not quiet:
+        total = sum(1 for _ in image_names(images, sys.stdin, raw is not None))
+    tally = Tally()
+    with ExitStack() as stack:
+        kinds = ((csv, CsvRows), (jsonl, JsonRows))
+        if csv or jsonl:
+            run = run_of(model, (chosen, predictor.min_confidence, reading))
+            labels = predictor.classifier.labels
+            tables = [stack.enter_context(kind(path, run, labels, restart)) for path, kind in kinds if path]
+        else:
+            tables = []
+        advance = stack.enter_context(counter(errors, "images", total)) if not quiet else lambda _: None
+        results = predict_into(tables, predictor, names, reading, tally, advance)
+        if as_json:
+            _print_json(results)
+        elif tables:
+            for result in results:
+                _tell_failure(result)
+        else:
+            _print_panels(results)
+    if not tally.answered + tally.failed + tally.kept:
+        raise HierError("no image was named: standard input was empty")
+    if tables and not as_json:
+        _sum_up(tally, [path for path, _ in kinds if path])
+    if tally.failed:
         raise typer.Exit(2)
+
+
+def _print_panels(results: Iterable[Prediction | Failure]) -> None:
+    from rich.console import Console
+
+    from .pipelines.console import panel
+    from .pipelines.predict import Failure
+
+    console = Console()
+    for result in results:
+        if not isinstance(result, Failure):
+            console.print(panel(result))
+        _tell_failure(result)
+
+
+def _print_json(results: Iterable[Prediction | Failure]) -> None:
+    """A JSON list, an element at a time, so that none of them has to wait for the last."""
+    some = False
+    for result in results:
+        text = "\n".join(f"  {line}" for line in json.dumps(result.as_dict(), indent=2).splitlines())
+        typer.echo(f"{',' if some else '['}\n{text}", nl=False)
+        some = True
+        _tell_failure(result)
+    typer.echo("\n]" if some else "[]")
+
+
+def _tell_failure(result: Prediction | Failure) -> None:
+    from .pipelines.predict import Failure
+
+    if isinstance(result, Failure):
+        fail(f"{result.file}: {result.error}")
+
+
+def _sum_up(tally: Tally, files: list[Path]) -> None:
+    parts = [f"{tally.answered} images answered"]
+    parts += [f"{tally.kept} were there before"] if tally.kept else []
+    parts += [f"{tally.failed} could not be used"] if tally.failed else []
+    typer.echo(f"{', '.join(parts)}: {', '.join(str(f) for f in files)}")
