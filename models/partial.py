@@ -38,6 +38,12 @@ class Statements:
         """(S, E) the edges from the root to the statement: those that all its labels share, none for the root."""
         return np.stack([self.plan.membership[row].all(0) for row in self.below])
 
+    @cached_property
+    def steps(self) -> NDArray[np.int64]:
+        """(S,) how many steps down the tree each statement is."""
+        found: NDArray[np.int64] = self.edges.sum(1)
+        return found
+
 
 @dataclass(frozen=True)
 class Climbed:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,28 +14,40 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from ..hierarchy import GROUP_NAMES, group
+from ..hierarchy import GROUP_NAMES, HierError, group
 from ..models.bundle import BUNDLED
 from ..models.classifier import Answer, Classifier
+from ..models.lattice import Lattice
+from ..models.partial import Statements, candidates, climb, in_words
 from ..models.router import Router
 from ..models.views import View, best_view
 from .images import PLAIN, ImageError, ImageLike, read
 from .picture import Reading
 from .pixel_size import PixelSize
 from .registry_files import local_model
+from .symmetry import ImageSource, OperationFound, SymmetryFound, find_symmetry
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 BATCH = 16
+NO_PATTERN = "no pattern"
+CLIMB = 0.9  # least confidence of ``climb`` if none is given
 AHEAD = 2 * BATCH  # images read before their answers are given out: those of one size share a batch
 
 
 @dataclass(frozen=True)
 class Step:
-    """One step down the tree: `choice` was taken at `node` with this probability, given that the node was reached."""
+    """One step down the tree: `choice` was taken at `node` with this probability, given that the node was reached.
+
+    `choices` has the probabilities of all choices there.
+    """
 
     node: str
     level: str
     choice: str
     probability: float
+    choices: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -68,6 +80,10 @@ class Prediction:
     `group` is None when the image is not periodic, and `probability` then is what the likeliest group would
     have. `groups` are the probabilities of all labels, which sum to one for a periodic image and to
     `periodic_probability` for another. `path` leads from the root to the group.
+
+    `statement` is the answer in words and `candidates` the groups that it leaves open: one, unless a least confidence
+    is asked for and no group reaches it. Then `group` is None as well, `probability` is the statement's, and `path`
+    leads as far as it goes. `disagreement` is that of several models, in nats.
     """
 
     file: str
@@ -78,10 +94,33 @@ class Prediction:
     path: tuple[Step, ...]
     groups: dict[str, float]
     lattice: LatticeFound | None
+    statement: str = ""
+    candidates: tuple[str, ...] = ()
+    disagreement: float | None = None
+    symmetry: SymmetryFound | None = field(default=None, repr=False)
+    pixel_size: PixelSize | None = None
+    source: ImageSource | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def operations(self) -> tuple[OperationFound, ...]:
+        """The group's operations besides the identity, and how well each holds; none if they were not asked for."""
+        return self.symmetry.operations if self.symmetry else ()
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, ready for JSON."""
-        return asdict(self) | {"path": [asdict(step) for step in self.path]}
+        return {k: v for k, v in asdict(self).items() if k != "source"}
+
+    def plot(self) -> Figure:
+        """The image with cell, lattice and symmetry elements: a matplotlib figure. HierError without a group."""
+        from .figure import plotted
+
+        return plotted(self)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the answer and the overlay."""
+        from .figure import card
+
+        return card(self)
 
 
 @dataclass(frozen=True)
@@ -104,39 +143,57 @@ class _Waiting:
     name: str
     view: View
     pixel_size: PixelSize | None
+    size: tuple[int, int]
 
 
 class Predictor:
     """Images to predictions; make it with `load`."""
 
-    def __init__(self, classifier: Classifier, router: Router = "soft") -> None:
-        self.classifier, self.router = classifier, router
+    def __init__(self, classifier: Classifier, router: Router = "soft", min_confidence: float | None = None) -> None:
+        """BundleError when the model lacks what the router needs, HierError for a confidence that is none."""
+        if min_confidence is None:
+            min_confidence = CLIMB if router == "climb" else 0.0
+        if not 0 <= min_confidence <= 1:
+            raise HierError(f"a least confidence of {min_confidence} is no probability: give 0 to 1")
+        classifier.require(router)
+        self.classifier, self.router, self.min_confidence = classifier, router, min_confidence
+        self.statements = Statements(classifier.plan)
 
-    def predict(self, images: ImageLike | Sequence[ImageLike], reading: Reading = PLAIN) -> list[Prediction]:
+    def predict(
+        self, images: ImageLike | Sequence[ImageLike], reading: Reading = PLAIN, keep: bool = False
+    ) -> list[Prediction]:
         """Predictions for images: paths, arrays (see `images.read`), tensors or PIL pictures.
 
         `reading` says what files do not: ``Reading.of(pixel_size="0.02nm", page=3)``.
+        Plots read files again; images in memory are not kept alive for them unless `keep`.
         Raises `ImageError` for the first one that cannot be used; `predict_each` goes on instead.
         """
         single = isinstance(images, (str, Path, np.ndarray, Tensor, Image.Image))
         given: Sequence[Any] = [images] if single else list(images)  # type: ignore[arg-type]
         results: list[Prediction] = []
-        for found in self.predict_each(given, reading=reading):
+        for found in self.predict_each(given, reading=reading, symmetry=True, keep=keep):
             if isinstance(found, Failure):
                 raise ImageError(f"{found.file}: {found.error}")
             results.append(found)
         return results
 
     def predict_each(
-        self, images: Iterable[ImageLike], advance: Callable[[int], None] = lambda _: None, reading: Reading = PLAIN
-    ) -> Iterator[Prediction | Failure]:
-        """One `Prediction` or `Failure` for each image, in order, as they are asked for: `AHEAD` are held at most."""
+        self, images: Iterable[ImageLike], advance: Callable[[int], None] = lambda _: None, reading: Reading = PLAIN,
+        symmetry: bool = False, keep: bool = False,
+    ) -> Iterator[Prediction | Failure]:  # fmt: skip
+        """One `Prediction` or `Failure` for each image, in order, as they are asked for: `AHEAD` are held at most.
+
+        With `symmetry`, each also says where the group's operations lie and how well they hold.
+        """
         waiting = enumerate(images)
         while some := list(islice(waiting, AHEAD)):
-            yield from self._answered(some, advance, reading)
+            for found, source in zip(self._answered(some, advance, reading, symmetry), some, strict=True):
+                if isinstance(found, Prediction):
+                    found = replace(found, source=ImageSource(source[1], found.file, reading, keep))
+                yield found
 
     def _answered(
-        self, some: Sequence[tuple[int, ImageLike]], advance: Callable[[int], None], reading: Reading
+        self, some: Sequence[tuple[int, ImageLike]], advance: Callable[[int], None], reading: Reading, symmetry: bool
     ) -> list[Prediction | Failure]:
         results: dict[int, Prediction | Failure] = {}
         sizes: dict[tuple[int, ...], list[_Waiting]] = {}
@@ -148,33 +205,49 @@ class Predictor:
                 advance(1)
                 continue
             view = best_view(found.image)
-            sizes.setdefault(tuple(view.image.shape), []).append(_Waiting(i, _name(image, i), view, found.pixel_size))
+            size = found.image.shape[-1], found.image.shape[-2]
+            waiting = _Waiting(i, _name(image, i), view, found.pixel_size, size)
+            sizes.setdefault(tuple(view.image.shape), []).append(waiting)
         for same in sizes.values():
             for start in range(0, len(same), BATCH):
                 batch = same[start : start + BATCH]
                 answer = self.classifier.answer(torch.stack([w.view.image for w in batch]), self.router)
                 for k, w in enumerate(batch):
                     results[w.index] = self._prediction(w.name, answer, k, w.view.scale, w.pixel_size)
+                if symmetry:
+                    results.update(_with_symmetry(batch, results, answer.lattice))
                 advance(len(batch))
         return [results[i] for i, _ in some]
 
     def _prediction(self, file: str, answer: Answer, k: int, scale: float, pixel: PixelSize | None) -> Prediction:
-        p = answer.log_probabilities[k].exp().cpu()
-        labels = self.classifier.labels
-        label = labels[int(p.argmax())]
+        logp, labels = answer.log_probabilities[k].cpu(), self.classifier.labels
+        winner = answer.winners[k : k + 1].cpu()
+        said = climb(self.statements, logp[None], self.min_confidence, winner if self.router == "bayes" else None)
+        statement, p = int(said.statement), float(said.probability)
+        open_to = candidates(self.statements, statement)
         pattern = float(answer.pattern[k])
         periodic = pattern >= 0.5
         share = 1.0 if periodic else pattern
+        steps = self.classifier.path(answer, k, open_to[0])[: int(self.statements.steps[statement])]
+        unsure = answer.disagreement
         return Prediction(
             file=file,
-            group=label if periodic else None,
-            probability=float(p.max()) * share,
+            group=open_to[0] if periodic and len(open_to) == 1 else None,
+            probability=p * share,
             periodic=periodic,
             periodic_probability=pattern,
-            path=tuple(Step(*step) for step in self.classifier.path(answer, k, label)) if periodic else (),
-            groups={name: float(v) * share for name, v in zip(labels, p, strict=True)},
-            lattice=self._lattice(answer, k, label, scale, pixel) if periodic else None,
+            path=tuple(Step(*step, self._choices(answer, k, step[0])) for step in steps) if periodic else (),
+            groups={name: float(v) * share for name, v in zip(labels, logp.exp(), strict=True)},
+            lattice=self._lattice(answer, k, _alike(open_to), scale, pixel) if periodic else None,
+            statement=in_words(self.classifier.bundle.tree, self.statements, statement, p) if periodic else NO_PATTERN,
+            candidates=open_to if periodic else (),
+            disagreement=None if unsure is None else float(unsure[k]),
+            pixel_size=pixel,
         )
+
+    def _choices(self, answer: Answer, k: int, node: str) -> dict[str, float]:
+        p = answer.nodes[node][k].exp().tolist()
+        return dict(zip(self.classifier.bundle.tree.choices(node), p, strict=True))
 
     @staticmethod
     def _lattice(answer: Answer, k: int, label: str, scale: float, pixel: PixelSize | None) -> LatticeFound | None:
@@ -184,8 +257,30 @@ class Predictor:
         return conventional(basis, label).with_lengths(pixel)
 
 
-def load(model: Path | str | None = None, device: str = "cpu", router: Router = "soft") -> Predictor:
+def _with_symmetry(
+    batch: Sequence[_Waiting], results: Mapping[int, Prediction | Failure], lattice: Lattice | None
+) -> dict[int, Prediction]:
+    """The predictions of a batch that have one of the 17 groups, with their operations."""
+    made: dict[int, Prediction] = {}
+    for k, w in enumerate(batch):
+        found = results[w.index]
+        if isinstance(found, Prediction) and found.group in GROUP_NAMES and lattice is not None:
+            basis = lattice.basis[k : k + 1]
+            placed = find_symmetry(w.view, basis, found.group, w.size)
+            made[w.index] = replace(found, symmetry=placed)
+    return made
+
+
+def load(
+    model: Path | str | Sequence[Path | str] | None = None,
+    device: str = "cpu",
+    router: Router = "soft",
+    min_confidence: float | None = None,
+) -> Predictor:
     """A predictor from a bundle's folder or card or ``models:/NAME@ALIAS``; the bundled one, offline, by default.
+
+    Several models of one tree are an ensemble. `min_confidence` is what a statement must reach: 0, and 0.9 under the
+    router ``climb``.
 
     >>> import hier, numpy as np
     >>> x = np.arange(200)
@@ -193,7 +288,9 @@ def load(model: Path | str | None = None, device: str = "cpu", router: Router = 
     >>> hier.load().predict(waves)[0].group
     'p4m'
     """
-    return Predictor(Classifier.load(BUNDLED if model is None else local_model(model), device), router)
+    several = [model] if isinstance(model, (Path, str)) else model or [BUNDLED]
+    classifier = Classifier.load([local_model(m) for m in several], device)
+    return Predictor(classifier, router, min_confidence)
 
 
 def conventional(basis: NDArray[np.float64], label: str) -> LatticeFound:
@@ -213,6 +310,12 @@ def conventional_vectors(basis: NDArray[np.float64], label: str) -> tuple[NDArra
         a, b = min(((a + b, a - b), (a, a + 2 * b)), key=lambda cell: abs(_cosine(*cell)))
         a, b = (a, b) if np.linalg.norm(a) <= np.linalg.norm(b) else (b, a)
     return a, b
+
+
+def _alike(labels: Sequence[str]) -> str:
+    """A label that stands for the cells of all, no label where they differ."""
+    cells = {(group(x).lattice_system, group(x).centred) if x in GROUP_NAMES else None for x in labels}
+    return labels[0] if len(cells) == 1 else ""
 
 
 def _cosine(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:

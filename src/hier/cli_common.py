@@ -16,7 +16,17 @@ Photos = Annotated[Path | None, typer.Option(help="Folder of photographs; scikit
 Model = Annotated[
     str | None, typer.Option(help="Folder or card, or models:/NAME@ALIAS in MLflow; the bundled model if left out.")
 ]
-RouterName = Annotated[str, typer.Option(help="soft (all nodes weighed) or hard (likeliest choice at each node).")]
+Models = Annotated[
+    list[str] | None, typer.Option("--model", help="As many models as wanted of one tree: their answers are averaged.")
+]
+RouterName = Annotated[
+    str,
+    typer.Option(
+        help="soft (all nodes weighed), hard (likeliest choice at each node), beam (likeliest paths), climb (as far as "
+        "--min-confidence is reached), bayes (least costly error), flat (no tree), blend (soft and flat), or stack "
+        "(regression on all nodes); the last two are fitted by `hier calibrate`."
+    ),
+]
 
 
 def fail(message: str) -> None:

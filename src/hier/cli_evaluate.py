@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .cli_common import Device, Json, Model, Photos, RouterName, device_named, fail, router_named
+from .cli_common import Device, Json, Models, Photos, RouterName, device_named, fail, router_named
 
 if TYPE_CHECKING:
     from .pipelines.evaluate import Report
@@ -29,7 +29,7 @@ def evaluate(
     cells: Annotated[str | None, typer.Option(help="Fewest-most primitive cells in view, for instance 4-60.")] = None,
     photos: Photos = None,
     corrupt: Annotated[list[str] | None, typer.Option(help="NAME=SEVERITY (0 to 5); may be repeated.")] = None,
-    model: Model = None,
+    model: Models = None,
     router: RouterName = "soft",
     device: Device = "auto",
     as_json: Json = False,
@@ -54,7 +54,7 @@ def evaluate(
     device, chosen = device_named(device), router_named(router)
     corruptions = parse_corruptions(corrupt or [])
     dataset: Any = _dataset(source, seed, size, orientation, construction, cells, corruptions)
-    classifier = load(model, device).classifier
+    classifier = load(model, device, chosen).classifier
     with progress(Console(stderr=True), "images", folder_count(folder) if folder else count) as advance:
         if folder is not None:
             report = evaluate_folder(classifier, folder, chosen, advance)

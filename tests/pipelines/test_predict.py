@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from hier.datasets import PatternDataset
-from hier.hierarchy import GROUP_NAMES, load_tree
+from hier.hierarchy import GROUP_NAMES, HierError, load_tree
 from hier.models.bundle import BUNDLED
 from hier.models.views import SIDE, views
 from hier.pipelines.images import ImageError
@@ -94,6 +94,39 @@ def test_a_hard_router_is_certain(card_path: Path) -> None:
     (found,) = load(card_path, router="hard").predict(IMAGES["grey"])
     assert found.probability == 1
     assert sorted(found.groups.values())[-2:] == [0, 1]
+
+
+def test_a_partial_answer_says_what_is_sure_enough(card_path: Path) -> None:
+    """Untrained nodes are sure of nothing: asked for certainty they leave all open, for half a chance a part."""
+    tree = load_tree("wallpaper")
+    (full,) = load(card_path).predict(IMAGES["grey"])
+    assert full.candidates == (full.group,)
+    assert full.statement.startswith(f"{full.group}, p = ")
+    (none,) = load(card_path, min_confidence=1).predict(IMAGES["grey"])
+    assert none.group is None
+    assert none.periodic
+    assert none.candidates == tree.labels
+    assert (none.path, none.probability) == ((), pytest.approx(1))
+    assert none.lattice is not None
+    assert none.lattice.system == "oblique", "a cell of no group in particular"
+    (some,) = load(card_path, router="climb", min_confidence=0.15).predict(IMAGES["grey"])
+    assert 1 < len(some.candidates) < 17
+    assert some.group is None
+    assert sum(some.groups[name] for name in some.candidates) == pytest.approx(some.probability)
+    assert some.probability == pytest.approx(np.prod([step.probability for step in some.path]))
+    assert some.path[-1].choice in some.statement
+    assert load(card_path, router="climb").min_confidence == 0.9
+    with pytest.raises(HierError, match=r"confidence of 1\.5"):
+        load(card_path, min_confidence=1.5)
+    json.loads(json.dumps(some.as_dict(), allow_nan=False))
+
+
+def test_several_models_tell_how_far_they_disagree(card_path: Path, predictor: Predictor) -> None:
+    (alone,) = predictor.predict(IMAGES["chess"])
+    (twice,) = load([card_path, card_path]).predict(IMAGES["chess"])
+    assert alone.disagreement is None
+    assert twice.disagreement == pytest.approx(0, abs=1e-6)
+    assert close(alone, twice)
 
 
 @pytest.mark.parametrize(
