@@ -58,13 +58,13 @@ def caption(found: Prediction) -> list[str]:
     symmetry = drawable(found)
     chosen = group(symmetry.group)
     name = chosen.name if chosen.symbol == chosen.name else f"{chosen.name} ({chosen.symbol})"
-    lines = [f"{name}   {percent(found.probability)}", cell_in_words(found)]
+    lines = [f"{name}   {percent(found.probability)}", cell_in_words(found, "   ")]
     left, top, width, height = symmetry.view
     part = f"   the middle {width} × {height} px" if left or top else ""
     return [*lines, f"{Path(found.file).name}{part}"]
 
 
-def cell_in_words(found: Prediction) -> str:
+def cell_in_words(found: Prediction, between: str = ", ") -> str:
     """Lattice system, `a`, `b` and gamma of the cell that is drawn, in px, and in the pixel's unit if known."""
     symmetry = drawable(found)
     chosen = group(symmetry.group)
@@ -77,7 +77,7 @@ def cell_in_words(found: Prediction) -> str:
         px = f"{length:.2f} px"
         pixel = found.pixel_size
         parts.append(f"{letter} = {px if pixel is None else f'{length * pixel.value:.4g} {shown(pixel.unit)} ({px})'}")
-    return f"{system}   {parts[0]}   {parts[1]}   γ = {gamma:.1f}°"
+    return between.join((f"{system} lattice", *parts, f"γ = {gamma:.1f}°"))
 
 
 def card(found: Prediction) -> str:
