@@ -30,6 +30,7 @@ def predict_into(
     reading: Reading,
     tally: Tally,
     advance: Callable[[int], None] = lambda _: None,
+    symmetry: bool = False,
 ) -> Iterator[Prediction | Failure]:
     """Results of the images that lack a row in any of `tables`, each written there before it is given out.
 
@@ -51,7 +52,7 @@ def predict_into(
                 stamps[name] = now
             yield name
 
-    for result in predictor.predict_each(new(), advance, reading):
+    for result in predictor.predict_each(new(), advance, reading, symmetry):
         if tables:
             now = stamps.pop(result.file)
             for table in tables:

@@ -85,10 +85,11 @@ def map_pictures(image: Tensor) -> tuple[list[Shown], list[str]]:
     lattice = find_lattice(view[None])
     found = symmetry_maps(structure_factors(view[None], lattice.basis), lattice.basis)
     basis = lattice.basis[0].double().cpu().numpy()
-    zoom = MAP_SIDE / (MAP_CELLS * float(np.linalg.norm(basis, axis=0).max()))
+    side = min(MAP_CELLS * float(np.linalg.norm(basis, axis=0).max()), *view.shape[1:])
+    zoom = MAP_SIDE / side
     middle = np.full(2, (MAP_SIDE - 1) / 2)
     shown, impossible = [], []
-    crop = _middle(view, MAP_SIDE / zoom)
+    crop = _middle(view, side)
     shown.append(Shown("Image", uri(torch.nn.functional.interpolate(crop[None], MAP_SIDE, mode="bilinear")[0])))
     for m, (name, _, _) in enumerate(MAPS):
         if float(found.strain[0, m]) >= STRAIN:
@@ -105,7 +106,7 @@ def map_pictures(image: Tensor) -> tuple[list[Shown], list[str]]:
 def _middle(view: Tensor, side: float) -> Tensor:
     """A square of `side` px about the middle, of what there is."""
     _, H, W = view.shape
-    half = max(8, round(min(side, H, W) / 2))
+    half = max(1, round(side / 2))
     return view[:, H // 2 - half : H // 2 + half, W // 2 - half : W // 2 + half]
 
 

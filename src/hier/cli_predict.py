@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import ExitStack
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,14 +16,15 @@ from .cli_reading import Channel, Page, PixelSizeText, RawText
 from .hierarchy import HierError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from .pipelines.many import Tally
+    from .pipelines.overlay_files import OverlayFiles
     from .pipelines.predict import Failure, Prediction
 
 EPILOG = (
     "Examples:  hier predict micrograph.tif --pixel-size 0.02nm  |  hier predict scans/ --csv scans.csv  |  "
-    "hier predict stack.h5::/entry/data --page 3"
+    "hier predict image.png --overlay out.svg --report out.html  |  hier predict stack.h5::/entry/data --page 3"
 )
 
 
@@ -49,6 +51,16 @@ def predict(
     channel: Channel = None,
     csv: Annotated[Path | None, typer.Option(help="Write a row per image to this table, errors too.")] = None,
     jsonl: Annotated[Path | None, typer.Option(help="The same as JSON lines, with every detail.")] = None,
+    overlay: Annotated[
+        str | None,
+        typer.Option(
+            help="Draw cell, lattice and symmetry elements on the image: a .png, .svg or .pdf. For several images a "
+            "folder, or a name with {name} in it."
+        ),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Write all the evidence to one HTML page, of all images answered now.")
+    ] = None,
     restart: Annotated[bool, typer.Option("--restart", help="Empty --csv and --jsonl first.")] = False,
     device: Device = "auto",
 ) -> None:
@@ -71,6 +83,11 @@ def predict(
     predictor = load(model, device, chosen, min_confidence)
     errors = Console(stderr=True)
     names = image_names(images, sys.stdin, raw is not None)
+    if overlay is not None:
+        from .pipelines.overlay_files import OverlayFiles
+
+        first = list(islice(names, 2))
+        overlays, names = OverlayFiles(overlay, len(first) > 1), chain(first, names)
     quiet = not (csv or jsonl or as_json)
     total = None
     if STDIN not in images and errors.is_terminal and not quiet:
@@ -85,7 +102,13 @@ def predict(
         else:
             tables = []
         advance = stack.enter_context(counter(errors, "images", total)) if not quiet else lambda _: None
-        results = predict_into(tables, predictor, names, reading, tally, advance)
+        symmetry = bool(as_json or jsonl or overlay or report)
+        results = predict_into(tables, predictor, names, reading, tally, advance, symmetry)
+        told: list[Prediction | Failure] = []
+        if overlay is not None:
+            results = _drawn(results, overlays)
+        if report is not None:
+            results = _noted(results, told)
         if as_json:
             _print_json(results)
         elif tables:
@@ -93,12 +116,37 @@ def predict(
                 _tell_failure(result)
         else:
             _print_panels(results)
+    if report is not None:
+        from .pipelines.report import write_report
+
+        write_report(report, told)
+        typer.echo(f"report: {report}", err=True)
     if not tally.answered + tally.failed + tally.kept:
         raise HierError("no image was named: standard input was empty")
     if tables and not as_json:
         _sum_up(tally, [path for path, _ in kinds if path])
     if tally.failed:
         raise typer.Exit(2)
+
+
+def _drawn(results: Iterable[Prediction | Failure], overlays: OverlayFiles) -> Iterator[Prediction | Failure]:
+    """The results as they are, each with its overlay drawn; what is no pattern has none, and that is said."""
+    from .pipelines.predict import Failure
+
+    for result in results:
+        yield result
+        if not isinstance(result, Failure):
+            if result.symmetry is None:
+                typer.echo(f"{result.file}: {result.statement}, no overlay is drawn", err=True)
+            else:
+                typer.echo(f"overlay: {overlays.draw(result)}", err=True)
+
+
+def _noted(results: Iterable[Prediction | Failure], told: list[Prediction | Failure]) -> Iterator[Prediction | Failure]:
+    """The results as they are, kept in `told` for a report."""
+    for result in results:
+        told.append(result)
+        yield result
 
 
 def _print_panels(results: Iterable[Prediction | Failure]) -> None:
