@@ -7,14 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..hierarchy import Tree, UnknownNameError
-from ..models.bundle import GATE
+from ..models.bundle import FLAT, OUTSIDE
 from .artifacts import node_model, tree_model
 from .mlflow_errors import StoreError, shown, telling
 from .sender import CANDIDATE, CHAMPION, Sender
 from .tracking import Store, send_pending
 
-EXTRA = (GATE,)  # nodes outside the tree
-OPTIONAL: tuple[str, ...] = ()  # those of them that a classifier can do without
+OPTIONAL = (FLAT,)  # nodes outside the tree that a classifier can do without
 WHOLE = "tree"  # in place of a node: the assembled classifier
 
 
@@ -72,7 +71,7 @@ def registered(client: Any, name: str) -> Registered:
 
 def models_of(tree: Tree) -> dict[str, str]:
     """Registered models by node of the tree, gate included; `WHOLE` stands for the assembled tree."""
-    names = (*tree.nodes, *(name for name in EXTRA if name not in tree.nodes))
+    names = (*tree.nodes, *(name for name in OUTSIDE if name not in tree.nodes))
     return {name: node_model(tree.name, name) for name in names} | {WHOLE: tree_model(tree.name)}
 
 
