@@ -21,6 +21,7 @@ SCREEN_AND_STORE = {"rich", "typer", "mlflow"}  # pipelines and the front door o
 def imports(file: Path, package: str) -> set[str]:
     """Packages that a source file imports: our own by the folder's name, others by theirs."""
     found = set()
+    depth = len(file.relative_to(ROOT / package).parts)  # 1 in the package itself, 2 in a package within it
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found |= {alias.name.partition(".")[0] for alias in node.names}
@@ -31,10 +32,10 @@ def imports(file: Path, package: str) -> set[str]:
             elif package == "src/hier":  # its parent's subpackages are its own
                 names = [module] if module else [alias.name for alias in node.names]
                 found |= {first if (first := name.partition(".")[0]) in MAY_USE else "hier" for name in names}
-            elif node.level == 1:
+            elif node.level <= depth:
                 found.add(package)
             else:
-                assert node.level == 2, f"{file}: {'.' * node.level}{module} leaves the package"
+                assert node.level == depth + 1, f"{file}: {'.' * node.level}{module} leaves the package"
                 names = [module] if module else [alias.name for alias in node.names]
                 found |= {name.partition(".")[0] for name in names}
     return found
