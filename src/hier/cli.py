@@ -8,7 +8,17 @@ from typing import Annotated
 
 import typer
 
-from . import __version__, cli_diagram, cli_evaluate, cli_generate, cli_map, cli_predict, cli_registry, cli_train
+from . import (
+    __version__,
+    cli_benchmark,
+    cli_diagram,
+    cli_evaluate,
+    cli_generate,
+    cli_map,
+    cli_predict,
+    cli_registry,
+    cli_train,
+)
 from .cli_common import ROOT, Json, fail
 from .hierarchy import HierError
 
@@ -53,6 +63,7 @@ app.command(epilog=cli_predict.EPILOG)(cli_predict.predict)
 app.command("map", epilog=cli_map.EPILOG)(cli_map.map_)
 app.command(epilog=cli_train.EPILOG)(cli_train.train)
 app.command(epilog=cli_evaluate.EPILOG)(cli_evaluate.evaluate)
+app.command(epilog=cli_benchmark.EPILOG)(cli_benchmark.benchmark)
 app.command(epilog=cli_registry.COMPARE)(cli_registry.compare)
 app.command(epilog=cli_registry.PROMOTE)(cli_registry.promote)
 app.command(epilog=cli_registry.ASSEMBLE)(cli_registry.assemble)
