@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import reduce
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -36,7 +38,7 @@ def bragg_filtered(images: Tensor) -> Tensor:
     """
     H, W = images.shape[-2:]
     spectrum = torch.fft.rfft2(images - images.mean((2, 3), keepdim=True))
-    power = spectrum.abs().square().sum(1)
+    power = squared(spectrum).sum(1)
     fy, fx = (f(n, device=images.device) for f, n in ((torch.fft.fftfreq, H), (torch.fft.rfftfreq, W)))
     ring = ((fy[:, None] ** 2 + fx**2).sqrt() * RINGS).long().flatten()
     count = torch.bincount(ring)
@@ -56,25 +58,20 @@ def autocorrelation(images: Tensor, reach: float = REACH) -> Tensor:
     H, W = images.shape[-2:]
     Y, X = int(reach * H), int(reach * W)
     f = images - images.mean((2, 3), keepdim=True)
-    size = (fast_length(H + Y), fast_length(W + X))
-    power = torch.fft.rfft2(f, s=size).abs().square().sum(1)
-    full = torch.fft.irfft2(power, s=size)
-    product = torch.cat([full[:, : Y + 1, -X:], full[:, : Y + 1, : X + 1]], -1)
-
-    dy = torch.arange(Y + 1, device=f.device)
-    dx = torch.arange(X + 1, device=f.device)
+    high, wide = fast_length(H + Y), fast_length(W + X)
+    # rows of zeros need no transform along x, nor do rows of the result that nobody reads
+    power = squared(torch.fft.fft(torch.fft.rfft(f, n=wide), n=high, dim=-2)).sum(1)
+    full = torch.fft.irfft(torch.fft.ifft(power, dim=-2)[:, : Y + 1], n=wide)
+    product = torch.cat([full[..., -X:], full[..., : X + 1]], -1)
 
     def windows(g: Tensor) -> tuple[Tensor, Tensor]:
         """Sums of g (B, C, H, W) over the first and the second window of every shift."""
         P = F.pad(g.double().cumsum(-1).cumsum(-2), (1, 0, 1, 0))
-        rows_head, rows_tail = P[:, :, H - dy], P[:, :, H : H + 1] - P[:, :, dy]
-        right = rows_head[..., W - dx], rows_tail[..., W : W + 1] - rows_tail[..., dx]
-        left = rows_head[..., W : W + 1] - rows_head[..., dx], rows_tail[..., W - dx]
-        return (
-            torch.cat([left[0][..., 1:].flip(-1), right[0]], -1),
-            torch.cat([left[1][..., 1:].flip(-1), right[1]], -1),
-        )
+        head, tail = P[:, :, H - Y :].flip(2).float(), (P[:, :, H:] - P[:, :, : Y + 1]).float()
+        first = torch.cat([(head[..., W:] - head[..., 1 : X + 1]).flip(-1), head[..., W - X :].flip(-1)], -1)
+        return first, torch.cat([tail[..., W - X : W], tail[..., W:] - tail[..., : X + 1]], -1)
 
+    dy, dx = torch.arange(Y + 1, device=f.device), torch.arange(X + 1, device=f.device)
     n = (H - dy)[:, None] * (W - torch.cat([dx[1:].flip(0), dx]))[None]
     s1, s2 = windows(f)
     q1, q2 = windows(f.square().sum(1, keepdim=True))
@@ -82,7 +79,23 @@ def autocorrelation(images: Tensor, reach: float = REACH) -> Tensor:
     v1 = q1[:, 0] - s1.square().sum(1) / n
     v2 = q2[:, 0] - s2.square().sum(1) / n
     floor = 1e-3 * q1[:, 0, :1, X : X + 1] * n / (H * W)
-    return (covariance / (v1 * v2).clamp_min(0).sqrt().clamp_min(floor.clamp_min(1e-9))).float()
+    return covariance / (v1 * v2).clamp_min(0).sqrt().clamp_min(floor.clamp_min(1e-9))
+
+
+def squared(spectrum: Tensor) -> Tensor:
+    """Squared modulus of complex numbers; several times faster than by way of the modulus."""
+    power: Tensor = spectrum.real.square() + spectrum.imag.square()
+    return power
+
+
+def highest(surface: Tensor, reach: int) -> Tensor:
+    """Highest value within `reach` px along both axes, of (B, H, W); faster on a CPU than a pooling layer."""
+    for axis in (1, 2):
+        length = surface.shape[axis]
+        padded = F.pad(surface, (reach, reach) if axis == 2 else (0, 0, reach, reach), value=-torch.inf)
+        shifted = [padded.narrow(axis, k, length) for k in range(2 * reach + 1)]
+        surface = reduce(torch.maximum, shifted)
+    return surface
 
 
 def sample(surface: Tensor, points: Tensor) -> Tensor:

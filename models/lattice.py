@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from .autocorrelation import REACH, autocorrelation, bragg_filtered, gaussian_blur, quadratic, sample
+from .autocorrelation import REACH, autocorrelation, bragg_filtered, gaussian_blur, highest, quadratic, sample
 
 BLUR = 1.0  # px: peaks of finer texture than this cannot be placed between pixels
 PEAKS = 48
@@ -139,7 +138,7 @@ def candidates(surface: Tensor, shape: tuple[int, int]) -> Tensor:
     B, rows, columns = surface.shape
     X = columns // 2
     H, W = shape
-    pooled = F.max_pool2d(surface[:, None], 5, 1, 2)[:, 0]
+    pooled = highest(surface, 2)
     y = torch.arange(rows, device=surface.device)[:, None].expand(rows, columns)
     x = (torch.arange(columns, device=surface.device) - X)[None].expand(rows, columns)
     allowed = (x**2 + y**2 > 9) & ((y > 0) | (x > 0)) & (y < rows - 3) & (x.abs() < X - 3)
@@ -160,7 +159,7 @@ def candidates(surface: Tensor, shape: tuple[int, int]) -> Tensor:
     nm = _combinations(2, surface.device)
     points = a[:, :, None] * nm[:, :1] + b[:, :, None] * nm[:, 1:]
     weight = _weights(points, shape)
-    near = F.max_pool2d(surface[:, None], 3, 1, 1)[:, 0]
+    near = highest(surface, 1)
     flip = torch.where(points[..., 1:] < 0, -1.0, 1.0)
     cell = (points * flip).round().long()
     index = cell[..., 1].clamp(0, rows - 1) * columns + (cell[..., 0] + X).clamp(0, columns - 1)
@@ -200,7 +199,7 @@ def find_lattice(images: Tensor) -> Lattice:
     table = _refinements()
     cosets, finer = basis.new_tensor([(0.0, 0.0), *table.fractions]), basis.new_tensor(table.bases)
     owner, slack = torch.tensor(table.owner, device=basis.device), basis.new_tensor(table.slack)
-    highest = basis.new_full((len(basis),), -1.0)
+    refused = basis.new_full((len(basis),), -1.0)
     for _ in range(4):
         levels = coset_levels(surface, basis, cosets, shape)
         here = levels[:, 0]
@@ -213,10 +212,10 @@ def find_lattice(images: Tensor) -> Lattice:
         accept = 1 - best <= RATIO * (1 - here) + given
         smaller = reduce_basis(basis @ finer[pick])
         accept &= (torch.linalg.det(smaller).abs() > LEAST) & (smaller.norm(dim=1).amin(-1) > SHORTEST)
-        highest = torch.where(accept, highest, lowest.amax(1))
+        refused = torch.where(accept, refused, lowest.amax(1))
         if not accept.any():
             break
         new = reduce_basis(refine(surface, smaller, shape))
         basis = torch.where(accept[:, None, None], new, basis)
     level = coset_levels(surface, basis, cosets[:1], shape)[:, 0]
-    return Lattice(basis, level, highest)
+    return Lattice(basis, level, refused)

@@ -9,12 +9,14 @@ point u.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import gcd
 
 import torch
 from torch import Tensor
 
-from .structure import GRID, Structure, harmonics
+from .autocorrelation import squared
+from .structure import GRID, TRUSTED, Structure, harmonics
 
 # Rotations by order, then mirrors of rectangular lattices (W = I mod 2, where mirror and glide lines are told
 # apart by the translation along the axis), then of rhombic ones (mirror and glide lines alternate). Angle of
@@ -81,98 +83,141 @@ def wiener_weight(radius: Tensor, power: Tensor, noise: Tensor) -> Tensor:
     return share.gather(1, ring).reshape(radius.shape)
 
 
+@dataclass(frozen=True)
+class _Plan:
+    """What the `MAPS` need and no image changes. N = GRID**2 coefficients, T = (2 GRID)**2 translations.
+
+    `to` (M, N): which coefficient W sends each to; `reachable` (M, N): whether it is on the grid at all; `at` (M, N):
+    the translation that belongs to each place; `refused` (M, T): minus infinity at those that belong to no place, else
+    0; `project` (M, 2, 2) onto those that do; `half` (K,): one of each pair of opposite coefficients that are used,
+    and their indices `hk` (K, 2).
+    """
+
+    matrices: Tensor
+    to: Tensor
+    reachable: Tensor
+    at: Tensor
+    refused: Tensor
+    project: Tensor
+    half: Tensor
+    hk: Tensor
+
+
+@lru_cache(maxsize=4)
+@torch.inference_mode(False)
+def _plan(device: torch.device) -> _Plan:
+    hk = harmonics(torch.device("cpu")).long().reshape(-1, 2)
+    ticks, fine = torch.arange(GRID), 2 * GRID
+    place = torch.stack(torch.meshgrid(ticks, ticks, indexing="ij"), -1).reshape(-1, 2)
+    to, reachable, at, refused, project = [], [], [], [], []
+    for _, W, glide in MAPS:
+        matrix = torch.tensor(W)
+        target = hk @ matrix
+        reachable.append((target.abs() < GRID // 2).all(-1))
+        target = target % GRID
+        to.append(target[:, 0] * GRID + target[:, 1])
+        span = torch.eye(2, dtype=torch.long) - matrix
+        offset = (torch.tensor(glide) * fine).long()
+        shift = (2 * place @ span.T + offset) % fine
+        at.append(shift[:, 0] * fine + shift[:, 1])
+        admissible = torch.full((fine * fine,), -torch.inf)
+        line = _admissible(W, offset)
+        admissible[line[:, 0] * fine + line[:, 1]] = 0
+        refused.append(admissible)
+        project.append(span.float() @ torch.linalg.pinv(span.float()))
+    first = (hk[:, 0] > 0) | ((hk[:, 0] == 0) & (hk[:, 1] > 0))
+    half = (first & (hk.abs().amax(-1) <= TRUSTED)).nonzero().flatten()
+    parts = (torch.tensor([W for _, W, _ in MAPS]).float(), *map(torch.stack, (to, reachable, at, refused, project)))
+    return _Plan(*(x.to(device) for x in (*parts, half, hk[half].float())))
+
+
+def _admissible(W: tuple[tuple[int, int], tuple[int, int]], offset: Tensor) -> Tensor:
+    """Translations (I - W) u + `offset` on a grid of 2 GRID points to the cell: (K, 2), a plane or a line of them."""
+    (a, b), (c, d) = (1 - W[0][0], -W[0][1]), (-W[1][0], 1 - W[1][1])
+    ticks = torch.arange(2 * GRID)
+    if a * d - b * c:
+        return torch.stack(torch.meshgrid(ticks, ticks, indexing="ij"), -1).reshape(-1, 2)
+    x, y = (a, c) if (a, c) != (0, 0) else (b, d)
+    line = torch.tensor([x, y]) // gcd(x, y)
+    return (ticks[:, None] * line + offset) % (2 * GRID)
+
+
 def symmetry_maps(structure: Structure, basis: Tensor) -> SymmetryMaps:
     """The maps of averaged cells (B, C, GRID, GRID) on the reduced lattices `basis` (B, 2, 2)."""
     F = structure.coefficients
-    device = F.device
-    power = F.abs().square().sum(1)
-    level = structure.noise.abs().square().sum(2).mean(1)
+    plan = _plan(F.device)
+    M = len(MAPS)
+    power = squared(F).sum(1)
+    level = squared(structure.noise).sum(2).mean(1)
     weight = band_weights(structure.radius)
     wiener = weight[:, -1] * wiener_weight(structure.radius, power, level)
     weight = torch.cat([weight, wiener[:, None]], 1)
     total = (weight * power[:, None]).sum((-2, -1)).clamp_min(1e-12)
-    hk = harmonics(device).long()
-    fine = 2 * GRID
-    ticks = torch.arange(GRID, device=device)
-    place = torch.stack(torch.meshgrid(ticks, ticks, indexing="ij"), -1)
+    noise = (weight * level[:, None]).sum((-2, -1)) / total
 
-    maps, peaks = [], []
-    for _, W, glide in MAPS:
-        matrix = torch.tensor(W, device=device)
-        target = hk @ matrix
-        reachable = (target.abs() < GRID // 2).all(-1)
-        to = target % GRID
-        cross = (F * F[:, :, to[..., 0], to[..., 1]].conj()).sum(1)
-        shared = weight * weight[:, :, to[..., 0], to[..., 1]] * reachable
-        own = (shared * power[:, None]).sum((-2, -1))
-        other = (shared * power[:, None, to[..., 0], to[..., 1]]).sum((-2, -1))
-        norm = torch.sqrt((own * other).clamp_min(1e-24)).maximum(0.5 * total)
-        spectrum = shared * cross[:, None] / norm[..., None, None]
-        surface = _upsampled(spectrum, fine)
-        shift = ((torch.eye(2, device=device, dtype=torch.long) - matrix) @ (2 * place)[..., None])[..., 0]
-        at = (shift + (torch.tensor(glide, device=device) * fine).long()) % fine
-        chosen = surface[:, :, at[..., 0], at[..., 1]]
-        maps.append(chosen)
-        peaks.append(_peak(spectrum, surface, _admissible(W, glide, fine).to(device), matrix))
-    patterson = _upsampled(weight * power[:, None] / total[..., None, None], 6 * (GRID // 4))
+    flat, power, weight = F.flatten(2), power.flatten(1), weight.flatten(2)
+
+    def moved(t: Tensor) -> Tensor:
+        """Coefficients (..., N) as every W sends them: (..., M, N)."""
+        return t.index_select(-1, plan.to.flatten()).unflatten(-1, (M, -1))
+
+    cross = (flat[:, :, None] * moved(flat).conj()).sum(1)
+    shared = weight[:, None] * moved(weight).transpose(1, 2) * plan.reachable[:, None]
+    own = torch.einsum("bmwn,bn->bmw", shared, power)
+    other = torch.einsum("bmwn,bmn->bmw", shared, moved(power))
+    norm = torch.sqrt((own * other).clamp_min(1e-24)).maximum(0.5 * total[:, None])
+    spectrum = shared / norm[..., None] * cross[:, :, None]
+    surface = _upsampled(spectrum.unflatten(-1, (GRID, GRID)), 2 * GRID).flatten(-2)
+    maps = surface.gather(-1, plan.at[:, None].expand(len(F), -1, weight.shape[1], -1))
+    patterson = _upsampled((weight * power[:, None] / total[..., None]).unflatten(-1, (GRID, GRID)), 6 * (GRID // 4))
     n = patterson.shape[-1]
     thirds, halves = n // 3, n // 2
     parts = [(0, halves), (halves, 0), (halves, halves)]
     parts += [(0, thirds), (thirds, 0), (thirds, thirds), (thirds, 2 * thirds)]
     finer = torch.stack([patterson[..., i, j] for i, j in parts], 1)
-    noise = (weight * level[:, None]).sum((-2, -1)) / total
     metric = basis.mT @ basis
-    all_W = torch.tensor([W for _, W, _ in MAPS], device=device).float()
-    strain = all_W.mT @ metric[:, None] @ all_W - metric[:, None]
+    strain = plan.matrices.mT @ metric[:, None] @ plan.matrices - metric[:, None]
     strain = strain.abs().amax((-2, -1)) / torch.linalg.det(basis).abs().clamp_min(1e-6)[:, None]
-    return SymmetryMaps(torch.stack(maps, 1), torch.stack(peaks, 1), noise, finer, strain)
+    peaks = _peaks(spectrum, surface, plan)
+    return SymmetryMaps(maps.unflatten(-1, (GRID, GRID)), peaks, noise, finer, strain)
 
 
 def _upsampled(spectrum: Tensor, size: int) -> Tensor:
-    """Real inverse transform of (..., GRID, GRID) on a finer grid (..., size, size)."""
+    """Inverse transform of Hermitian (..., GRID, GRID) on a finer grid (..., size, size), real."""
     half = GRID // 2
-    table = spectrum.new_zeros(*spectrum.shape[:-2], size, size, dtype=torch.complex64)
-    for a in (slice(0, half), slice(-half, None)):
-        for b in (slice(0, half), slice(-half, None)):
-            table[..., a, b] = spectrum[..., a, b]
-    surface: Tensor = torch.fft.ifft2(table, norm="forward").real
+    table = spectrum.new_zeros(*spectrum.shape[:-2], size, size // 2 + 1, dtype=torch.complex64)
+    for rows in (slice(0, half), slice(-half, None)):
+        table[..., rows, :half] = spectrum[..., rows, :half]
+    surface: Tensor = torch.fft.irfft2(table, s=(size, size), norm="forward")
     return surface
 
 
-def _admissible(W: tuple[tuple[int, int], tuple[int, int]], glide: tuple[float, float], fine: int) -> Tensor:
-    """Translations (I - W) u + glide on a grid of `fine` points to the cell: (K, 2), a plane or a line of them."""
-    (a, b), (c, d) = (1 - W[0][0], -W[0][1]), (-W[1][0], 1 - W[1][1])
-    ticks = torch.arange(fine)
-    if a * d - b * c:
-        return torch.stack(torch.meshgrid(ticks, ticks, indexing="ij"), -1).reshape(-1, 2)
-    x, y = (a, c) if (a, c) != (0, 0) else (b, d)
-    line = torch.tensor([x, y]) // gcd(x, y)
-    return (ticks[:, None] * line + (torch.tensor(glide) * fine).long()) % fine
+def _peaks(spectrum: Tensor, surface: Tensor, plan: _Plan) -> Tensor:
+    """Highest correlations (B, M, W) at admissible translations, by Newton steps from the best on the grid.
 
-
-def _peak(spectrum: Tensor, surface: Tensor, at: Tensor, matrix: Tensor) -> Tensor:
-    """Highest correlation at admissible translations, by Newton steps from the best of `at` (K, 2): (B, W)."""
-    fine = surface.shape[-1]
-    chosen = surface[:, :, at[:, 0], at[:, 1]]
-    t = at[chosen.argmax(-1)].float() / fine
-    hk = harmonics(spectrum.device).reshape(-1, 2)
-    s = spectrum.flatten(2)
+    From spectra (B, M, W, N), Hermitian, and the correlations on the grid (B, M, W, T).
+    """
+    fine = 2 * GRID
+    value, start = (surface + plan.refused[:, None]).max(-1)
+    t = torch.stack([start // fine, start % fine], -1) / fine
+    s = 2 * spectrum.index_select(-1, plan.half)
+    outer = (plan.hk[:, :, None] * plan.hk[:, None, :]).flatten(1)
     # admissible shifts only: (I - W) u, so a mirror stays a mirror
-    span = torch.eye(2, device=t.device) - matrix.float()
-    project = span @ torch.linalg.pinv(span)
-    value = chosen.amax(-1)
+    project, one = plan.project[:, None], torch.eye(2, device=t.device)
+
+    def waves(t: Tensor) -> tuple[Tensor, Tensor]:
+        phase = 2 * torch.pi * (t @ plan.hk.T)
+        c, d = torch.cos(phase), torch.sin(phase)
+        return s.real * c - s.imag * d, s.real * d + s.imag * c
+
     for _ in range(2):
-        phase = 2 * torch.pi * (t @ hk.T)
-        real = s.real * torch.cos(phase) - s.imag * torch.sin(phase)
-        imag = s.real * torch.sin(phase) + s.imag * torch.cos(phase)
+        real, imag = waves(t)
         value = torch.maximum(value, real.sum(-1))
-        slope = -2 * torch.pi * imag @ hk
-        outer = hk[:, :, None] * hk[:, None, :]
-        bend = -((2 * torch.pi) ** 2) * torch.einsum("bnk,kij->bnij", real, outer)
-        bend = project @ bend @ project - (torch.eye(2, device=t.device) - project) * 1e3
-        slope = slope @ project
-        bend = bend - 1e-3 * torch.eye(2, device=t.device)
-        step = -torch.linalg.solve(bend, slope[..., None])[..., 0] @ project
+        slope = -2 * torch.pi * (imag @ plan.hk)
+        bend = -((2 * torch.pi) ** 2) * (real @ outer).unflatten(-1, (2, 2))
+        bend = project @ bend @ project - (one - project) * 1e3 - 1e-3 * one
+        slope = (project @ slope[..., None])[..., 0]
+        step = -(project @ torch.linalg.solve(bend, slope)[..., None])[..., 0]
+        # a step to the neighbouring grid points at most
         t = t + step * (0.5 / fine / step.abs().amax(-1, keepdim=True).clamp_min(1e-9)).clamp_max(1.0)
-    phase = 2 * torch.pi * (t @ hk.T)
-    return torch.maximum(value, (s.real * torch.cos(phase) - s.imag * torch.sin(phase)).sum(-1))
+    return torch.maximum(value, waves(t)[0].sum(-1))

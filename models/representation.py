@@ -6,10 +6,9 @@ noise level, or a measure of the lattice's metric.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .lattice import Lattice, find_lattice
@@ -19,6 +18,7 @@ from .structure import structure_factors
 SIDE = 16  # grid of the maps that a node sees
 STRAIN = 0.15  # an operation that changes the metric by more is not offered to a node
 ABSENT = -0.5
+CACHED = 2**18  # px: what is made of so many stays in a processor's cache, and memory does not grow with a batch
 MAP_CHANNELS = len(MAPS) * len(WEIGHTINGS)
 EVIDENCE = MAP_CHANNELS + len(MAPS) + 8 * len(WEIGHTINGS) + 3
 
@@ -46,11 +46,18 @@ class SymmetryEvidence(nn.Module):
     @torch.inference_mode()
     def forward(self, images: Tensor) -> Evidence:
         """See the class."""
+        *_, H, W = images.shape
+        step = max(1, (CACHED if images.device.type == "cpu" else 64 * CACHED) // (H * W))
+        parts = [self._evidence(some) for some in images.split(step)]
+        joined = (torch.cat([getattr(p.lattice, f.name) for p in parts]) for f in fields(Lattice))
+        return Evidence(torch.cat([p.maps for p in parts]), torch.cat([p.numbers for p in parts]), Lattice(*joined))
+
+    def _evidence(self, images: Tensor) -> Evidence:
         lattice = find_lattice(images)
         found = symmetry_maps(structure_factors(images, lattice.basis), lattice.basis)
         possible = (found.strain < STRAIN)[:, :, None]
-        maps = torch.where(possible[..., None, None], log_residual(found.maps), ABSENT)
-        maps = F.max_pool2d(maps.flatten(1, 2), maps.shape[-1] // SIDE)
+        coarse = found.maps.unflatten(-1, (SIDE, -1)).unflatten(-3, (SIDE, -1)).amax((-3, -1))
+        maps = torch.where(possible[..., None, None], log_residual(coarse), ABSENT).flatten(1, 2)
         peaks = torch.where(possible, log_residual(found.peaks), ABSENT)
         numbers = [
             peaks.flatten(1),

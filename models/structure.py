@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .fourier import fourier_sums
+from .fourier import fourier_sums, nodes
 
 GRID = 32  # points of the cell along each axis
 HARMONICS = 14  # highest index summed
@@ -71,8 +71,9 @@ def structure_factors(images: Tensor, basis: Tensor) -> Structure:
     q = hk @ dual
     window = taper(H, device)[:, None] * taper(W, device)
     shape = (2 * n + 1, n + 1)
-    image = _torus(fourier_sums(f * window, q).reshape(B, -1, *shape))
-    view = _torus(fourier_sums(window[None, None], q).reshape(B, 1, *shape))
+    at = nodes((H, W), q)
+    image = _torus(fourier_sums(f * window, at).reshape(B, -1, *shape))
+    view = _torus(fourier_sums(window[None, None], at).reshape(B, 1, *shape))
 
     def parities(t: Tensor) -> Tensor:
         """The four cells of a doubled cell: (B, C, 2 GRID, 2 GRID) to (B, 4, C, GRID, GRID)."""
