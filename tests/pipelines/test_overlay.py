@@ -1,0 +1,282 @@
+"""Overlays: every element in view is drawn, once, where the group has it; files are what their names say."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import torch
+from hier.datasets import PatternDataset, Pool
+from hier.hierarchy import GROUP_NAMES, HierError, group
+from hier.models.bundle import BUNDLED
+from hier.pipelines.overlay import Elements, Scale, draw, encoded
+from hier.pipelines.overlay_files import OverlayFiles
+from hier.pipelines.predict import Prediction, Predictor, load
+from hier.pipelines.symbols import Frame, centres_within, lines_within
+from hier.pipelines.symmetry import find_symmetry
+from PIL import Image
+
+from hier.cli import main
+
+SVG = "{http://www.w3.org/2000/svg}"
+SIDE = 120
+VIEW = np.array([(-0.5, -0.5), (SIDE - 0.5, -0.5), (SIDE - 0.5, SIDE - 0.5), (-0.5, SIDE - 0.5)])
+BASES = {
+    "oblique": ((52.0, 5.0), (-13.0, -44.0)),
+    "rectangular": ((50.0, -9.0), (-7.2, -40.0)),
+    "square": ((48.0, -7.0), (-7.0, -48.0)),
+    "hexagonal": ((46.0, 0.0), (-23.0, -23.0 * 3**0.5)),
+}
+with_model = pytest.mark.skipif(not BUNDLED.exists(), reason="no bundled model yet")
+
+
+def frame_of(name: str) -> Frame:
+    return Frame(np.array(BASES[group(name).lattice_system]).T, np.array([37.41, 71.93]))
+
+
+def isometries(name: str, frame: Frame, reach: int = 5) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Every operation with all lattice translations that matter, in px: x' = A x + t."""
+    for op in group(name).operations:
+        A = frame.basis @ np.array(op.W) @ np.linalg.inv(frame.basis)
+        for i in range(-reach, reach + 1):
+            for j in range(-reach, reach + 1):
+                w = np.array([float(op.w[0]) + i, float(op.w[1]) + j])
+                yield A, frame.basis @ w + (np.eye(2) - A) @ frame.origin
+
+
+@pytest.mark.parametrize("name", GROUP_NAMES)
+def test_centres_are_the_fixed_points_of_rotations_and_no_others(name: str) -> None:
+    frame = frame_of(name)
+    fixed: dict[tuple[int, int], int] = {}
+    for A, t in isometries(name, frame):
+        turn = np.degrees(np.arctan2(A[1, 0], A[0, 0]))
+        if np.linalg.det(A) > 0 and abs(turn) > 1:
+            at = np.linalg.solve(np.eye(2) - A, t)
+            if (at > -0.5).all() and (at < SIDE - 0.5).all():
+                key = tuple(np.rint(at * 4).astype(int))
+                fixed[key] = max(fixed.get(key, 0), round(360 / abs(turn)))
+    drawn = {tuple(np.rint(at * 4).astype(int)): n for n, at in centres_within(group(name), frame, VIEW)}
+    assert len(drawn) == len(centres_within(group(name), frame, VIEW)), "none is drawn twice"
+    assert drawn == fixed
+
+
+@pytest.mark.parametrize("name", GROUP_NAMES)
+def test_lines_are_those_that_reflections_map_onto_themselves(name: str) -> None:
+    """Each line in view belongs to a reflection; it is a mirror if one of them moves nothing along it."""
+    frame = frame_of(name)
+    lines = lines_within(group(name), frame, VIEW)
+    found: dict[tuple[int, int], bool] = {}
+    for A, t in isometries(name, frame):
+        if np.linalg.det(A) < 0:
+            angle = np.arctan2(A[1, 0], A[0, 0]) / 2
+            along, across = np.array([np.cos(angle), np.sin(angle)]), np.array([-np.sin(angle), np.cos(angle)])
+            offset = t @ across / 2  # of the line from (0, 0) px
+            key = _line_key(angle, offset)
+            found[key] = found.get(key, True) and abs(t @ along) > 1e-6
+    drawn = {}
+    for line in lines:
+        d = line.end - line.start
+        angle = np.arctan2(d[1], d[0])
+        drawn[_line_key(angle, line.start @ np.array([-np.sin(angle), np.cos(angle)]))] = line.glide
+    assert len(drawn) == len(lines), "none is drawn twice"
+    assert drawn.items() <= found.items()
+    in_view = {k: v for k, v in found.items() if _length_in_view(k) > 3}
+    assert in_view.items() <= drawn.items()
+
+
+def _line_key(angle: float, offset: float) -> tuple[int, int]:
+    whole = int(np.rint(np.degrees(angle) * 10)) % 3600
+    if whole >= 1795:
+        return (whole - 1800) % 1800 if whole >= 1800 else whole - 1800, int(np.rint(-offset * 4))
+    return whole, int(np.rint(offset * 4))
+
+
+def _length_in_view(key: tuple[int, int]) -> float:
+    angle, offset = np.radians(key[0] / 10), key[1] / 4
+    along, across = np.array([np.cos(angle), np.sin(angle)]), np.array([-np.sin(angle), np.cos(angle)])
+    points = offset * across + np.linspace(-400, 400, 8001)[:, None] * along
+    return float(((points > 0) & (points < SIDE - 1)).all(1).sum() / 10)
+
+
+@pytest.mark.parametrize("name", GROUP_NAMES)
+def test_an_svg_holds_a_symbol_for_each_element(name: str) -> None:
+    image, frame = torch.rand(3, SIDE, SIDE, generator=torch.Generator().manual_seed(1)), frame_of(name)
+    root = ElementTree.fromstring(encoded(draw(image, group(name), frame, ["a caption"]), ".svg"))
+    elements = Elements.of(group(name), frame, Scale.of(frame, SIDE, SIDE), SIDE, SIDE)
+    groups = {g.attrib["id"]: g for g in root.iter(f"{SVG}g") if "id" in g.attrib}
+    for order in (2, 3, 4, 6):
+        count = sum(n == order for n, _ in elements.centres)
+        for suffix in ("", "-halo"):
+            assert _parts(groups.get(f"rotation-{order}{suffix}")) == count
+    for glide, kind in ((True, "glide"), (False, "mirror")):
+        some = groups.get(kind)
+        assert _parts(some) == sum(line.glide == glide for line in elements.lines)
+        dashed = some is not None and "stroke-dasharray" in ElementTree.tostring(some, "unicode")
+        assert dashed == (glide and some is not None)
+    assert _parts(groups["lattice"]) == len(elements.lattice) > 2
+    text = "".join(root.itertext())
+    assert "a caption" in text, "text stays text"
+    assert ("mirror" in text, "glide" in text) == ("mirror" in groups, "glide" in groups)
+
+
+def _parts(element: ElementTree.Element | None) -> int:
+    """Shapes drawn: matplotlib writes a path for each, or one path and its uses."""
+    if element is None:
+        return 0
+    uses = list(element.iter(f"{SVG}use"))
+    return len(uses) or len([p for p in element.iter(f"{SVG}path")])
+
+
+@pytest.mark.parametrize("turns", [0, 1])
+def test_the_whole_overlay_turns_with_the_image(turns: int, pool: Pool) -> None:
+    """What is drawn on a turned image is what was drawn, turned: cell shape, centres and lines."""
+    from hier.models.lattice import find_lattice
+    from hier.models.views import View
+
+    dataset = PatternDataset("photos", 12, 160, groups=("p4g", "pmg", "p31m"), cells=(5, 9), pool=pool)
+    for label, image in zip(dataset.groups, dataset.batch(range(3)), strict=True):
+        places = []
+        for picture in (image, image.rot90(turns, (1, 2))):
+            found = find_symmetry(View(picture, 1.0), find_lattice(picture[None]).basis, label, (160, 160))
+            middle = found.frame.px(np.zeros(2)) * 0 + 79.5
+            region = VIEW * (150 / SIDE) + 5
+            centres = [(n, at - middle) for n, at in centres_within(group(label), found.frame, region)]
+            places.append(centres)
+        turned = [(n, np.array([at[1], -at[0]]) if turns else at) for n, at in places[0]]
+        inner = [(n, at) for n, at in turned if np.abs(at).max() < 66]
+        assert len(inner) > 4
+        for n, at in inner:
+            near = min(places[1], key=lambda c, at=at: np.linalg.norm(c[1] - at))
+            assert np.linalg.norm(near[1] - at) < 0.7
+            assert near[0] == n
+
+
+def test_small_cells_show_their_elements_in_the_middle_only() -> None:
+    wide, small = Frame(np.diag([60.0, -60.0]), np.zeros(2)), Frame(np.diag([8.0, -8.0]), np.zeros(2))
+    many = Elements.of(group("p4m"), wide, Scale.of(wide, 256, 256), 256, 256)
+    few = Elements.of(group("p4m"), small, Scale.of(small, 256, 256), 256, 256)
+    assert max(at[0] for _, at in many.centres) > 230
+    assert max(abs(at - 127.5).max() for _, at in few.centres) < 16
+    assert len(few.centres) == 9 * 4 + 3 * 4 + 1, "three cells by three, the border with them"
+    assert all(np.abs(np.concatenate([line.start, line.end]) - 127.5).max() < 17 for line in few.lines)
+
+
+def test_symbols_are_seen_on_dark_and_on_bright_ground() -> None:
+    frame = frame_of("p4")
+    for ground in (0.0, 1.0):
+        image = torch.full((3, SIDE, SIDE), ground)
+        with Image.open(io.BytesIO(encoded(draw(image, group("p4"), frame, ["p4"]), ".png"))) as picture:
+            pixels = np.asarray(picture.convert("L"))[: picture.width]
+        assert (pixels < 60).mean() > 0.004
+        assert (pixels > 200).mean() > 0.004
+
+
+def test_one_file_is_for_one_image(tmp_path: Path) -> None:
+    with pytest.raises(HierError, match=r"give a folder, or \{name\}"):
+        OverlayFiles(str(tmp_path / "x.png"), several=True)
+    with pytest.raises(HierError, match=r"unknown kind of overlay '\.jpg'"):
+        OverlayFiles(str(tmp_path / "x.jpg"), several=False)
+    files = OverlayFiles(str(tmp_path / "{name}.svg"), several=True)
+    names = [files._free(name).name for name in ("a/x.png", "b/x.png", "stack.h5::/entry/data", "x.tif")]
+    assert names == ["x.svg", "x-2.svg", "data.svg", "x-3.svg"]
+    assert OverlayFiles(str(tmp_path), several=True)._free("q.png") == tmp_path / "q_overlay.png"
+
+
+@pytest.fixture(scope="module")
+def predictor() -> Predictor:
+    return load()
+
+
+@pytest.fixture(scope="module")
+def pattern(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    (image,) = PatternDataset("atoms", 77, 160, groups=("p4m",), cells=(6, 9)).batch([0])
+    path = tmp_path_factory.mktemp("images") / "atoms p4m.png"
+    Image.fromarray((image * 255).byte().permute(1, 2, 0).numpy()).save(path)
+    return path
+
+
+@with_model
+def test_predictions_carry_their_operations_and_plot_themselves(predictor: Predictor, pattern: Path) -> None:
+    (found,) = predictor.predict(pattern)
+    assert found.group == "p4m"
+    assert len(found.operations) == 7
+    assert all(o.score > 0.99 for o in found.operations)
+    told = json.loads(json.dumps(found.as_dict(), allow_nan=False))
+    assert told["symmetry"]["operations"][0]["kind"] == "rotation"
+    assert "source" not in told
+    assert [len(step["choices"]) for step in told["path"]] == [5, 2, 2]
+    assert sum(told["path"][0]["choices"].values()) == pytest.approx(1, abs=1e-4)
+    assert found.plot().get_axes()
+    travelled = pickle.loads(pickle.dumps(found))
+    assert travelled == found
+    assert travelled.plot().get_axes()
+    (bare,) = predictor.predict_each([pattern])
+    assert isinstance(bare, Prediction)
+    assert bare.operations == ()
+    with pytest.raises(HierError, match="symmetry=True"):
+        bare.plot()
+
+
+@with_model
+def test_a_notebook_shows_the_overlay_as_long_as_the_image_is_there(predictor: Predictor, pattern: Path) -> None:
+    image = np.asarray(Image.open(pattern))
+    (found,) = predictor.predict(image)
+    (kept,) = predictor.predict(np.array(image), keep=True)
+    assert "data:image/png;base64," in found._repr_html_()
+    assert "&gt;99.9 %" in found._repr_html_() or "%" in found._repr_html_()
+    del image
+    shown = found._repr_html_()
+    assert "data:image" not in shown
+    assert "no longer in memory" in shown
+    assert "data:image/png;base64," in kept._repr_html_()
+
+
+@with_model
+def test_lengths_are_in_the_pixels_unit(predictor: Predictor, pattern: Path) -> None:
+    from hier.pipelines.figure import caption
+    from hier.pipelines.picture import Reading
+
+    (found,) = predictor.predict(pattern, Reading.of(pixel_size="0.02nm"))
+    assert found.symmetry is not None
+    length = float(np.linalg.norm(found.symmetry.a))
+    lines = caption(found)
+    assert lines[0].startswith("p4m (p4mm)   ")
+    assert f"a = {length * 0.02:.4g} nm ({length:.2f} px)" in lines[1]
+    assert lines[2] == "atoms p4m.png"
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """`hier predict` in this process; its exit code."""
+    monkeypatch.setattr(sys, "argv", ["hier", "predict", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    return int(stop.value.code or 0)
+
+
+@with_model
+def test_the_command_draws_and_says_what_it_does_not_draw(
+    pattern: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    noise = np.random.default_rng(0).integers(0, 255, (96, 96), dtype=np.uint8)
+    Image.fromarray(noise).save("noise.png")
+    images = (str(pattern), "noise.png")
+    assert run(monkeypatch, *images, "--overlay", "out/{name}.pdf", "--report", "out.html", "--json") == 0
+    told = capsys.readouterr()
+    assert [bool(entry["symmetry"]) for entry in json.loads(told.out)] == [True, False]
+    assert Path("out/atoms_p4m.pdf").read_bytes().startswith(b"%PDF")
+    assert "noise.png: no pattern, no overlay is drawn" in told.err
+    assert Path("out.html").read_text(encoding="utf-8").count("<section") == 2
+    assert run(monkeypatch, *images, "--overlay", "one.png") == 2
+    assert not Path("one.png").exists()
+    before = pattern.read_bytes()
+    assert run(monkeypatch, str(pattern), "--overlay", str(pattern)) == 2
+    assert "take the place of the image itself" in capsys.readouterr().err
+    assert pattern.read_bytes() == before
