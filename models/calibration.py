@@ -24,23 +24,22 @@ def temper(logp: Tensor, temperature: float) -> Tensor:
     return logp if temperature == 1 else (logp / temperature).log_softmax(-1)
 
 
-def fit_temperature(logp: Tensor, targets: Tensor, doubt: float = 1.0) -> float:
+def fit_temperature(logp: Tensor, targets: Tensor, prior: float = 1.0) -> float:
     """The temperature that makes the mean negative log-likelihood of `targets` (N,) under `logp` (N, k) least.
 
-    Convex in 1 / temperature. `doubt` is a number of images, added in equal parts to every image, of which nothing
-    is known: without it a classifier that errs nowhere among N images would be told to be certain (Platt, 1999,
-    section 2.2, has the same for sigmoids). 1 where there is no image; between `COLDEST` and `HOTTEST`.
+    Convex in b = 1 / temperature. `prior` times b - 1 - log(b), a gamma prior with its mode at 1, is added to the
+    sum over images: without it a classifier that errs nowhere among a few would be told to be certain. 1 where there
+    is no image; between `COLDEST` and `HOTTEST`.
     """
     if not len(targets):
         return 1.0
     logits = logp.double().clamp_min(-1e4)
-    share = doubt / (len(targets) + doubt)
-    known = logits.gather(1, targets[:, None])[:, 0]
-    aim = ((1 - share) * known + share * logits.mean(1)).mean()
+    known, weight = logits.gather(1, targets[:, None]).mean(), prior / len(targets)
 
     def loss(log_inverse: float) -> float:
         inverse = torch.tensor(log_inverse, dtype=torch.float64).exp()
-        return float((inverse * logits).logsumexp(1).mean() - inverse * aim)
+        loss = (inverse * logits).logsumexp(1).mean() - inverse * known
+        return float(loss + weight * (inverse - 1 - log_inverse))
 
     low, high = (-float(torch.tensor(t, dtype=torch.float64).log()) for t in (HOTTEST, COLDEST))
     return float(torch.tensor(-least(loss, low, high), dtype=torch.float64).exp())

@@ -60,6 +60,8 @@ class Sender:
             case "confusion":
                 self.client.log_dict(run.id, data, "confusion.json")
                 self.client.log_figure(run.id, confusion_figure(data["counts"], data["choices"]), "confusion.png")
+            case "file":
+                self._file(run, Path(data["path"]))
             case "model":
                 self._model(run, data["name"], data["code"], Path(data["card"]), data.get("alias", CANDIDATE))
             case "end":
@@ -103,6 +105,12 @@ class Sender:
         self.client.log_batch(run.id, metrics=[Metric(name, value, time, step) for name, value in new.items()])
         for name in new:
             run.steps.setdefault(name, set()).add(step)
+
+    def _file(self, run: Known, path: Path) -> None:
+        if path.exists():
+            self.client.log_artifact(run.id, str(path))
+        else:
+            logger.warning("%s is not sent to MLflow: it is gone", path)
 
     def _model(self, run: Known, name: str, code: str, card: Path, alias: str) -> None:
         if not (card.exists() and card.with_suffix(".safetensors").exists()):

@@ -144,6 +144,10 @@ class Run:
         """Figures of an epoch, counted from 0: a point on each curve."""
         self._put("metrics", values=_figures(values), step=epoch)
 
+    def file(self, path: Path) -> None:
+        """A file beside the figures: a picture, a table."""
+        self._put("file", path=str(path.resolve()))
+
     def _put(self, kind: Kind, **data: Any) -> None:
         self.way.put(Record(self.key, kind, data))
 

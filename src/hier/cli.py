@@ -11,6 +11,7 @@ import typer
 from . import (
     __version__,
     cli_benchmark,
+    cli_calibrate,
     cli_diagram,
     cli_evaluate,
     cli_generate,
@@ -63,6 +64,7 @@ app.command(epilog=cli_predict.EPILOG)(cli_predict.predict)
 app.command("map", epilog=cli_map.EPILOG)(cli_map.map_)
 app.command(epilog=cli_train.EPILOG)(cli_train.train)
 app.command(epilog=cli_evaluate.EPILOG)(cli_evaluate.evaluate)
+app.command(epilog=cli_calibrate.EPILOG)(cli_calibrate.calibrate)
 app.command(epilog=cli_benchmark.EPILOG)(cli_benchmark.benchmark)
 app.command(epilog=cli_registry.COMPARE)(cli_registry.compare)
 app.command(epilog=cli_registry.PROMOTE)(cli_registry.promote)

@@ -58,7 +58,7 @@ def test_the_temperature_is_that_of_scikit_learn(sharpened: float) -> None:
     logits = (sharpened * logp).double()
     theirs = CalibratedClassifierCV(FrozenEstimator(Logits()), method="temperature", ensemble=False)
     theirs.fit(logits.numpy(), targets.numpy())
-    ours = fit_temperature(logits, targets, doubt=0)
+    ours = fit_temperature(logits, targets, prior=0)
     (fold,) = theirs.calibrated_classifiers_
     assert ours == pytest.approx(1 / fold.calibrators[0].beta_, rel=1e-3), sklearn.__version__
     want = theirs.predict_proba(logits.numpy())
@@ -77,7 +77,7 @@ def test_a_temperature_keeps_the_order_of_the_choices_and_the_sum(seed: int, tem
 def test_a_fitted_temperature_never_raises_the_loss(seed: int) -> None:
     logp, targets = drawn(seed, 50)
     crooked = temper(logp, 0.2)
-    found = fit_temperature(crooked, targets, doubt=0)
+    found = fit_temperature(crooked, targets, prior=0)
     loss = [float(-temper(crooked.double(), t)[range(50), targets].mean()) for t in (found, 1.0, 0.9 * found)]
     assert loss[0] <= min(loss) + 1e-9
 
@@ -85,8 +85,9 @@ def test_a_fitted_temperature_never_raises_the_loss(seed: int) -> None:
 def test_a_classifier_that_never_errs_among_few_is_not_made_certain() -> None:
     logp, _ = drawn(0, 60)
     targets = logp.argmax(1)
-    assert fit_temperature(logp, targets, doubt=0) == pytest.approx(COLDEST, rel=1e-3)
-    assert fit_temperature(logp, targets) > 2 * COLDEST
+    assert fit_temperature(logp, targets, prior=0) == pytest.approx(COLDEST, rel=1e-3)
+    assert 2 * COLDEST < fit_temperature(logp, targets) < 1
+    assert fit_temperature(logp[:2], targets[:2]) > fit_temperature(logp, targets), "two right answers say little"
     assert fit_temperature(logp[:0], targets[:0]) == 1
 
 
