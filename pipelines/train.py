@@ -17,7 +17,18 @@ import torch
 from sklearn.metrics import confusion_matrix
 
 from ..hierarchy import Tree, UnknownNameError, compile_tree, load_tree
-from ..models.bundle import GATE, GATE_CHOICES, Bundle, BundleError, Card, NodeCard, load_bundle, save_bundle
+from ..models.bundle import (
+    FLAT,
+    GATE,
+    GATE_CHOICES,
+    OUTSIDE,
+    Bundle,
+    BundleError,
+    Card,
+    NodeCard,
+    load_bundle,
+    save_bundle,
+)
 from ..models.node import NodeClassifier, NodeSettings
 from .data import TrainingData, samples_of
 from .fit import Metrics, Reporter, Samples, Schedule, fit, predict, score
@@ -44,17 +55,22 @@ class TrainResult:
 
 
 def nodes_at(tree: Tree, level: str | None, nodes: Sequence[str]) -> list[str]:
-    """The nodes meant by ``--level`` (``all`` adds the gate) and ``--node``; UnknownNameError or SettingsError."""
+    """The nodes meant by ``--level`` (``all`` adds the gate and the flat head) and ``--node``.
+
+    UnknownNameError or SettingsError.
+    """
+    if taken := [name for name in tree.nodes if name in OUTSIDE]:
+        raise SettingsError(f"tree {tree.name!r} has a node {taken[0]!r}: hier calls another so, give it another name")
     chosen: list[str] = []
     if level == "all":
-        chosen = [*tree.nodes, GATE]
+        chosen = [*tree.nodes, *OUTSIDE]
     elif level is not None:
         if level not in tree.levels:
             raise UnknownNameError("level", level, [*tree.levels, "all"])
         chosen = list(tree.nodes_at(level))
     for name in nodes:
-        if name not in (*tree.nodes, GATE):
-            raise UnknownNameError("node", name, [*tree.nodes, GATE])
+        if name not in (*tree.nodes, *OUTSIDE):
+            raise UnknownNameError("node", name, [*tree.nodes, *OUTSIDE])
         chosen.append(name)
     if not chosen:
         raise SettingsError(f"nothing to train: give --level ({', '.join(tree.levels)} or all) or --node NAME")
@@ -118,9 +134,10 @@ def _train_node(
         level, choices = "gate", GATE_CHOICES
         fitting, sets["valid"] = data.gate("train"), data.gate("valid")
     else:
-        level, choices = tree.level_of(name), tree.choices(name)
-        fitting, sets["valid"] = (samples_of(e, plan, name) for e in (data.train(), data.valid()))
-        sets |= {f"cross_{source}": samples_of(e, plan, name) for source, e in data.cross().items()}
+        node_of = None if name == FLAT else name  # of all labels, or of one node
+        level, choices = ("flat", plan.labels) if name == FLAT else (tree.level_of(name), tree.choices(name))
+        fitting, sets["valid"] = (samples_of(e, plan, node_of) for e in (data.train(), data.valid()))
+        sets |= {f"cross_{source}": samples_of(e, plan, node_of) for source, e in data.cross().items()}
     schedule = Schedule(settings.tune_epochs, settings.tune_lr, settings.batch, settings.seed + crc32(name.encode()))
     params = settings.model_dump(mode="json") | {"choices": len(choices)}
     with training.node(name, level, params, {}) as run:
@@ -130,7 +147,9 @@ def _train_node(
             reporter.epoch(name, epoch, settings.tune_epochs, metrics)
 
         torch.manual_seed(schedule.seed)  # and heads, whether the backbone was trained just now or before a break
-        node = fit(shared.for_choices(choices), fitting, sets["valid"], schedule, work / f"{name}.pt", after)
+        node = shared
+        if name != FLAT:  # which the backbone was trained with: nothing is left to tune
+            node = fit(shared.for_choices(choices), fitting, sets["valid"], schedule, work / f"{name}.pt", after)
         metrics = {k: v for prefix, s in sets.items() for k, v in score(node, s, prefix).items()}
         metrics["images"], metrics["seconds"] = float(len(fitting)), time.monotonic() - started
         run.metrics(metrics)

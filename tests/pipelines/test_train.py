@@ -15,8 +15,10 @@ from typing import Any
 import pytest
 import torch
 from hier.datasets import Pool
-from hier.hierarchy import load_tree
-from hier.models.bundle import GATE, load_bundle
+from hier.hierarchy import NodeSpec, Tree, TreeSpec, load_tree
+from hier.models.bundle import FLAT, GATE, load_bundle
+from hier.pipelines.settings import SettingsError
+from hier.pipelines.train import nodes_at
 from PIL import Image
 
 from hier.cli import main
@@ -117,6 +119,27 @@ def test_an_interrupted_training_ends_like_one_that_was_not(folder: Path, hier: 
     for key, value in whole["nodes"]["rotation"].items():
         if key != "seconds":
             assert resumed["nodes"]["rotation"][key] == pytest.approx(value, abs=1e-3), key
+
+
+@pytest.mark.slow
+def test_the_flat_head_is_the_backbone_with_its_own(folder: Path, hier: Hier) -> None:
+    """It is what all nodes are tuned from, kept as it was."""
+    hier(folder, *TRAIN, "--node", FLAT)
+    (checkpoint,) = (folder / "mlruns" / "work").glob("*/backbone.pt")
+    want = torch.load(checkpoint, weights_only=True)["node"]
+    (flat,) = load_bundle(folder / "mlruns" / "models" / "wallpaper").nodes.values()
+    assert flat.settings.choices == load_tree("wallpaper").labels
+    for key, value in flat.state_dict().items():
+        torch.testing.assert_close(value, want[key], atol=2e-3, rtol=2e-3)
+
+
+def test_all_means_the_gate_and_the_flat_head_too() -> None:
+    tree = load_tree("wallpaper")
+    assert nodes_at(tree, "all", []) == [*tree.nodes, GATE, FLAT]
+    child = NodeSpec(name=FLAT, level="two", children={"yes": "a", "no": "b"})
+    taken = Tree.from_spec(TreeSpec(name="t", root=NodeSpec(name="r", level="one", children={"x": child, "y": "c"})))
+    with pytest.raises(SettingsError, match="a node 'flat'"):
+        nodes_at(taken, "all", [])
 
 
 @pytest.mark.slow
