@@ -1,24 +1,35 @@
-"""Accuracy of a model, line by line: sources, constructions, noise, distortion, sizes, numbers of cells, corruptions.
+"""Accuracy of models, line by line: sources, constructions, noise, distortion, sizes, numbers of cells, corruptions.
 
-    python benchmarks/accuracy.py [--model DIR] [--photos DIR] [--count 1700] [--seed 7] [--only WORD...]
+    python benchmarks/accuracy.py OUT.jsonl [--model NAME=DIR[:ROUTER] ...] [--pixels NAME=FILE ...] [--photos DIR]
+                                  [--count 1700] [--seed 7] [--only WORD...]
+    python benchmarks/accuracy.py OUT.jsonl --table
 
-Prints a Markdown table as it goes. Seeds below 10**9 are never used in training, and photographs come from the
-validation split. `hier evaluate` gives each line alone, with the same figures.
+Every line is made once for all models and appended to OUT.jsonl; what is there already is not made again. --table
+prints it as Markdown. Seeds below 10**9 are never used in training, and photographs come from the validation split.
+`hier evaluate` gives each line alone, with the same figures. Without --model the bundled model is measured. The
+threshold rule (see threshold_rule.py) is always a row; its threshold suits validation photographs of another seed.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import torch
 from hier.datasets import CORRUPTIONS, SOURCES, Corruption, NonPatternDataset, PatternDataset
 from hier.models.bundle import BUNDLED
 from hier.models.classifier import Classifier
-from hier.pipelines.evaluate import evaluate_patterns, evaluate_refusals
+from hier.pipelines.evaluate import decide, report_of
+from hier.pipelines.evidence import EvidenceSet, Part, gather
+from threshold_rule import choose, groups, residuals
 
 STEP = 0.06  # of the grey range: deviation of the noise at severity 1
+FAMILY = {"p1": 0, "pm": 0, "pg": 0, "cm": 0, "p3": 2, "p3m1": 2, "p31m": 2, "p6": 2, "p6m": 2}  # of the paper, else 1
 
 
 def lines(seed: int) -> Iterator[tuple[str, PatternDataset]]:
@@ -28,11 +39,16 @@ def lines(seed: int) -> Iterator[tuple[str, PatternDataset]]:
         yield source, dataset
     for source, dataset in plain.items():
         yield f"{source}, pasted", replace(dataset, construction="paste")
-    for share in (0.1, 0.3):
-        noise = (Corruption("noise", (share / STEP, share / STEP)),)
-        for source in ("atoms", "noise"):
+    for source in ("atoms", "noise"):
+        for share in (0.1, 0.3):
+            noise = (Corruption("noise", (share / STEP, share / STEP)),)
             yield f"{source}, noise of {share} of the grey range", replace(plain[source], corruptions=noise)
-    yield "atoms, distorted by 2 %", replace(plain["atoms"], corruptions=(Corruption("drift", (4, 4)),))
+    for source in SOURCES:
+        grain = (Corruption("grain", (2.5, 2.5)),)
+        yield f"{source}, noise of half their deviation", replace(plain[source], corruptions=grain)
+    for source in SOURCES:
+        drift = (Corruption("drift", (4, 4)),)
+        yield f"{source}, distorted by 2 %", replace(plain[source], corruptions=drift)
     for source, dataset in plain.items():
         yield f"{source}, aligned", replace(dataset, orientation="aligned")
     for size in (128, 192, 384, 512):
@@ -45,29 +61,131 @@ def lines(seed: int) -> Iterator[tuple[str, PatternDataset]]:
             yield f"{source}, {name} 3", replace(plain[source], corruptions=(Corruption(name, (3, 3)),))
 
 
+def family(confusion: Sequence[Sequence[int]], labels: Sequence[str]) -> float:
+    """Share right about the paper's three classes of rotation: none, 2-fold (4 too), 3-fold (6 too)."""
+    table, kind = np.array(confusion), np.array([FAMILY.get(name, 1) for name in labels])
+    return float(table[kind[:, None] == kind].sum() / table.sum())
+
+
+def figures(classifier: Classifier, found: EvidenceSet, router: Any) -> dict[str, Any]:
+    report = report_of(classifier, decide(classifier, found, router), found.labels, {}, {})
+    return {
+        "groups": report.accuracy, "family": family(report.confusion, report.labels), "loss": report.loss,
+        "ece": report.ece, "refused": report.refused / report.count, "mistakes": report.mistakes,
+    }  # fmt: skip
+
+
+def pixel_figures(network: torch.nn.Module, labels: Sequence[str], part: Part) -> dict[str, Any]:
+    from pixels import predictions
+
+    found, truth = predictions(network, part), [labels.index(part.dataset.label(i)) for i in range(part.stop)]
+    confusion = np.zeros((len(labels), len(labels)), dtype=int)
+    np.add.at(confusion, (truth, found), 1)
+    return {"groups": float((found == np.array(truth)).mean()), "family": family(confusion.tolist(), labels)}
+
+
+def measure(given: argparse.Namespace) -> None:
+    models = {}
+    for text in given.model or [f"bundled={BUNDLED}"]:
+        name, _, rest = text.partition("=")
+        folder, _, router = rest.partition(":")
+        models[name] = Classifier.load(Path(folder)), router or "soft"
+    networks = {}
+    for text in given.pixels:
+        from pixels import load
+
+        name, _, file = text.partition("=")
+        networks[name] = load(Path(file))
+    done = {row["line"]: row for row in _rows(given.out)}
+    suited = None
+    for line, dataset in lines(given.seed):
+        if given.only and not any(word in line for word in given.only):
+            continue
+        row = done.get(line, {"line": line, "count": given.count, "seed": given.seed, "models": {}})
+        part = Part(dataset, 0, given.count, given.photos, "valid")
+        asked = {*models, *networks, "threshold rule"} - set(row["models"])
+        if asked - set(networks):
+            if suited is None:
+                other = gather([Part(PatternDataset("photos", 10**8), 0, 510, given.photos, "valid")])
+                suited = choose(other.numbers, other.labels)
+                print(f"threshold rule: 1 - r < {suited[1]} with weights {suited[0]}", flush=True)
+            found = gather([part])
+            for name, (classifier, router) in models.items():
+                row["models"][name] = figures(classifier, found, router)
+            said = groups(residuals(found.numbers, suited[0]), suited[1])
+            row["models"]["threshold rule"] = {
+                "groups": float(np.mean([a == b for a, b in zip(said, found.labels, strict=True)]))
+            }
+        for name in asked & set(networks):
+            row["models"][name] = pixel_figures(*networks[name], part)
+        if asked:
+            with given.out.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+        print(line, {k: round(100 * v["groups"], 2) for k, v in row["models"].items()}, flush=True)
+    if (not given.only or "none" in given.only) and "no pattern" not in done:
+        found = gather([Part(NonPatternDataset(given.seed), 0, 2000, given.photos, "valid")])
+        row = {"line": "no pattern", "count": 2000, "seed": given.seed, "models": {}}
+        kinds = np.array(found.labels)
+        for name, (classifier, _) in models.items():
+            refused = (torch.cat([a.pattern for a in decide(classifier, found)]) < 0.5).cpu().numpy()
+            row["models"][name] = {"all": float(refused.mean())} | {
+                str(k): float(refused[kinds == k].mean()) for k in np.unique(kinds)
+            }
+        with given.out.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        print(row["line"], row["models"], flush=True)
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    """Rows of the file, the last of each line."""
+    if not path.exists():
+        return []
+    rows = [json.loads(text) for text in path.read_text(encoding="utf-8").splitlines()]
+    return list({row["line"]: row for row in rows}.values())
+
+
+def table(path: Path) -> None:
+    rows = [row for row in _rows(path) if row["line"] != "no pattern"]
+    names = list(dict.fromkeys(name for row in rows for name in row["models"]))
+    print(f"| {rows[0]['count']} images a line, % right | {' | '.join(names)} |\n|---|{'---|' * len(names)}")
+    for row in rows:
+        cells = [f"{100 * row['models'][n]['groups']:.2f}" if n in row["models"] else "-" for n in names]
+        print(f"| {row['line']} | {' | '.join(cells)} |")
+    full = [n for n in names if any("ece" in row["models"].get(n, {}) for row in rows)]
+    heads = " | ".join(f"{n}: rotation % | log loss | ECE % | refused %" for n in full)
+    print(f"\n| | {heads} |\n|---|{'---|' * 4 * len(full)}")
+    for row in rows:
+        cells = []
+        for n in full:
+            f = row["models"].get(n)
+            cells += (
+                [f"{100 * f['family']:.2f}", f"{f['loss']:.4f}", f"{100 * f['ece']:.2f}", f"{100 * f['refused']:.2f}"]
+                if f
+                else ["-"] * 4
+            )
+        print(f"| {row['line']} | {' | '.join(cells)} |")
+    for row in (row for row in _rows(path) if row["line"] == "no pattern"):
+        print(f"\n| {row['count']} images that are no pattern, held to be none % | {' | '.join(row['models'])} |")
+        print(f"|---|{'---|' * len(row['models'])}")
+        for kind in next(iter(row["models"].values())):
+            print(f"| {kind} | {' | '.join(f'{100 * v[kind]:.2f}' for v in row['models'].values())} |")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, default=BUNDLED)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--model", action="append", default=[], help="NAME=FOLDER[:ROUTER]; may be repeated")
+    parser.add_argument("--pixels", action="append", default=[], help="NAME=FILE of pixels.py; may be repeated")
     parser.add_argument("--photos", type=Path)
     parser.add_argument("--count", type=int, default=1700)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--only", nargs="*", default=[], help="lines with any of these words in their names")
+    parser.add_argument("--table", action="store_true")
     given = parser.parse_args()
-    classifier = Classifier.load(given.model)
-    print(f"| {given.count} images each | groups % | rotation % | log loss | refused % |\n|---|---|---|---|---|")
-    for name, dataset in lines(given.seed):
-        if given.only and not any(word in name for word in given.only):
-            continue
-        found = evaluate_patterns(classifier, dataset, given.count, given.photos)
-        root = next(iter(found.levels.values()))
-        cells = (100 * found.accuracy, 100 * root)
-        refused = 100 * found.refused / found.count
-        print(f"| {name} | {cells[0]:.2f} | {cells[1]:.2f} | {found.loss:.4f} | {refused:.2f} |", flush=True)
-    if not given.only or "none" in given.only:
-        refusals = evaluate_refusals(classifier, NonPatternDataset(given.seed), given.count, given.photos)
-        print("\n| no pattern | held to be none % |\n|---|---|")
-        for kind, share in refusals.items():
-            print(f"| {kind} | {100 * share:.2f} |")
+    if given.table:
+        table(given.out)
+    else:
+        measure(given)
 
 
 if __name__ == "__main__":

@@ -71,6 +71,12 @@ def noise(images: Tensor, severity: Tensor, rngs: Generators) -> Tensor:
     return images + 0.06 * _column(severity, images) * drawn
 
 
+def grain(images: Tensor, severity: Tensor, rngs: Generators) -> Tensor:
+    """Gaussian noise in every pixel, its deviation 0.2 of the image's own a step; grey on grey images."""
+    own = images.std((1, 2, 3)).to(severity.device)
+    return noise(images, severity * own * (0.2 / 0.06), rngs)
+
+
 def shot(images: Tensor, severity: Tensor, rngs: Generators) -> Tensor:
     """Poisson noise of ``400 / 4 ** severity`` counts in a white pixel, in its normal limit; none at 0."""
     counts = _column(severity, images)
@@ -136,6 +142,7 @@ CORRUPTIONS: dict[str, Corrupt] = {
     "slope": slope,
     "shot": shot,
     "noise": noise,
+    "grain": grain,
 }
 
 
