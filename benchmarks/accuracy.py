@@ -1,7 +1,7 @@
 """Accuracy of models, line by line: sources, constructions, noise, distortion, sizes, numbers of cells, corruptions.
 
     python benchmarks/accuracy.py OUT.jsonl [--model NAME=DIR[:ROUTER] ...] [--pixels NAME=FILE ...] [--photos DIR]
-                                  [--count 1700] [--seed 7] [--only WORD...]
+                                  [--count 1700] [--seed 7] [--only WORD...] [--cache DIR]
     python benchmarks/accuracy.py OUT.jsonl --table
 
 Every line is made once for all models and appended to OUT.jsonl; what is there already is not made again. --table
@@ -106,10 +106,10 @@ def measure(given: argparse.Namespace) -> None:
         asked = {*models, *networks, "threshold rule"} - set(row["models"])
         if asked - set(networks):
             if suited is None:
-                other = gather([Part(PatternDataset("photos", 10**8), 0, 510, given.photos, "valid")])
+                other = gather([Part(PatternDataset("photos", 10**8), 0, 510, given.photos, "valid")], given.cache)
                 suited = choose(other.numbers, other.labels)
                 print(f"threshold rule: 1 - r < {suited[1]} with weights {suited[0]}", flush=True)
-            found = gather([part])
+            found = gather([part], given.cache)
             for name, (classifier, router) in models.items():
                 row["models"][name] = figures(classifier, found, router)
             said = groups(residuals(found.numbers, suited[0]), suited[1])
@@ -123,7 +123,7 @@ def measure(given: argparse.Namespace) -> None:
                 file.write(json.dumps(row) + "\n")
         print(line, {k: round(100 * v["groups"], 2) for k, v in row["models"].items()}, flush=True)
     if (not given.only or "none" in given.only) and "no pattern" not in done:
-        found = gather([Part(NonPatternDataset(given.seed), 0, 2000, given.photos, "valid")])
+        found = gather([Part(NonPatternDataset(given.seed), 0, 2000, given.photos, "valid")], given.cache)
         row = {"line": "no pattern", "count": 2000, "seed": given.seed, "models": {}}
         kinds = np.array(found.labels)
         for name, (classifier, _) in models.items():
@@ -180,6 +180,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=1700)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--only", nargs="*", default=[], help="lines with any of these words in their names")
+    parser.add_argument("--cache", type=Path, help="folder that keeps what was made of the images, for other models")
     parser.add_argument("--table", action="store_true")
     given = parser.parse_args()
     if given.table:
