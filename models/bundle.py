@@ -18,7 +18,7 @@ from torch import Tensor
 from ..hierarchy import HierError, Tree, TreeError, TreeSpec, UnknownNameError
 from .mixture import Mix, Stack
 from .node import BackboneError, NodeClassifier, NodeSettings
-from .router import FLAT
+from .router import FLAT as FLAT  # it stands beside GATE for whoever reads bundles
 
 BUNDLED = Path(__file__).with_name("wallpaper.json")
 FORMAT = 2  # 2: temperatures, what routers are fitted to, a flat head
@@ -39,7 +39,7 @@ class NodeCard(BaseModel):
     choices: tuple[str, ...]
     backbone: str
     side: int
-    temperature: float = Field(1.0, gt=0)
+    temperature: float = Field(default=1.0, gt=0)
     training: dict[str, Any] = Field(default_factory=dict)
     figures: dict[str, float] = Field(default_factory=dict)
 
@@ -48,9 +48,9 @@ class Routing(BaseModel):
     """What `hier calibrate` fits beside the nodes' temperatures: see `mixture.Fitted`. None where it was not run."""
 
     model_config = ConfigDict(extra="forbid")
-    temperature: float = Field(1.0, gt=0)
+    temperature: float = Field(default=1.0, gt=0)
     how: Mix | None = None
-    weight: float | None = Field(None, ge=0, le=1)
+    weight: float | None = Field(default=None, ge=0, le=1)
     images: int = 0
     figures: dict[str, float] = Field(default_factory=dict)
 
