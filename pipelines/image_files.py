@@ -14,6 +14,7 @@ from PIL import Image
 from . import read_afm, read_em
 from .image_errors import LARGEST, ImageError, check_size
 from .picture import Picture, Reading, page_index, page_of_stack
+from .read_gwy import read_gwy
 from .read_hdf5 import read_hdf5
 from .read_raw import read_raw
 from .read_tiff import read_tiff
@@ -22,7 +23,14 @@ PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", "
 HDF5 = (".h5", ".hdf5", ".nxs", ".hdf")
 RAW = (".raw", ".bin")
 EM, AFM = tuple(read_em.MODULES), read_afm.SUFFIXES
-SUFFIXES = {*PICTURES, *HDF5, *EM, *AFM}  # what is looked for in folders; bare pixels only when their layout is given
+GWY = ".gwy"
+SUFFIXES = {
+    *PICTURES,
+    *HDF5,
+    *EM,
+    *AFM,
+    GWY,
+}  # what is looked for in folders; bare pixels only when their layout is given
 INSIDE = "::"  # between a file's name and a path inside it
 
 
@@ -60,6 +68,9 @@ def read_file(name: Path | str, reading: Reading, mapped: bool = False) -> Pictu
         return read_hdf5(path, inside, reading, LARGEST)
     if suffix in EM:
         return read_em.read_em(path, reading, LARGEST)
+    if suffix == GWY:
+        page_index(reading.page, 1)
+        return read_gwy(path, reading)
     if suffix in AFM:
         return read_afm.read_afm(path, reading, LARGEST)
     return Picture(_open_pillow(path, reading))

@@ -29,7 +29,7 @@ def read_em(path: Path, reading: Reading, largest: int | None) -> Picture:
     logging.getLogger("rsciio").setLevel(logging.CRITICAL)  # its notes on metadata would stand between our lines
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        signals = reader.file_reader(str(path), lazy=True)
+        signals = _signals(reader, path)
         images = [s for s in signals if len(_image_axes(s)) == 2]
         if not images:
             shapes = ", ".join(str(tuple(s["data"].shape)) for s in signals) or "none"
@@ -41,6 +41,17 @@ def read_em(path: Path, reading: Reading, largest: int | None) -> Picture:
                 return _page(signal, index, largest)
             index -= count
     raise ImageError("holds no image")
+
+
+def _signals(reader: Any, path: Path) -> list[dict[str, Any]]:
+    """What the file holds, not in memory yet where the library can leave it on disk."""
+    try:
+        signals: list[dict[str, Any]] = reader.file_reader(str(path), lazy=True)
+    except ValueError as error:
+        if "lazy" not in str(error).lower():
+            raise
+        signals = reader.file_reader(str(path), lazy=False)
+    return signals
 
 
 def _image_axes(signal: dict[str, Any]) -> list[dict[str, Any]]:
