@@ -28,7 +28,8 @@ def cost_matrix(plan: CompiledTree) -> NDArray[np.float64]:
         order = [GROUP_NAMES.index(label) for label in plan.labels]
         return group_costs()[np.ix_(order, order)]
     paths = plan.membership
-    return (paths[:, None] ^ paths[None]).sum(-1).astype(np.float64)
+    steps: NDArray[np.float64] = (paths[:, None] ^ paths[None]).sum(-1).astype(np.float64)
+    return steps
 
 
 @cache

@@ -50,4 +50,5 @@ def disagreement(plan: CompiledTree, members: Mapping[str, Tensor]) -> Tensor:
 
 
 def _entropy(logp: Tensor) -> Tensor:
-    return torch.special.entr(logp.exp()).sum(-1)
+    entropy: Tensor = torch.special.entr(logp.exp()).sum(-1)
+    return entropy

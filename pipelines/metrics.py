@@ -126,7 +126,7 @@ def relation(truth: str, answer: str) -> str:
 
 def log_loss(logp: Floats, truth: Ints) -> float:
     """Mean negative log-probability of the truth, nats; a `hard` router's certainty is cut at 1e-6."""
-    return float(-np.maximum(logp[np.arange(len(truth)), truth], np.log(1e-6)).mean())
+    return float(-np.maximum(logp[np.arange(len(truth)), truth], np.log(1e-6)).mean()) + 0.0  # no minus zero
 
 
 def brier(p: Floats, truth: Ints) -> float:
