@@ -75,13 +75,13 @@ def figures(classifier: Classifier, found: EvidenceSet, router: Any) -> dict[str
     }  # fmt: skip
 
 
-def pixel_figures(network: torch.nn.Module, labels: Sequence[str], part: Part) -> dict[str, Any]:
-    from pixels import predictions
+def pixel_figures(network: Any, part: Part) -> dict[str, Any]:
+    from pixels import LABELS, predictions
 
-    found, truth = predictions(network, part), [labels.index(part.dataset.label(i)) for i in range(part.stop)]
-    confusion = np.zeros((len(labels), len(labels)), dtype=int)
+    found, truth = predictions(network, part), [LABELS.index(part.dataset.label(i)) for i in range(part.stop)]
+    confusion = np.zeros((len(LABELS), len(LABELS)), dtype=int)
     np.add.at(confusion, (truth, found), 1)
-    return {"groups": float((found == np.array(truth)).mean()), "family": family(confusion.tolist(), labels)}
+    return {"groups": float((found == np.array(truth)).mean()), "family": family(confusion.tolist(), LABELS)}
 
 
 def measure(given: argparse.Namespace) -> None:
@@ -117,7 +117,7 @@ def measure(given: argparse.Namespace) -> None:
                 "groups": float(np.mean([a == b for a, b in zip(said, found.labels, strict=True)]))
             }
         for name in asked & set(networks):
-            row["models"][name] = pixel_figures(*networks[name], part)
+            row["models"][name] = pixel_figures(networks[name], part)
         if asked:
             with given.out.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
