@@ -15,6 +15,7 @@ from .corruptions import Corruption, corrupt
 from .sources import Pool, default_pool, smooth_noise
 
 KINDS = ("photograph", "noise", "stripes", "scattered", "gradient")
+FINEST = 0.6  # px: least deviation of the Gaussian that smooths a profile of stripes
 STREAM = 9  # keeps these draws apart from those of patterns with the same seed
 
 
@@ -80,7 +81,9 @@ def _stripes(rng: np.random.Generator, size: int) -> NDArray[np.float32]:
     if rng.random() < 0.3:  # along rows, columns or diagonals of pixels the stripes are perfect
         angle = np.pi / 4 * np.round(4 * angle / np.pi)
     phase = (x * np.cos(angle) + y * np.sin(angle)) / period + rng.random()
-    profile = smooth_noise(rng, float(rng.uniform(1, 24)), 3, 256)[:, 0]
+    # finer than the pixels a profile would make moiré, which repeats in two directions and has a group
+    finest = FINEST * 256 / period
+    profile = smooth_noise(rng, float(max(rng.uniform(1, 24), finest)), 3, 256)[:, 0]
     profile = profile if rng.random() < 0.5 else profile[:1]
     if rng.random() < 0.3:
         profile = np.sin(2 * np.pi * np.arange(256) / 256)[None]
@@ -94,10 +97,10 @@ def _scattered(rng: np.random.Generator, size: int) -> NDArray[np.float32]:
     count = int(np.exp(rng.uniform(np.log(15), np.log(400))))
     spacing = size / np.sqrt(count)
     places = rng.uniform(0, size, (count, 2))
-    if rng.random() < 0.6:  # a liquid: a grid, shaken until nothing of it is left
+    if rng.random() < 0.6:  # a liquid: a grid, shaken until its reflections are below a thousandth
         ticks = np.arange(-1, int(np.sqrt(count)) + 2) * spacing
         grid = np.stack(np.meshgrid(ticks, ticks), -1).reshape(-1, 2)
-        places = grid + rng.uniform(0.3, 0.6) * spacing * rng.standard_normal(grid.shape)
+        places = grid + rng.uniform(0.45, 0.7) * spacing * rng.standard_normal(grid.shape)
     width = max(spacing * rng.uniform(0.08, 0.3), 0.9)
     ticks_px = np.arange(size)
     gx = np.exp(-0.5 * ((ticks_px - places[:, :1]) / width) ** 2)

@@ -52,8 +52,8 @@ def training_parts(s: TrainSettings) -> list[Part]:
 
 
 def negative_parts(s: TrainSettings, split: str) -> list[Part]:
-    """Images that are no pattern, a third as many as patterns."""
-    base, count = (TRAIN, s.count // 3) if split == "train" else (VALID, s.valid_count // 3)
+    """Images that are no pattern, half as many as patterns."""
+    base, count = (TRAIN, s.count // 2) if split == "train" else (VALID, s.valid_count // 2)
     sizes = s.sizes if split == "train" else (SIZE,)
     corruptions = AUGMENTATION if s.augment and split == "train" else ()
     return [
