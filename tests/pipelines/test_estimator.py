@@ -1,0 +1,161 @@
+"""The estimator for scikit-learn: its contract, as far as it makes sense for images, and what it learns."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hier.datasets import PatternDataset
+from hier.pipelines.estimator import HierarchicalClassifier
+from numpy.typing import NDArray
+from PIL import Image
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils import estimator_checks
+
+import hier
+
+QUICK = {"epochs": 1, "tune_epochs": 1}
+TREE = {
+    "name": "turns",
+    "root": {
+        "name": "turn", "level": "rotation",
+        "children": {
+            "two": "half turns",
+            "four": {"name": "mirror", "level": "reflection", "children": {"no": "p4", "yes": "p4m"}},
+        },
+    },
+}  # fmt: skip
+# Those of scikit-learn's checks that need no data; all others make rows of a few numbers, which are no images.
+# The same questions are put below with images.
+CHECKS: tuple[Callable[[str, Any], None], ...] = (
+    estimator_checks.check_no_attributes_set_in_init,
+    estimator_checks.check_parameters_default_constructible,
+    estimator_checks.check_get_params_invariance,
+    estimator_checks.check_set_params,
+    estimator_checks.check_estimator_repr,
+    estimator_checks.check_estimator_cloneable,
+    estimator_checks.check_valid_tag_types,
+    estimator_checks.check_mixin_order,
+    estimator_checks.check_estimator_tags_renamed,
+)
+
+
+@pytest.fixture(scope="module")
+def data() -> tuple[NDArray[np.float32], NDArray[np.str_]]:
+    dataset = PatternDataset("atoms", 5, 96, groups=("p2", "p4", "p4m"), cells=(6, 12))
+    images = dataset.batch(range(60)).permute(0, 2, 3, 1).numpy()
+    names = {"p2": "half turns"}
+    return images, np.array([names.get(dataset.label(i), dataset.label(i)) for i in range(60)])
+
+
+@pytest.fixture(scope="module")
+def fitted(data: tuple[Any, Any]) -> HierarchicalClassifier:
+    return HierarchicalClassifier(TREE, **QUICK).fit(data[0][:24], data[1][:24])
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_checks_of_scikit_learn(check: Callable[[str, Any], None]) -> None:
+    check("HierarchicalClassifier", hier.HierarchicalClassifier())
+
+
+def test_scikit_learn_knows_that_it_takes_images() -> None:
+    tags = HierarchicalClassifier().__sklearn_tags__()
+    assert tags.estimator_type == "classifier"
+    assert not tags.input_tags.two_d_array
+    assert tags.input_tags.three_d_array
+
+
+@pytest.mark.slow
+def test_it_learns_labels_and_tree_of_ones_own(data: tuple[Any, Any]) -> None:
+    X, y = data
+    model = HierarchicalClassifier(TREE, epochs=40, tune_epochs=8).fit(X[:48], y[:48])
+    assert model.score(X[48:], y[48:]) >= 0.9
+
+
+def test_probabilities_are_those_of_the_classes_in_their_order(
+    fitted: HierarchicalClassifier, data: tuple[Any, Any]
+) -> None:
+    X, _ = data
+    assert fitted.classes_.tolist() == ["half turns", "p4", "p4m"]
+    assert list(fitted.nodes_) == ["turn", "mirror"]
+    p = fitted.predict_proba(X[48:])
+    assert p.shape == (12, 3)
+    assert np.allclose(p.sum(1), 1)
+    assert (fitted.classes_[p.argmax(1)] == fitted.predict(X[48:])).all()
+    assert fitted.score(X[48:], fitted.predict(X[48:])) == 1
+
+
+def test_an_answer_does_not_depend_on_the_batch_or_on_travelling(
+    fitted: HierarchicalClassifier, data: tuple[Any, Any]
+) -> None:
+    X = data[0][48:54]
+    whole = fitted.predict_proba(X)
+    assert np.allclose(whole[[3]], fitted.predict_proba(X[[3]]), atol=2e-3)
+    assert np.allclose(whole[::-1], fitted.predict_proba(X[::-1]), atol=2e-3)
+    assert np.array_equal(whole, pickle.loads(pickle.dumps(fitted)).predict_proba(X))
+
+
+def test_files_lists_and_arrays_are_one(fitted: HierarchicalClassifier, data: tuple[Any, Any], tmp_path: Path) -> None:
+    levels = (255 * data[0][48:51]).round().astype(np.uint8)
+    paths = [tmp_path / f"{k}.png" for k in range(3)]
+    for path, image in zip(paths, levels, strict=True):
+        Image.fromarray(image).save(path)
+    one = fitted.predict_proba(levels)
+    for given in (paths, np.array([str(p) for p in paths]), list(levels), torch.from_numpy(levels)):
+        assert np.array_equal(one, fitted.predict_proba(given))
+
+
+def test_fitting_twice_is_fitting_once_and_leaves_random_numbers_alone(data: tuple[Any, Any]) -> None:
+    X, y = data[0][:12], np.tile([7, 3], 6)
+    model = HierarchicalClassifier(**QUICK)
+    torch.manual_seed(5)
+    model.fit(X, y)
+    drawn = torch.rand(3)
+    torch.manual_seed(5)
+    assert torch.equal(drawn, torch.rand(3))
+    assert model.classes_.tolist() == [3, 7]
+    assert set(model.predict(X).tolist()) <= {3, 7}
+    first = model.predict_proba(X)
+    assert np.array_equal(first, model.fit(X, y).predict_proba(X))
+    assert np.array_equal(first, clone(model).fit(X, y).predict_proba(X))
+
+
+def test_it_works_within_scikit_learn(data: tuple[Any, Any]) -> None:
+    X, y = data[0][:12], data[1][:12]
+    model = HierarchicalClassifier(**QUICK)
+    grid = GridSearchCV(model, {"lr": [1e-3, 5e-3]}, cv=2, error_score="raise", refit=False).fit(X, y)
+    assert grid.best_params_["lr"] in (1e-3, 5e-3)
+    inverted = make_pipeline(FunctionTransformer(lambda images: 1 - images), model).fit(X, y)
+    assert inverted.predict(X[:2]).shape == (2,)
+
+
+def test_what_cannot_be_used_is_said(data: tuple[Any, Any], tmp_path: Path) -> None:
+    X, y = data[0][:6], data[1][:6]
+    model = HierarchicalClassifier(TREE)
+    with pytest.raises(NotFittedError):
+        model.predict(X)
+    with pytest.raises(ValueError, match="6 images and 5 labels"):
+        model.fit(X, y[:5])
+    with pytest.raises(ValueError, match="only one class"):
+        model.fit(X, ["p4"] * 6)
+    with pytest.raises(ValueError, match=r"no image of half turns; not in the tree: p2"):
+        model.fit(X, ["p4", "p4m", "p2"] * 2)
+    with pytest.raises(ValueError, match="image 1: every pixel has the same value"):
+        model.fit([X[0], np.zeros((64, 64)), X[2]], ["p4", "p4m", "half turns"])
+    with pytest.raises(ValueError, match=r"nothing\.png: no such file"):
+        model.fit([tmp_path / "nothing.png", *X[:2]], ["p4", "p4m", "half turns"])
+    with pytest.raises(ValueError, match="put it into a list"):
+        model.fit(X[0, ..., 0], y)
+    with pytest.raises(ValueError, match="no images"):
+        model.fit([], [])
+    with pytest.raises(ValueError, match="tree: node 'turn'"):
+        HierarchicalClassifier({"name": "x", "root": {"name": "turn", "level": "l", "children": {"a": "b"}}}).fit(X, y)
