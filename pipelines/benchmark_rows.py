@@ -183,12 +183,14 @@ def _pixels(
         parameters += sum(p.numel() for p in network.parameters())
         for key, array in arrays.items():
             outputs[key][part.name] = answers_of(network, array[: measured(bench, key, count)], device, mixed)
-        keep_network(work / f"part-{k}.weights", network)
+        keep_network(work / f"part-{k}.weights", network, bench.sizes, preset.tree)
     return outputs, seen, parameters, 0.0
 
 
-def keep_network(file: Path, network: torch.nn.Module) -> None:
-    """Weights alone, for `hier explain`."""
+def keep_network(file: Path, network: torch.nn.Module, sizes: Sizes, tree: str) -> None:
+    """Weights, and what the network was built from, for `hier explain`."""
+    made = {"sizes": {**vars(sizes), "networks": dict(sizes.networks)}, "tree": tree}
+    file.with_name("made.json").write_text(json.dumps(made, indent=1), encoding="utf-8")
     torch.save({k: v.cpu() for k, v in network.state_dict().items()}, file.with_suffix(".unfinished"))
     os.replace(file.with_suffix(".unfinished"), file)
 

@@ -14,6 +14,7 @@ from . import (
     cli_calibrate,
     cli_diagram,
     cli_evaluate,
+    cli_explain,
     cli_generate,
     cli_map,
     cli_predict,
@@ -66,6 +67,7 @@ app.command(epilog=cli_train.EPILOG)(cli_train.train)
 app.command(epilog=cli_evaluate.EPILOG)(cli_evaluate.evaluate)
 app.command(epilog=cli_calibrate.EPILOG)(cli_calibrate.calibrate)
 app.command(epilog=cli_benchmark.EPILOG)(cli_benchmark.benchmark)
+app.command(epilog=cli_explain.EPILOG)(cli_explain.explain)
 app.command(epilog=cli_registry.COMPARE)(cli_registry.compare)
 app.command(epilog=cli_registry.PROMOTE)(cli_registry.promote)
 app.command(epilog=cli_registry.ASSEMBLE)(cli_registry.assemble)
