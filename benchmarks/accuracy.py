@@ -1,7 +1,7 @@
 """Accuracy of models, line by line: sources, constructions, noise, distortion, sizes, numbers of cells, corruptions.
 
     python benchmarks/accuracy.py OUT.jsonl [--model NAME=DIR[:ROUTER] ...] [--pixels NAME=FILE ...] [--photos DIR]
-                                  [--count 1700] [--seed 7] [--only WORD...] [--cache DIR]
+                                  [--count 1700] [--seed 7] [--only WORD...] [--cache DIR] [--share 0 --shares 2]
     python benchmarks/accuracy.py OUT.jsonl --table
 
 Every line is made once for all models and appended to OUT.jsonl; what is there already is not made again. --table
@@ -67,8 +67,15 @@ def family(confusion: Sequence[Sequence[int]], labels: Sequence[str]) -> float:
     return float(table[kind[:, None] == kind].sum() / table.sum())
 
 
-def figures(classifier: Classifier, found: EvidenceSet, router: Any) -> dict[str, Any]:
-    report = report_of(classifier, decide(classifier, found, router), found.labels, {}, {})
+def outputs(classifier: Classifier, found: EvidenceSet) -> list[dict[str, torch.Tensor]]:
+    starts = range(0, len(found), 512)
+    return [classifier.outputs(found.maps[k : k + 512], found.numbers[k : k + 512]) for k in starts]
+
+
+def figures(
+    classifier: Classifier, said: list[dict[str, torch.Tensor]], found: EvidenceSet, router: Any
+) -> dict[str, Any]:
+    report = report_of(classifier, [classifier.combine(o, router) for o in said], found.labels, {}, {})
     return {
         "groups": report.accuracy, "family": family(report.confusion, report.labels), "loss": report.loss,
         "ece": report.ece, "refused": report.refused / report.count, "mistakes": report.mistakes,
@@ -85,11 +92,13 @@ def pixel_figures(network: Any, part: Part) -> dict[str, Any]:
 
 
 def measure(given: argparse.Namespace) -> None:
-    models = {}
+    models, loaded = {}, {}
     for text in given.model or [f"bundled={BUNDLED}"]:
         name, _, rest = text.partition("=")
         folder, _, router = rest.partition(":")
-        models[name] = Classifier.load(Path(folder)), router or "soft"
+        if folder not in loaded:
+            loaded[folder] = Classifier.load(Path(folder))
+        models[name] = folder, router or "soft"
     networks = {}
     for text in given.pixels:
         from pixels import load
@@ -98,7 +107,9 @@ def measure(given: argparse.Namespace) -> None:
         networks[name] = load(Path(file))
     done = {row["line"]: row for row in _rows(given.out)}
     suited = None
-    for line, dataset in lines(given.seed):
+    for number, (line, dataset) in enumerate(lines(given.seed)):
+        if number % given.shares != given.share:
+            continue
         if given.only and not any(word in line for word in given.only):
             continue
         row = done.get(line, {"line": line, "count": given.count, "seed": given.seed, "models": {}})
@@ -110,11 +121,12 @@ def measure(given: argparse.Namespace) -> None:
                 suited = choose(other.numbers, other.labels)
                 print(f"threshold rule: 1 - r < {suited[1]} with weights {suited[0]}", flush=True)
             found = gather([part], given.cache)
-            for name, (classifier, router) in models.items():
-                row["models"][name] = figures(classifier, found, router)
-            said = groups(residuals(found.numbers, suited[0]), suited[1])
+            said = {folder: outputs(classifier, found) for folder, classifier in loaded.items()}
+            for name, (folder, router) in models.items():
+                row["models"][name] = figures(loaded[folder], said[folder], found, router)
+            ruled = groups(residuals(found.numbers, suited[0]), suited[1])
             row["models"]["threshold rule"] = {
-                "groups": float(np.mean([a == b for a, b in zip(said, found.labels, strict=True)]))
+                "groups": float(np.mean([a == b for a, b in zip(ruled, found.labels, strict=True)]))
             }
         for name in asked & set(networks):
             row["models"][name] = pixel_figures(networks[name], part)
@@ -122,12 +134,12 @@ def measure(given: argparse.Namespace) -> None:
             with given.out.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
         print(line, {k: round(100 * v["groups"], 2) for k, v in row["models"].items()}, flush=True)
-    if (not given.only or "none" in given.only) and "no pattern" not in done:
+    if (not given.only or "none" in given.only) and given.share == 0 and "no pattern" not in done:
         found = gather([Part(NonPatternDataset(given.seed), 0, 2000, given.photos, "valid")], given.cache)
         row = {"line": "no pattern", "count": 2000, "seed": given.seed, "models": {}}
         kinds = np.array(found.labels)
-        for name, (classifier, _) in models.items():
-            refused = (torch.cat([a.pattern for a in decide(classifier, found)]) < 0.5).cpu().numpy()
+        for name, (folder, _) in models.items():
+            refused = (torch.cat([a.pattern for a in decide(loaded[folder], found)]) < 0.5).cpu().numpy()
             row["models"][name] = {"all": float(refused.mean())} | {
                 str(k): float(refused[kinds == k].mean()) for k in np.unique(kinds)
             }
@@ -180,6 +192,8 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=1700)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--only", nargs="*", default=[], help="lines with any of these words in their names")
+    parser.add_argument("--share", type=int, default=0, help="with --shares 2: every other line, from this one on")
+    parser.add_argument("--shares", type=int, default=1)
     parser.add_argument("--cache", type=Path, help="folder that keeps what was made of the images, for other models")
     parser.add_argument("--table", action="store_true")
     given = parser.parse_args()
