@@ -131,7 +131,8 @@ class HierarchicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
             p = route(compile_tree(self.tree_), nodes, "soft").exp().double().cpu().numpy()
         columns = [self.tree_.labels.index(str(label)) for label in self.classes_]
         chosen: NDArray[np.float64] = p[:, columns]
-        return chosen / chosen.sum(1, keepdims=True)
+        total: NDArray[np.float64] = chosen.sum(1, keepdims=True)
+        return np.asarray(chosen / total)
 
     def predict(self, X: Images) -> NDArray[Any]:
         """The likeliest label of each image (n,), as labels were given to `fit`."""
@@ -163,8 +164,8 @@ class HierarchicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
         for some in waiting.values():
             make(some)
         order = range(len(images))
-        stacked = (torch.stack([made[i] for i in order]) for made in (maps, numbers))
-        return EvidenceSet(*stacked, tuple(labels))
+        all_maps, all_numbers = (torch.stack([made[i] for i in order]) for made in (maps, numbers))
+        return EvidenceSet(all_maps, all_numbers, tuple(labels))
 
     def __sklearn_tags__(self) -> Any:
         """Images, not rows of features."""

@@ -218,8 +218,10 @@ def _write(axes: Axes, elements: Elements, caption: Sequence[str], width: float,
         y = height - 0.6 * MARGIN - each * (len(rows) - k - 0.5)
         x = width - 112
         if isinstance(row, bool):
-            dash = (0, (DASHES[0] / 1.5, DASHES[1] / 1.5)) if row else "solid"
-            axes.add_line(Line2D([x - 16, x + 16], [y, y], color=LINES, lw=1.5, linestyle=dash))
+            stroke = Line2D([x - 16, x + 16], [y, y], color=LINES, lw=1.5)
+            if row:
+                stroke.set_linestyle((0, (DASHES[0] / 1.5, DASHES[1] / 1.5)))
+            axes.add_line(stroke)
         else:
             axes.add_patch(Polygon(np.array([x, y]) + symbol(row, 6.5), fc=INK, ec="none"))
         text = ("glide" if row else "mirror") if isinstance(row, bool) else f"{row}-fold"
