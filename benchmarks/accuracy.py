@@ -3,11 +3,13 @@
     python benchmarks/accuracy.py OUT.jsonl [--model NAME=DIR[:ROUTER] ...] [--pixels NAME=FILE ...] [--photos DIR]
                                   [--count 1700] [--seed 7] [--only WORD...] [--cache DIR] [--share 0 --shares 2]
     python benchmarks/accuracy.py OUT.jsonl --table
+    python benchmarks/accuracy.py OUT.jsonl --record mlruns
 
 Every line is made once for all models and appended to OUT.jsonl; what is there already is not made again. --table
-prints it as Markdown. Seeds below 10**9 are never used in training, and photographs come from the validation split.
-`hier evaluate` gives each line alone, with the same figures. Without --model the bundled model is measured. The
-threshold rule (see threshold_rule.py) is always a row; its threshold suits validation photographs of another seed.
+prints it as Markdown, --record puts it into MLflow. Seeds below 10**9 are never used in training, and photographs come
+from the validation split. `hier evaluate` gives each line alone, with the same figures. Without --model the bundled
+model is measured. The threshold rule (see threshold_rule.py) is always a row; its threshold suits validation
+photographs of another seed.
 """
 
 from __future__ import annotations
@@ -24,8 +26,10 @@ import torch
 from hier.datasets import CORRUPTIONS, SOURCES, Corruption, NonPatternDataset, PatternDataset
 from hier.models.bundle import BUNDLED
 from hier.models.classifier import Classifier
+from hier.pipelines.benchmark_tracking import row_run
 from hier.pipelines.evaluate import decide, report_of
 from hier.pipelines.evidence import EvidenceSet, Part, gather
+from hier.pipelines.tracking import store
 from threshold_rule import choose, groups, residuals
 
 STEP = 0.06  # of the grey range: deviation of the noise at severity 1
@@ -183,6 +187,19 @@ def table(path: Path) -> None:
             print(f"| {kind} | {' | '.join(f'{100 * v[kind]:.2f}' for v in row['models'].values())} |")
 
 
+def record(path: Path, root: Path) -> None:
+    """Every model as a run in MLflow, a metric for each line."""
+    rows = _rows(path)
+    names = list(dict.fromkeys(name for row in rows for name in row["models"]))
+    with store(root).training("accuracy", {"lines": len(rows)}, {}, path.with_suffix(".run")) as run:
+        for name in names:
+            with row_run(run, name, {"model": name}, {}) as own:
+                for row in rows:
+                    line = row["line"].replace(", ", "/").replace(" ", "-").replace("%", "percent")
+                    numbers = {k: v for k, v in row["models"].get(name, {}).items() if isinstance(v, float)}
+                    own.metrics({f"{line}/{key}": value for key, value in numbers.items()})
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
@@ -195,8 +212,11 @@ def main() -> None:
     parser.add_argument("--share", type=int, default=0, help="with --shares 2: every other line, from this one on")
     parser.add_argument("--shares", type=int, default=1)
     parser.add_argument("--cache", type=Path, help="folder that keeps what was made of the images, for other models")
-    parser.add_argument("--table", action="store_true")
+    parser.add_argument("--table", action="store_true", help="print what OUT.jsonl holds")
+    parser.add_argument("--record", type=Path, metavar="MLRUNS", help="put what OUT.jsonl holds into MLflow's store")
     given = parser.parse_args()
+    if given.record:
+        return record(given.out, given.record)
     if given.table:
         table(given.out)
     else:
