@@ -97,7 +97,11 @@ def as_found(placed: Placed, scale: float, middle: Array, box: tuple[int, int, i
 def _box(view: View, size: tuple[int, int]) -> tuple[int, int, int, int]:
     """Left, top, width and height of a view in its image: views are about the middle."""
     _, h, w = view.image.shape
-    width, height = min(size[0], round(w * view.scale)), min(size[1], round(h * view.scale))
+    # a view of the whole falls short of it by what its px are rounded
+    width, height = (
+        whole if whole - n * view.scale <= view.scale else round(n * view.scale)
+        for whole, n in zip(size, (w, h), strict=True)
+    )
     return (size[0] - width) // 2, (size[1] - height) // 2, width, height
 
 
