@@ -115,7 +115,7 @@ def _draw(part: Part, name: str, file: Path, windows: Path, device: str, stage: 
     file.parent.mkdir(parents=True, exist_ok=True)
     unfinished = [path.with_suffix(f".{os.getpid()}") for path in (file, windows)]
     out, cropped = (
-        np.lib.format.open_memmap(path, "w+", np.uint8, (count, 3, s, s))  # type: ignore[no-untyped-call]
+        np.lib.format.open_memmap(path, "w+", np.uint8, (count, 3, s, s))
         for path, s in zip(unfinished, (dataset.size, side), strict=True)
     )
     advance = stage(f"images: {name}", count)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -55,7 +56,7 @@ def fit_network(
     optimiser = torch.optim.AdamW(parameters, schedule.lr, weight_decay=WEIGHT_DECAY)
     total = max(6, schedule.epochs * steps)  # of 5, OneCycleLR would rise in no time and divide by zero
     rate = torch.optim.lr_scheduler.OneCycleLR(optimiser, schedule.lr, total_steps=total, pct_start=0.2)
-    held = {"network": network, "loss": loss, "optimiser": optimiser, "rate": rate}
+    held: dict[str, Any] = {"network": network, "loss": loss, "optimiser": optimiser, "rate": rate}
     history: list[Metrics] = []
     if checkpoint.exists():
         state = torch.load(checkpoint, map_location=device, weights_only=True)
@@ -89,7 +90,7 @@ def fit_network(
 
 
 def _right(network: Network, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    found = torch.stack([x.argmax(1) for x in logits.split(list(network.part.sizes), 1)], 1)
+    found = torch.stack([x.argmax(1) for x in torch.split(logits, list(network.part.sizes), 1)], 1)
     asked = targets >= 0
     return ((found == targets) & asked).sum().float(), asked.sum().float()
 

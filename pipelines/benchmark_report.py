@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from rich.box import SIMPLE
 from rich.console import Console
@@ -158,9 +159,9 @@ def write_all(
 def benchmark_progress(console: Console) -> Iterator[Reporter]:
     """Bars for the images that are made, and for the network that is trained."""
     with _bars(console) as bars:
-        tasks = {}
+        tasks: dict[str, Any] = {}
 
-        def stage(name: str, total: int):  # type: ignore[no-untyped-def]
+        def stage(name: str, total: int) -> Callable[[int], None]:
             task = bars.add_task(name, total=total, note="")
             return lambda n: bars.advance(task, n)
 

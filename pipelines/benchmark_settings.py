@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from ..hierarchy import UnknownNameError
 from .settings import SettingsError
 
-FOLDER = Path(__file__).with_name("presets")
+PREFIX = "benchmark_"  # of the files of built-in presets
 NOT_OF_A_ROW = {"name", "systems", "curve", "networks", "lr_of"}  # of the digest of one row; its own share is added
 OF_IMAGES = ("size", "cells", "orientation", "seed")
 ROLES = ("resnet", "densenet", "pyramid", "xcit", "small", "maps")
@@ -74,16 +74,22 @@ class Preset(BaseModel):
 
 def built_in() -> tuple[str, ...]:
     """Names of the presets that come with the package."""
-    return tuple(sorted(path.stem for path in FOLDER.glob("*.yaml")))
+    files = Path(__file__).parent.glob(f"{PREFIX}*.yaml")
+    return tuple(sorted(path.stem.removeprefix(PREFIX) for path in files))
+
+
+def preset_file(name: str) -> Path:
+    """The file of a built-in preset, or `name` as a path. UnknownNameError for what is neither."""
+    if name in built_in():
+        return Path(__file__).with_name(f"{PREFIX}{name}.yaml")
+    if Path(name).suffix not in (".yaml", ".yml"):
+        raise UnknownNameError("preset", name, built_in(), "; or a YAML file of your own")
+    return Path(name)
 
 
 def load_preset(name: str) -> Preset:
     """A built-in preset by name, or a YAML file. Raises UnknownNameError or SettingsError."""
-    path = FOLDER / f"{name}.yaml"
-    if name not in built_in():
-        path = Path(name)
-        if path.suffix not in (".yaml", ".yml"):
-            raise UnknownNameError("preset", name, built_in(), "; or a YAML file of your own")
+    path = preset_file(name)
     try:
         values: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

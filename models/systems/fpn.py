@@ -8,7 +8,7 @@ from __future__ import annotations
 import timm
 import torch
 from torch import Tensor, nn
-from torchvision.ops import FeaturePyramidNetwork
+from torchvision.ops import FeaturePyramidNetwork  # type: ignore[import-untyped, unused-ignore]
 
 WIDTH = 128  # channels of every level of the pyramid
 
@@ -18,8 +18,9 @@ class PyramidNet(nn.Module):
 
     def __init__(self, channels: int, name: str, pretrained: bool = False) -> None:
         super().__init__()
-        self.backbone = timm.create_model(name, pretrained=pretrained, features_only=True, in_chans=channels)
-        self.pyramid = FeaturePyramidNetwork(self.backbone.feature_info.channels()[-4:], WIDTH)
+        backbone = timm.create_model(name, pretrained=pretrained, features_only=True, in_chans=channels)
+        self.backbone: nn.Module = backbone
+        self.pyramid = FeaturePyramidNetwork(backbone.feature_info.channels()[-4:], WIDTH)
 
     def forward(self, images: Tensor) -> Tensor:
         """Features (B, D)."""

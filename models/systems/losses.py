@@ -22,7 +22,7 @@ INNER_RATE = 0.1  # learning rate of the inner step
 def answer_loss(network: Network, logits: Tensor, targets: Tensor) -> Tensor:
     """Cross-entropy summed over the questions, averaged over the images: the mean of (B,) losses."""
     total = logits.new_zeros(())
-    for k, part in enumerate(logits.split(list(network.part.sizes), 1)):
+    for k, part in enumerate(torch.split(logits, list(network.part.sizes), 1)):
         total = total + F.cross_entropy(part.float(), targets[:, k], ignore_index=-1, reduction="sum")
     return total / len(logits)
 
@@ -83,7 +83,8 @@ def view(images: Tensor) -> Tensor:
     images = images.flip(3) if torch.rand(()) < 0.5 else images
     gain, offset = (torch.rand(2, len(images), 1, 1, 1) - 0.5).to(images)
     images = images[:, torch.randperm(images.shape[1], device=images.device)]
-    return ((images - 0.5) * (1 + gain) + 0.5 + 0.4 * offset).clamp(0, 1)
+    seen: Tensor = ((images - 0.5) * (1 + gain) + 0.5 + 0.4 * offset).clamp(0, 1)
+    return seen
 
 
 class Meta(nn.Module):

@@ -56,9 +56,9 @@ def assembled(
     questions: Questions, plan: CompiledTree, parts: Mapping[str, Part], outputs: Mapping[str, Tensor]
 ) -> Tensor:
     """One answer (B, L) from the logits (B, E) of all parts, as log-probabilities; (B, k) of the root's choices."""
-    nodes = {}
+    nodes: dict[str, Tensor] = {}
     for name, part in parts.items():
-        logits = outputs[name].float().split(list(part.sizes), 1)
+        logits = torch.split(outputs[name].float(), list(part.sizes), 1)
         nodes |= dict(zip(part.nodes, (x.log_softmax(1) for x in logits), strict=True))
     if questions in ("flat", "root"):
         (answer,) = nodes.values()

@@ -38,14 +38,13 @@ def benchmark(
     smoke says in minutes that every row runs; cpu is a small comparison; paper is for a GPU. The same command again
     takes up an interrupted benchmark at the row it was in. Runs are tracked by MLflow in mlruns/; see `hier ui`.
     """
-    from .pipelines.benchmark_settings import FOLDER, built_in, load_preset
+    from .pipelines.benchmark_settings import load_preset, preset_file
 
     if systems:
         return _list(as_json)
     chosen = load_preset(preset).within(budget_images)
     if show:
-        source = FOLDER / f"{preset}.yaml" if preset in built_in() else Path(preset)
-        typer.echo(source.read_text(encoding="utf-8"), nl=False)
+        typer.echo(preset_file(preset).read_text(encoding="utf-8"), nl=False)
         return
     from rich.console import Console
 
