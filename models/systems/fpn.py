@@ -5,6 +5,8 @@ Lin, Dollar, Girshick, He, Hariharan and Belongie, "Feature pyramid networks for
 
 from __future__ import annotations
 
+from typing import Any
+
 import timm
 import torch
 from torch import Tensor, nn
@@ -18,7 +20,7 @@ class PyramidNet(nn.Module):
 
     def __init__(self, channels: int, name: str, pretrained: bool = False) -> None:
         super().__init__()
-        backbone = timm.create_model(name, pretrained=pretrained, features_only=True, in_chans=channels)
+        backbone: Any = timm.create_model(name, pretrained=pretrained, features_only=True, in_chans=channels)
         self.backbone: nn.Module = backbone
         self.pyramid = FeaturePyramidNetwork(backbone.feature_info.channels()[-4:], WIDTH)
 

@@ -25,7 +25,8 @@ class LogSpectrum(nn.Module):
         power = torch.fft.fftshift(spectrum.real.square() + spectrum.imag.square(), (-2, -1))
         log = 0.5 * (power + 1e-6).log()
         middle, spread = log.mean((1, 2, 3), keepdim=True), log.std((1, 2, 3), keepdim=True)
-        return (log - middle) / spread.clamp_min(1e-6)
+        scaled: Tensor = (log - middle) / spread.clamp_min(1e-6)
+        return scaled
 
 
 def radon(images: Tensor, degrees: Tensor) -> Tensor:

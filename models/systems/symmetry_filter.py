@@ -105,7 +105,8 @@ class SymmetryFilter(nn.Module):
         found, k = [], 0
         for operator in self.operators:
             count = len(operator.matrices)
-            of_one = sums[:, k : k + self.draws * count].unflatten(1, (self.draws, count))
+            of_one = sums[:, k : k + self.draws * count]
+            of_one = of_one.reshape(len(sums), self.draws, count, *sums.shape[-2:])
             spread = (of_one.var(2, correction=0) + 1e-8).sqrt()
             found.append(1 - spread.mean(1))
             k += self.draws * count
@@ -125,8 +126,10 @@ class SymmetryFilter(nn.Module):
         smooth = F.conv2d(F.conv2d(padded, blur[None, None, None]), blur[None, None, :, None])
         smooth = smooth - smooth.mean((2, 3), keepdim=True)
         mean, square = (F.conv2d(t, self.disc, stride=self.stride) for t in (smooth, smooth.square()))
-        variance = (square - mean.square()).unflatten(0, (len(images), -1)).mean(1)
-        return variance.clamp_min(FLOOR**2).sqrt()
+        variance = square - mean.square()
+        variance = variance.reshape(len(images), -1, *variance.shape[-2:]).mean(1, keepdim=True)
+        contrast: Tensor = variance.clamp_min(FLOOR**2).sqrt()
+        return contrast
 
 
 class CentredFilter(SymmetryFilter):
