@@ -1,8 +1,9 @@
-"""Take the picture of MLflow's page that the README shows, in a headless Chromium.
+"""Take the pictures of MLflow's pages that README and docs/mlflow.md show, in a headless Chromium.
 
-    python docs/mlflow_picture.py mlruns docs/mlflow.png
+    python docs/mlflow_picture.py mlruns docs
 
-needs `pip install .[test]`, and Chromium with its driver (Debian: `apt-get install chromium chromium-driver`).
+writes mlflow.png (runs), mlflow_models.png (registry) and mlflow_confusion.png (a node's confusions). It needs
+`pip install .[test]`, and Chromium with its driver (Debian: `apt-get install chromium chromium-driver`).
 """
 
 from __future__ import annotations
@@ -11,14 +12,16 @@ import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hier.pipelines.tracking import Store, store
 from hier.pipelines.ui import page, prepare, serving
 from selenium import webdriver
-from selenium.common.exceptions import NoSuchElementException, TimeoutException
+from selenium.common.exceptions import TimeoutException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.support.wait import WebDriverWait
@@ -28,11 +31,18 @@ SWITCHES = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-component-update",
     "--disable-background-networking", "--disable-sync", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )  # fmt: skip
-PANELS = tuple(
-    f"[data-component-id='mlflow.{name}']"
-    for name in ("assistant.chat_panel.close", "experiment_page.shared_view.dismiss")
-)
+CLOSE = (
+    "[role=dialog] button[aria-label=Close]",
+    "[data-component-id='mlflow.assistant.chat_panel.close']",
+    "[data-component-id='mlflow.experiment_page.shared_view.dismiss']",
+)  # what MLflow lays over its pages at first
 PATIENCE = 60.0  # s
+WORKFLOW = "workflowType=machine_learning"  # the half of the page that has runs and models in its menu
+HIDE_PATH = """
+for (const e of document.querySelectorAll("div, span")) {
+    if (e.children.length == 0 && e.innerText.includes("file:///")) e.style.visibility = "hidden";
+}
+"""  # where the store lies on this machine is nobody's business
 
 
 def chromium_and_driver() -> tuple[str, str] | None:
@@ -60,21 +70,102 @@ def chromium(width: int = 1920, height: int = 880) -> Iterator[WebDriver]:
             driver.quit()
 
 
-def open_runs(driver: WebDriver, address: str, count: int) -> dict[str, dict[str, str]]:
-    """Open the table of runs and wait for `count` names in it; the cells of each run by its name and by column."""
-    driver.get(address)
-    try:
-        WebDriverWait(driver, PATIENCE).until(lambda _: len(_cells(driver)) >= count)
-    except TimeoutException:
-        text = driver.find_element(By.TAG_NAME, "body").text
-        raise SystemExit(f"MLflow's page does not show {count} runs within {PATIENCE:.0f} s, but:\n{text}") from None
-    for panel in PANELS:
+@dataclass(frozen=True)
+class Pages:
+    """MLflow's pages on a store, open in a browser."""
+
+    driver: WebDriver
+    address: str
+    place: str
+    client: Any
+    experiment: str
+
+    def runs(self, count: int) -> dict[str, dict[str, str]]:
+        """Show the table of runs once `count` names are in it; the cells of each run by its name and by column."""
+        self._show(self.place)
+        self._until(lambda: len(_cells(self.driver)) >= count, f"{count} runs")
+        return _cells(self.driver)
+
+    def run(self, name: str) -> str:
+        """Show the newest run of that name; the page's text."""
+        self._show(f"/experiments/{self.experiment}/runs/{self._id(name)}?{WORKFLOW}")
+        self._until(lambda: name in self._text() and "Parameters" in self._text(), name)
+        return self._text()
+
+    def compared(self, names: list[str]) -> str:
+        """Show MLflow's own comparison of runs; the page's text."""
+        ids = ",".join(f'"{self._id(name)}"' for name in names)
+        self._show(f'/compare-runs?runs=[{ids}]&experiments=["{self.experiment}"]&{WORKFLOW}')
+        self._until(lambda: all(name in self._text() for name in names), ", ".join(names))
+        return self._text()
+
+    def confusion(self, name: str) -> tuple[int, int]:
+        """Show the confusion matrix of a run; width and height of the picture in px, as it was logged."""
+        self._show(f"/experiments/{self.experiment}/runs/{self._id(name)}/artifacts/confusion.png?{WORKFLOW}")
+        found = "[...document.images].filter(i => i.complete && i.naturalWidth > 200 && i.alt != 'logo')"
+        self._until(lambda: self.driver.execute_script(f"return {found}.length > 0"), "a confusion matrix")
+        self.driver.execute_script(HIDE_PATH)
+        width, height = self.driver.execute_script(f"const i = {found}[0]; return [i.naturalWidth, i.naturalHeight]")
+        return width, height
+
+    def models(self, names: list[str]) -> str:
+        """Show the registered models once all `names` are there; the page's text."""
+        self._show(f"/models?{WORKFLOW}")
+        self._until(lambda: all(name in self._text() for name in names), ", ".join(names))
+        return self._text()
+
+    def model(self, name: str) -> dict[str, list[str]]:
+        """Show the versions of a registered model; aliases by version, as the page has them."""
+        self._show(f"/models/{name}?{WORKFLOW}")
+        self._until(lambda: "Version 1" in self._text(), f"version 1 of {name}")
+        versions: dict[str, list[str]] = {}
+        for line in self._text().splitlines():
+            if line.startswith("Version "):
+                versions[line.removeprefix("Version ")] = []
+            elif line.startswith("@") and versions:
+                list(versions.values())[-1].append(line.removeprefix("@").strip())
+        return versions
+
+    def save(self, picture: Path) -> None:
+        """Take a picture of the window."""
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        self.driver.save_screenshot(str(picture))
+
+    def _id(self, name: str) -> str:
+        found = self.client.search_runs([self.experiment], f"attributes.run_name = '{name}'", max_results=1)
+        return str(found[0].info.run_id)
+
+    def _show(self, place: str) -> None:
+        self.driver.get("about:blank")  # an address that differs behind the # alone would not load anew
+        self.driver.get(page(self.address, place))
+
+    def _text(self) -> str:
+        return str(self.driver.find_element(By.TAG_NAME, "body").text)
+
+    def _until(self, there: Callable[[], bool], what: str) -> None:
+        """Wait for what is looked for, and for panels and dialogs on top of it to go."""
         try:
-            driver.find_element(By.CSS_SELECTOR, panel).click()
-        except NoSuchElementException:
-            continue
-    WebDriverWait(driver, PATIENCE).until(lambda _: not driver.find_elements(By.CSS_SELECTOR, ", ".join(PANELS)))
-    return _cells(driver)
+            WebDriverWait(self.driver, PATIENCE).until(lambda _: there())
+        except TimeoutException:
+            raise SystemExit(
+                f"MLflow's page does not show {what} within {PATIENCE:.0f} s, but:\n{self._text()}"
+            ) from None
+        WebDriverWait(self.driver, PATIENCE).until(lambda _: self._clear())
+
+    def _clear(self) -> bool:
+        """Whether nothing lies on top any more; a click on the first thing that does, dialogs before panels."""
+        over = [e for one in CLOSE for e in self.driver.find_elements(By.CSS_SELECTOR, one) if e.is_displayed()]
+        if over:
+            self.driver.execute_script("arguments[0].click()", over[0])
+        return not over
+
+
+@contextmanager
+def pages(where: Store) -> Iterator[Pages]:
+    """Serve a store and open a browser on it."""
+    place, sender = prepare(where), where.connect()
+    with serving(where, "127.0.0.1", free_port()) as (_, address), chromium() as driver:
+        yield Pages(driver, address, place, sender.client, sender.experiment)
 
 
 def _cells(driver: WebDriver) -> dict[str, dict[str, str]]:
@@ -99,17 +190,19 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def take(where: Store, picture: Path) -> dict[str, dict[str, str]]:
-    """Show the runs of a store, and take a picture of the page; what it shows."""
-    place, sender = prepare(where), where.connect()
-    names = {run.info.run_name for run in sender.client.search_runs([sender.experiment])}
-    with serving(where, "127.0.0.1", free_port()) as (_, address), chromium() as driver:
-        shown = open_runs(driver, page(address, place), min(len(names), 12))
-        picture.parent.mkdir(parents=True, exist_ok=True)
-        driver.save_screenshot(str(picture))
-    return shown
+def take_all(where: Store, folder: Path) -> None:
+    """The three pictures of the documents."""
+    with pages(where) as shown:
+        names = {run.info.run_name for run in shown.client.search_runs([shown.experiment])}
+        shown.runs(min(len(names), 12))
+        shown.save(folder / "mlflow.png")
+        shown.driver.set_window_size(1400, 820)
+        shown.models([model.name for model in shown.client.search_registered_models()][:8])
+        shown.save(folder / "mlflow_models.png")
+        shown.driver.set_window_size(1400, 940)
+        shown.confusion("node/finer-2")
+        shown.save(folder / "mlflow_confusion.png")
 
 
 if __name__ == "__main__":
-    root, picture = (Path(a) for a in sys.argv[1:3])
-    print(f"{len(take(store(root), picture))} names of runs in {picture}")
+    take_all(store(Path(sys.argv[1])), Path(sys.argv[2]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,20 +75,17 @@ def _tree_interface() -> tuple[Any, Any]:
     import pandas as pd
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema
-    from mlflow.types.schema import AnyType, Array, Map, Object, Property
+    from mlflow.types.schema import AnyType
 
-    text, number, flag = DataType.string, DataType.double, DataType.boolean
-    step = [Property(name, text) for name in ("node", "level", "choice")] + [Property("probability", number)]
-    cell = [Property(name, number) for name in ("a", "b", "gamma")] + [Property("system", text)]
-    outputs: list[tuple[str, Any, bool]] = [
-        ("group", text, False), ("probability", number, True), ("periodic", flag, True),
-        ("periodic_probability", number, True), ("path", Array(Object(step)), True), ("groups", Map(number), True),
-        ("lattice", Object([*cell, Property("centred", flag)]), False),
-    ]  # fmt: skip
-    signature = ModelSignature(
-        Schema([ColSpec(AnyType(), "image")]),
-        Schema([ColSpec(kind, name, required=required) for name, kind, required in outputs]),
-    )
+    from .predict import Prediction
+
+    plain = {"str": DataType.string, "float": DataType.double, "bool": DataType.boolean}
+    outputs = [
+        ColSpec(plain.get(str(f.type).removesuffix(" | None"), AnyType()), f.name, required="None" not in str(f.type))
+        for f in fields(Prediction)
+        if f.name not in ("file", "source")
+    ]
+    signature = ModelSignature(Schema([ColSpec(AnyType(), "image")]), Schema(outputs))
     return signature, pd.DataFrame({"image": [as_base64(example()[0, 0])]})
 
 

@@ -34,7 +34,7 @@ class ClassifierModel(PythonModel):
         with tempfile.TemporaryDirectory() as folder:
             images = [image(cell, k, Path(folder)) for k, cell in enumerate(cells(model_input["image"]))]
             answers = []
-            for k, answer in enumerate(self.predictor.predict_each(images)):
+            for k, answer in enumerate(self.predictor.predict_each(images, symmetry=True)):
                 if isinstance(answer, Failure):
                     raise refused(k, answer.error)
                 answers.append(answer.as_dict())

@@ -104,7 +104,7 @@ def promote(store: Store, tree: Tree, given: Sequence[str], version: int | None 
             model = registered(sender.client, models[node])
             if "all" in given and node not in given and CANDIDATE not in model.aliases:
                 continue
-            moves.append(Promoted(node, model.name, _wanted(node, model, version), model.aliases.get(CHAMPION)))
+            moves.append(Promoted(node, model.name, _wanted(tree, node, model, version), model.aliases.get(CHAMPION)))
         if not moves:
             raise StoreError(f"no node of tree {tree.name!r} is in {shown(store.uri)} yet: `hier train --level all`")
         for move in moves:
@@ -112,9 +112,9 @@ def promote(store: Store, tree: Tree, given: Sequence[str], version: int | None 
     return moves
 
 
-def _wanted(node: str, model: Registered, version: int | None) -> int:
+def _wanted(tree: Tree, node: str, model: Registered, version: int | None) -> int:
     if not model.versions:
-        raise StoreError(f"node {node!r} is not trained yet, there is no {model.name}: {training(node)}")
+        raise StoreError(f"node {node!r} is not trained yet, there is no {model.name}: {training(tree, node)}")
     if version is None:
         if CANDIDATE not in model.aliases:
             raise StoreError(f"{model.name} has no candidate: give --version; there are {model}")
@@ -124,6 +124,11 @@ def _wanted(node: str, model: Registered, version: int | None) -> int:
     return version
 
 
-def training(node: str) -> str:
+def training(tree: Tree, node: str) -> str:
     """The command that makes a version of a node, or of the whole tree."""
-    return "`hier assemble`" if node == WHOLE else f"`hier train --node {node}`"
+    return f"`hier assemble{option(tree)}`" if node == WHOLE else f"`hier train --node {node}{option(tree)}`"
+
+
+def option(tree: Tree) -> str:
+    """How a command is told of the tree; of a tree from a file the name of the file is not known."""
+    return {"wallpaper": "", "paper": " --tree paper"}.get(tree.name, " --tree FILE")

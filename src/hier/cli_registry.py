@@ -72,12 +72,13 @@ def assemble(
     count: Annotated[int, typer.Option(min=17, help="Patterns of each source to try it on.")] = 340,
     seed: Annotated[int, typer.Option(min=0, max=10**9, help="Which of them; no training sees these seeds.")] = 0,
     size: Annotated[int, typer.Option(min=64, max=2048, help="Their height and width in px.")] = 256,
+    calibration: Annotated[int, typer.Option(min=17, help="Patterns in each of three sets to calibrate it on.")] = 340,
     photos: Photos = None,
     tree: TreeName = "wallpaper",
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Join the champions of all nodes to a classifier, try it, and register it in MLflow as the champion of hier-tree.
+    """Join the champions of all nodes to a classifier, calibrate and try it, and make it the champion of hier-tree.
 
     Of a tree NAME other than wallpaper, nodes are registered as hier-NAME-NODE and the whole as hier-tree-NAME.
     """
@@ -93,7 +94,9 @@ def assemble(
     folder = out or ROOT / "models" / loaded.name
     device = device_named(device)
     with training_progress(Console(stderr=True)) as reporter:
-        made = run(store(ROOT), loaded, alias, folder, Trial(count, seed, size, photos), device, reporter.stage)
+        made = run(
+            store(ROOT), loaded, alias, folder, Trial(count, calibration, seed, size, photos), device, reporter.stage
+        )
     if as_json:
         typer.echo(json.dumps(made.as_dict(), indent=2))
         return

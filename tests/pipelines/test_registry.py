@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import sys
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import torch
 from hier.hierarchy import GROUP_NAMES, Tree, UnknownNameError, load_tree
 from hier.models.bundle import GATE, GATE_CHOICES, BundleError, Card, NodeCard, load_bundle, save_bundle
 from hier.models.node import NodeClassifier, NodeSettings
+from hier.pipelines import calibrate
 from hier.pipelines.artifacts import node_model, tree_model
 from hier.pipelines.assemble import Trial, assemble
 from hier.pipelines.compare import Entry, compare, ranked
@@ -22,8 +24,9 @@ from hier.pipelines.predict import load
 from hier.pipelines.registry import promote, registered
 from hier.pipelines.registry_files import local_model
 from hier.pipelines.tracking import Store, store
+from typer.main import get_command
 
-from hier.cli import main
+from hier.cli import app, main
 
 TINY = f"""
 name: tiny
@@ -187,12 +190,15 @@ def test_less_is_better_where_it_is() -> None:
 
 
 @pytest.mark.slow
-def test_assembling_takes_the_champions(where: Store, trained: Path, tiny: Path, tmp_path: Path) -> None:
-    tree, trial = load_tree(str(tiny)), Trial(17, size=64)
-    with pytest.raises(StoreError, match="no champion at which, periodic: `hier promote all --tree tiny`"):
+def test_assembling_takes_the_champions(
+    where: Store, trained: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calibrate, "SIZE", 64)  # px: quicker than what is promised
+    tree, trial = load_tree(str(tiny)), Trial(17, 17, size=64)
+    with pytest.raises(StoreError, match="no champion at which, periodic: `hier promote all --tree FILE`"):
         assemble(where, tree, "champion", tmp_path, trial)
     promote(where, tree, [GATE])
-    with pytest.raises(StoreError, match="no champion at which: `hier promote which --tree tiny`"):
+    with pytest.raises(StoreError, match="no champion at which: `hier promote which --tree FILE`"):
         assemble(where, tree, "champion", tmp_path, trial)
     assert not list(tmp_path.iterdir()), "nothing is written by half"
     promote(where, tree, ["which"], 1)
@@ -271,3 +277,13 @@ def test_without_a_store_every_command_says_how_to_begin(tmp_path: Path, hier: H
             code, out, err = hier(tmp_path, *command)
             assert (code, out, err.strip().count("\n")) == (2, "", 0)
             assert "does not answer" in err
+
+
+def test_the_page_shows_commands_that_there_are() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "mlflow.md").read_text(encoding="utf-8")
+    lines = [line.partition("#")[0].strip() for line in page.splitlines() if line.startswith("hier ")]
+    assert {line.split()[1] for line in lines} == {"train", "compare", "promote", "assemble", "predict"}
+    commands = get_command(app)
+    for line in lines:
+        _, name, *arguments = shlex.split(line)
+        commands.commands[name].make_context(name, arguments)  # complains of what it does not know

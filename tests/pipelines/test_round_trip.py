@@ -20,8 +20,9 @@ from typing import Any
 import numpy as np
 import pytest
 from hier.datasets import Pool
-from hier.hierarchy import load_tree
+from hier.hierarchy import GROUP_NAMES, load_tree
 from hier.models.bundle import BUNDLED, GATE
+from hier.pipelines import calibrate
 from hier.pipelines.registry import promote
 from hier.pipelines.tracking import store
 from hier.pipelines.ui import serving
@@ -42,6 +43,14 @@ near_misses: 0
 epochs: 1
 tune_epochs: 1
 batch: 16
+"""
+SINGLE = """
+name: single
+root:
+  name: which
+  level: group
+  question: Which group?
+  children: {{{}}}
 """
 Hier = Callable[..., Any]
 
@@ -95,29 +104,38 @@ def empty_store(
 
 
 @pytest.mark.slow
-def test_the_round_trip_from_an_empty_store(empty_store: str, folder: Path, hier: Hier) -> None:
+def test_the_round_trip_from_an_empty_store(
+    empty_store: str, folder: Path, hier: Hier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of all nodes in the embedded store; of a tree of one node, which is quicker, behind a server."""
+    monkeypatch.setattr(calibrate, "SIZE", 64)  # px: quicker than what is promised
     assert not (folder / "mlruns").exists()
-    nodes = {*load_tree("wallpaper").nodes, GATE}
-    told = hier("train", "--level", "all", "--config", "tiny.yaml", "--device", "cpu")
+    tree, model = ("wallpaper", "hier-tree") if empty_store == "embedded" else ("single.yaml", "hier-tree-single")
+    choices = ", ".join(f"{name}: {name}" for name in GROUP_NAMES)
+    (folder / "single.yaml").write_text(SINGLE.format(choices), encoding="utf-8")
+    nodes = {*load_tree(tree).nodes, GATE}
+    told = hier("train", "--level", "all", "--config", "tiny.yaml", "--tree", tree, "--device", "cpu")
     assert nodes <= set(told["nodes"])
     assert (folder / "mlruns" / "mlflow.db").exists() == (empty_store == "embedded")
 
-    entries = hier("compare")
+    entries = hier("compare", "--tree", tree)
     assert nodes <= set(entries)
     for name, (entry,) in entries.items():
         assert (entry["version"], entry["aliases"]) == (1, ["candidate"])
         assert entry["metrics"]["valid/accuracy"] == pytest.approx(told["nodes"][name]["valid/accuracy"], abs=1e-5)
 
-    moved = hier("promote", "all")
+    moved = hier("promote", "all", "--tree", tree)
     assert {m["node"] for m in moved} == set(entries)
-    made = hier("assemble", "--count", "17", "--size", "64", "--photos", "pictures", "--out", "made", "--device", "cpu")
+    sizes = ("--count", "17", "--calibration", "17", "--size", "64")
+    made = hier("assemble", *sizes, "--tree", tree, "--photos", "pictures", "--out", "made", "--device", "cpu")
+    assert made["uri"] == f"models:/{model}@champion"
     assert made["nodes"] == dict.fromkeys(entries, 1)
     assert 0 <= made["figures"]["test_atoms/accuracy"] <= 1
 
     image = str(EXAMPLES / "atoms_p4m.png")
     by_folder = hier("predict", image, "--model", "made", "--device", "cpu")
-    assert hier("predict", image, "--model", "models:/hier-tree@champion", "--device", "cpu") == by_folder
-    assert hier("predict", image, "--model", f"models:/hier-tree/{made['version']}", "--device", "cpu") == by_folder
+    assert hier("predict", image, "--model", f"models:/{model}@champion", "--device", "cpu") == by_folder
+    assert hier("predict", image, "--model", f"models:/{model}/{made['version']}", "--device", "cpu") == by_folder
     assert sum(by_folder[0]["groups"].values()) == pytest.approx(
         1 if by_folder[0]["periodic"] else by_folder[0]["periodic_probability"], abs=1e-5
     )
