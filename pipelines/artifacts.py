@@ -79,13 +79,14 @@ def _tree_interface() -> tuple[Any, Any]:
 
     from .predict import Prediction
 
+    any_type: Any = AnyType
     plain = {"str": DataType.string, "float": DataType.double, "bool": DataType.boolean}
-    outputs = [
-        ColSpec(plain.get(str(f.type).removesuffix(" | None"), AnyType()), f.name, required="None" not in str(f.type))
+    outputs: list[Any] = [
+        ColSpec(plain.get(str(f.type).removesuffix(" | None"), any_type()), f.name, required="None" not in str(f.type))
         for f in fields(Prediction)
         if f.name not in ("file", "source")
     ]
-    signature = ModelSignature(Schema([ColSpec(AnyType(), "image")]), Schema(outputs))
+    signature = ModelSignature(Schema([ColSpec(any_type(), "image")]), Schema(outputs))
     return signature, pd.DataFrame({"image": [as_base64(example()[0, 0])]})
 
 

@@ -148,13 +148,14 @@ def tried(classifier: Classifier, trial: Trial, stage: Stage) -> dict[str, Repor
     """A report for each source, on images that no training and no calibration sees."""
     reports = {}
     for source in SOURCES:
-        dataset, advance = PatternDataset(source, trial.seed, trial.size), stage(f"try on {source}", trial.count)
+        dataset = PatternDataset(source, trial.seed, trial.size)  # type: ignore[arg-type]
+        advance = stage(f"try on {source}", trial.count)
         reports[source] = evaluate_patterns(classifier, dataset, trial.count, trial.photos, "soft", advance)
     return reports
 
 
 def _figures(reports: Mapping[str, Report]) -> dict[str, float]:
-    figures = {}
+    figures: dict[str, float] = {}
     for source, report in reports.items():
         figures |= {f"test_{source}/accuracy": report.accuracy, f"test_{source}/loss": report.loss}
         figures[f"test_{source}/ece"] = report.ece

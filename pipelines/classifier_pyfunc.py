@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from hier.pipelines.predict import Failure, load
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel
 
 SUFFIXES = {b"II*\0": ".tif", b"MM\0*": ".tif", b"\x93NUM": ".npy"}  # by a file's first bytes; others tell themselves
@@ -66,9 +67,9 @@ def image(cell: Any, index: int, folder: Path) -> Any:
         raise refused(index, "rows of numbers differ in length") from error
 
 
-def refused(index: int, why: str) -> MlflowException:
+def refused(index: int, why: str) -> Exception:
     """What the client is told, with status 400."""
-    return MlflowException.invalid_parameter_value(f"image {index}: {why}")
+    return MlflowException(f"image {index}: {why}", INVALID_PARAMETER_VALUE)
 
 
 mlflow.models.set_model(ClassifierModel())
