@@ -53,7 +53,7 @@ def readable(read: Callable[[], T]) -> T:
         raise ImageError(f"cannot be read, the file may be damaged: {cause or type(error).__name__}") from error
 
 
-def check_size(height: int, width: int, largest: int | None = LARGEST) -> None:
+def check_size(height: int, width: int, *, largest: int | None = LARGEST) -> None:
     """ImageError for an image of more than `largest` px, or with a side below `SMALLEST`."""
     if largest is not None and height * width > largest:
         raise ImageError(f"{width} x {height} px is more than {largest // 10**6} million: crop or shrink it first")

@@ -68,7 +68,7 @@ def predict_into(
 def run_of(models: Sequence[str] | None, settings: Sequence[object]) -> str:
     """Names a run: the same models, to the last weight, and the same settings have the same name."""
     digest = hashlib.sha256()
-    for model in models or [BUNDLED]:
+    for model in models or [str(BUNDLED)]:
         card = find_card(local_model(model))
         for file in (card, card.with_suffix(".safetensors")):
             digest.update(hashlib.sha256(Path(file).read_bytes()).digest())

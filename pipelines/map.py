@@ -91,7 +91,8 @@ def map_field(
     source = tuple(np.moveaxis(nearest_measured(done), -1, 0))
     middle = (window - 1) / 2
     return FieldMap(
-        classifier.labels, window, top + middle, left + middle, found.log_probabilities[source],
+        classifier.labels, window, (top + middle).astype(np.float64), (left + middle).astype(np.float64),
+        found.log_probabilities[source],
         found.pattern[source], found.basis[source], found.level[source], done, int(found.unreadable.sum()),
     )  # fmt: skip
 

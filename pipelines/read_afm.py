@@ -48,7 +48,7 @@ def read_afm(path: Path, reading: Reading, largest: int | None) -> Picture:
             continue
         except UnboundLocalError as error:  # AFMReader's own, where a wave cannot be read
             raise ImageError(f"cannot be read, the file may be damaged: no {suffix} in it") from error
-        check_size(*array.shape[:2], largest)
+        check_size(*array.shape[:2], largest=largest)
         return Picture(array, pixel_size_from(nm, "nm"))
     wanted = repr(reading.channel) if reading.channel else "of the height"
     raise ImageError(f"has no channel {wanted}; choose one with --channel: {told[:200]}")

@@ -69,7 +69,7 @@ def _navigation(signal: dict[str, Any]) -> tuple[int, ...]:
 def _page(signal: dict[str, Any], index: int, largest: int | None) -> Picture:
     lead = _navigation(signal)
     data = signal["data"][np.unravel_index(index, lead)] if lead else signal["data"]
-    check_size(*data.shape[:2], largest)
+    check_size(*data.shape[:2], largest=largest)
     return Picture(_plain(np.asarray(data)), _pixel_size(_image_axes(signal)))
 
 

@@ -32,13 +32,13 @@ def read_hdf5(path: Path, inside: str, reading: Reading, largest: int | None) ->
         colour = len(shape) == 3 and (shape[-1] in (1, 2, 3, 4) or shape[0] in (1, 3))
         if len(shape) == 2 or (colour and reading.page is None):
             page_index(reading.page, 1)
-            check_size(*(shape[:2] if len(shape) == 2 or shape[-1] in (1, 2, 3, 4) else shape[1:]), largest)
+            check_size(*(shape[:2] if len(shape) == 2 or shape[-1] in (1, 2, 3, 4) else shape[1:]), largest=largest)
             return Picture(found[()], _pixel_size(found))
         if len(shape) < 2:
             raise ImageError(f"{found.name} has shape {shape}: no image")
         if reading.page is None:
             raise ImageError(f"{found.name} has shape {shape}: a stack; give --page N to choose one image of it")
-        check_size(*shape[-2:], largest)
+        check_size(*shape[-2:], largest=largest)
         index = page_index(reading.page, math.prod(shape[:-2]))
         return Picture(found[np.unravel_index(index, shape[:-2])], _pixel_size(found))
 

@@ -15,7 +15,7 @@ def read_raw(path: Path, reading: Reading, largest: int | None) -> Picture:
     layout = reading.raw
     if layout is None:
         raise ImageError("bare pixels do not say what they are: give --raw WIDTHxHEIGHT:TYPE, such as 512x512:uint16")
-    check_size(layout.height, layout.width, largest)
+    check_size(layout.height, layout.width, largest=largest)
     one = layout.width * layout.height * layout.dtype.itemsize
     length = path.stat().st_size - layout.header
     if length < one or length % one:

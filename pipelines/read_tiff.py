@@ -27,7 +27,7 @@ def read_tiff(path: Path, reading: Reading, largest: int | None) -> Picture | No
 
     with tifffile.TiffFile(path) as file:
         page: Any = file.pages[page_index(reading.page, len(file.pages))]
-        check_size(page.imagelength, page.imagewidth, largest)
+        check_size(page.imagelength, page.imagewidth, largest=largest)
         light = page.photometric in (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.RGB)
         dark = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE
         if not (light or dark):
@@ -44,7 +44,7 @@ def read_tiff(path: Path, reading: Reading, largest: int | None) -> Picture | No
 
 def _pixels(page: TiffPage, path: Path) -> NDArray[Any]:
     if page.is_memmappable and page.nbytes > 0 and int(page.dataoffsets[0]) + page.nbytes <= path.stat().st_size:
-        dtype = page.parent.byteorder + page.dtype.char
+        dtype = page.parent.byteorder + np.dtype(page.dtype).char
         return np.memmap(path, dtype, "r", int(page.dataoffsets[0]), page.shape)
     check_size(page.imagelength, page.imagewidth)
     array: NDArray[Any] = page.asarray()
