@@ -137,7 +137,7 @@ def _two_nearest(
 
     def squared(x: Tensor, y: Tensor, at: Tensor) -> Tensor:
         dx, dy = x - qx.take(at), y - qy.take(at)
-        return dx.mul_(dx).addcmul_(dy, dy)
+        return dx.square() + dy.square()
 
     one_at, two_at = listed[:, 0].take(tile), listed[:, min(1, listed.shape[1] - 1)].take(tile)
     one, two = squared(x, y, one_at), squared(x, y, two_at)

@@ -117,7 +117,7 @@ class PatternDataset:
                 torch.index_select(self._pictures(some, positions[None])[0], 1, which, out=images[i])
             else:
                 images[i : i + step] = self._pictures(some, pixels - _origins(some).to(pixels)[:, None])
-        return images.unflatten(2, (self.size, self.size))
+        return images.reshape(len(patterns), 3, self.size, self.size)
 
     def accepted(self, indices: Sequence[int], device: str | torch.device = "cpu") -> tuple[list[Pattern], int]:
         """The first draw of every index that the label guard lets pass, and how many draws were refused."""
@@ -243,7 +243,7 @@ class PatternDataset:
             for i, picture in enumerate(pictures):
                 yield slice(i, i + 1), halved(picture[None].to(device), int(level[i]))
             return
-        for k in level.unique().tolist():
+        for k in sorted(set(level.tolist())):
             chosen = (level == k).nonzero().flatten()
             yield chosen.to(device), halved(torch.stack([pictures[i] for i in chosen.tolist()]).to(device), k)
 

@@ -159,7 +159,7 @@ def symmetry_maps(structure: Structure, basis: Tensor) -> SymmetryMaps:
 
     def moved(t: Tensor) -> Tensor:
         """Coefficients (..., N) as every W sends them: (..., M, N)."""
-        return t.index_select(-1, plan.to.flatten()).unflatten(-1, (M, -1))
+        return t.index_select(-1, plan.to.flatten()).reshape(*t.shape[:-1], M, -1)
 
     cross = (flat[:, :, None] * moved(flat).conj()).sum(1)
     shared = weight[:, None] * moved(weight).transpose(1, 2) * plan.reachable[:, None]
@@ -167,9 +167,9 @@ def symmetry_maps(structure: Structure, basis: Tensor) -> SymmetryMaps:
     other = torch.einsum("bmwn,bmn->bmw", shared, moved(power))
     norm = torch.sqrt((own * other).clamp_min(1e-24)).maximum(0.5 * total[:, None])
     spectrum = shared / norm[..., None] * cross[:, :, None]
-    surface = _upsampled(spectrum.unflatten(-1, (GRID, GRID)), 2 * GRID).flatten(-2)
+    surface = _upsampled(_square(spectrum), 2 * GRID).flatten(-2)
     maps = surface.gather(-1, plan.at[:, None].expand(len(F), -1, weight.shape[1], -1))
-    patterson = _upsampled((weight * power[:, None] / total[..., None]).unflatten(-1, (GRID, GRID)), 6 * (GRID // 4))
+    patterson = _upsampled(_square(weight * power[:, None] / total[..., None]), 6 * (GRID // 4))
     n = patterson.shape[-1]
     thirds, halves = n // 3, n // 2
     parts = [(0, halves), (halves, 0), (halves, halves)]
@@ -179,7 +179,12 @@ def symmetry_maps(structure: Structure, basis: Tensor) -> SymmetryMaps:
     strain = plan.matrices.mT @ metric[:, None] @ plan.matrices - metric[:, None]
     strain = strain.abs().amax((-2, -1)) / torch.linalg.det(basis).abs().clamp_min(1e-6)[:, None]
     peaks = _peaks(spectrum, surface, plan)
-    return SymmetryMaps(maps.unflatten(-1, (GRID, GRID)), peaks, noise, finer, strain)
+    return SymmetryMaps(_square(maps), peaks, noise, finer, strain)
+
+
+def _square(t: Tensor) -> Tensor:
+    """(..., GRID**2) to (..., GRID, GRID)."""
+    return t.reshape(*t.shape[:-1], GRID, GRID)
 
 
 def _upsampled(spectrum: Tensor, size: int) -> Tensor:
@@ -214,7 +219,7 @@ def _peaks(spectrum: Tensor, surface: Tensor, plan: _Plan) -> Tensor:
         real, imag = waves(t)
         value = torch.maximum(value, real.sum(-1))
         slope = -2 * torch.pi * (imag @ plan.hk)
-        bend = -((2 * torch.pi) ** 2) * (real @ outer).unflatten(-1, (2, 2))
+        bend = -((2 * torch.pi) ** 2) * (real @ outer).reshape(*real.shape[:-1], 2, 2)
         bend = project @ bend @ project - (one - project) * 1e3 - 1e-3 * one
         slope = (project @ slope[..., None])[..., 0]
         step = -(project @ torch.linalg.solve(bend, slope)[..., None])[..., 0]

@@ -48,7 +48,7 @@ class SymmetryEvidence(nn.Module):
         """See the class."""
         *_, H, W = images.shape
         step = max(1, (CACHED if images.device.type == "cpu" else 64 * CACHED) // (H * W))
-        parts = [self._evidence(some) for some in images.split(step)]
+        parts = [self._evidence(some) for some in torch.split(images, step)]
         joined = (torch.cat([getattr(p.lattice, f.name) for p in parts]) for f in fields(Lattice))
         return Evidence(torch.cat([p.maps for p in parts]), torch.cat([p.numbers for p in parts]), Lattice(*joined))
 
@@ -56,7 +56,7 @@ class SymmetryEvidence(nn.Module):
         lattice = find_lattice(images)
         found = symmetry_maps(structure_factors(images, lattice.basis), lattice.basis)
         possible = (found.strain < STRAIN)[:, :, None]
-        coarse = found.maps.unflatten(-1, (SIDE, -1)).unflatten(-3, (SIDE, -1)).amax((-3, -1))
+        coarse = found.maps.reshape(*found.maps.shape[:-2], SIDE, -1, SIDE, found.maps.shape[-1] // SIDE).amax((-3, -1))
         maps = torch.where(possible[..., None, None], log_residual(coarse), ABSENT).flatten(1, 2)
         peaks = torch.where(possible, log_residual(found.peaks), ABSENT)
         numbers = [

@@ -75,14 +75,14 @@ def generate(
 def _export(run: Export, verify: bool, device: str, as_json: bool) -> None:
     from rich.console import Console
 
-    from .cli import _device
+    from .cli_common import device_named
     from .pipelines.console import progress
     from .pipelines.export import export
     from .pipelines.export import verify as check
 
     begun = time.perf_counter()
     with progress(Console(stderr=True), "verify" if verify else "images", run.count) as advance:
-        summary = check(run, advance) if verify else export(run, advance, _device(device))
+        summary = check(run, advance) if verify else export(run, advance, device_named(device))
     seconds = time.perf_counter() - begun
     if as_json:
         values = asdict(summary) | {

@@ -8,7 +8,7 @@ import typer
 
 Page = Annotated[int | None, typer.Option(help="Page of a TIFF or stack, from 1; the first if left out.")]
 RawText = Annotated[
-    str | None, typer.Option("--raw", help="What .raw and .bin hold: WIDTHxHEIGHT:TYPE, such as 512x512:uint16; see docs.")
+    str | None, typer.Option("--raw", help="What .raw and .bin hold: WIDTHxHEIGHT:TYPE, as in 512x512:uint16.")
 ]
 Channel = Annotated[str | None, typer.Option(help="Channel of an AFM file; the height if left out.")]
 PixelSizeText = Annotated[
