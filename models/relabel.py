@@ -78,14 +78,17 @@ def relabel(maps: Tensor, numbers: Tensor, name: str) -> tuple[Tensor, Tensor]:
     return moved.reshape(maps.shape), numbers.index_select(1, order)
 
 
-def random_relabel(maps: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
-    """Each image under a random choice of its equivalent bases (global generator, CPU draws)."""
+def random_relabel(maps: Tensor, numbers: Tensor, swap: bool = True) -> tuple[Tensor, Tensor]:
+    """Each image under a random choice of its equivalent bases (global generator, CPU draws).
+
+    Without `swap`, a stays the shorter vector and b the longer.
+    """
     strain = 10 ** (-3 * numbers[:, _STRAIN : _STRAIN + len(MAPS)]) - 1e-3
     turnable = (strain[:, _SIX] < 0.1).cpu()
     flippable = (strain[:, list(_HEXAGONAL)] > 0.15).all(1).cpu()
     draw = torch.rand(4, len(maps))
     maps, numbers = maps.clone(), numbers.clone()
-    steps = (("swap", draw[0] < 0.5), ("flip", flippable & (draw[1] < 0.5)))
+    steps = (("swap", (draw[0] < 0.5) & swap), ("flip", flippable & (draw[1] < 0.5)))
     turns = (("turn", turnable & (draw[2] < 2 / 3)), ("turn", turnable & (draw[3] < 0.5)))
     for name, chosen in (*steps, *turns):
         at = chosen.nonzero().flatten().to(maps.device)

@@ -45,6 +45,8 @@ class HierarchicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
         epochs as make `STEPS` steps, at least 15.
     tune_epochs, tune_lr : of every node, which starts from it; None makes a quarter of the steps, at least 6 epochs.
     batch : images in a step, fewer if there are few images.
+    swap_axes : train on every image with its two lattice vectors exchanged, too, so that no label can depend on which
+        is the shorter. False where one does: as in friezes, whose mirrors along the strip differ from those across.
     random_state : seed; the same images, settings and seed make the same classifier on one machine.
     device : where torch computes.
 
@@ -61,7 +63,7 @@ class HierarchicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
     def __init__(
         self, tree: str | Path | Mapping[str, Any] | None = None, *, backbone: str = "lcnet_050",
         epochs: int | None = None, tune_epochs: int | None = None, lr: float = 5e-3, tune_lr: float = 1e-3,
-        batch: int = 128, random_state: int = 0, device: str = "cpu",
+        batch: int = 128, swap_axes: bool = True, random_state: int = 0, device: str = "cpu",
     ) -> None:  # fmt: skip
         self.tree = tree
         self.backbone = backbone
@@ -70,6 +72,7 @@ class HierarchicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
         self.lr = lr
         self.tune_lr = tune_lr
         self.batch = batch
+        self.swap_axes = swap_axes
         self.random_state = random_state
         self.device = device
 
@@ -110,7 +113,7 @@ class HierarchicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
         first = NodeClassifier(NodeSettings(plan.labels, self.backbone)).to(self.device)
         nodes = {}
         with tempfile.TemporaryDirectory() as folder:
-            shared = fit(first, whole, whole, schedule, Path(folder) / "backbone.pt")
+            shared = fit(first, whole, whole, schedule, Path(folder) / "backbone.pt", swap=self.swap_axes)
             for name in plan.nodes:
                 own = samples_of(evidence, plan, name)
                 seed = self.random_state + crc32(name.encode())
@@ -118,7 +121,7 @@ class HierarchicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
                 node = shared.for_choices(self.tree_.choices(name))
                 epochs = self.tune_epochs or max(6, _epochs(len(own), self.batch, STEPS // 4))
                 tuning = Schedule(epochs, self.tune_lr, self.batch, seed)
-                nodes[name] = fit(node, own, own, tuning, Path(folder) / f"{name}.pt")
+                nodes[name] = fit(node, own, own, tuning, Path(folder) / f"{name}.pt", swap=self.swap_axes)
         return nodes
 
     def predict_proba(self, X: Images) -> NDArray[np.float64]:

@@ -82,11 +82,12 @@ def fit(
     schedule: Schedule,
     checkpoint: Path,
     report: Callable[[int, Metrics], None] = lambda epoch, metrics: None,
+    swap: bool = True,
 ) -> NodeClassifier:
     """Train `node` in place on its device; ``report(epoch, metrics)`` after each epoch, those done before too.
 
     A checkpoint of the same schedule is taken up where it ended, and the result is the same as without the
-    break: the order of images depends on the seed and the epoch alone.
+    break: the order of images depends on the seed and the epoch alone. `swap` as in `random_relabel`.
     """
     device = next(node.parameters()).device
     batch = min(schedule.batch, max(2, len(train) // 4))
@@ -113,7 +114,7 @@ def fit(
             x, y, z = (t[at].to(device) for t in (train.maps, train.targets, train.numbers))
             # the origin of the maps is arbitrary, and so is the choice among equivalent bases
             roll = [int(v) for v in torch.randint(x.shape[-1], (2,))]
-            x, z = random_relabel(x.float(), z)
+            x, z = random_relabel(x.float(), z, swap)
             logits = node(torch.roll(x, roll, (2, 3)), z)
             loss = F.cross_entropy(logits, y)
             optimiser.zero_grad(set_to_none=True)

@@ -167,3 +167,16 @@ def strains(basis: Tensor) -> Tensor:
     metric = basis.T @ basis
     W = torch.tensor([W for _, W, _ in MAPS]).float()
     return (W.mT @ metric @ W - metric).abs().amax((-2, -1)) / torch.linalg.det(basis).abs()
+
+
+def test_without_swap_a_and_b_stay_what_they_are() -> None:
+    maps = torch.rand(32, MAP_CHANNELS, SIDE, SIDE)
+    numbers = torch.zeros(32, representation.EVIDENCE)
+    numbers[:, MAP_CHANNELS : MAP_CHANNELS + len(MAPS)] = (
+        -torch.log10(strains(torch.tensor(BASES["rectangular"]).T)) / 3
+    )
+    named = [name in ("mirror a", "mirror b", "glide a", "glide b") for name, _, _ in MAPS]
+    old = maps.unflatten(1, (len(MAPS), -1))[:, named].amax((-1, -2))
+    for swap in (True, False):
+        new = random_relabel(maps, numbers, swap)[0].unflatten(1, (len(MAPS), -1))[:, named].amax((-1, -2))
+        assert torch.equal(new, old) != swap
