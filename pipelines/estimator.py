@@ -45,8 +45,8 @@ class HierarchicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
         epochs as make `STEPS` steps, at least 15.
     tune_epochs, tune_lr : of every node, which starts from it; None makes a quarter of the steps, at least 6 epochs.
     batch : images in a step, fewer if there are few images.
-    swap_axes : train on every image with its two lattice vectors exchanged, too, so that no label can depend on which
-        is the shorter. False where one does: as in friezes, whose mirrors along the strip differ from those across.
+    swap_axes : train on images with their two lattice vectors exchanged, too, so that labels do not depend on which is
+        the shorter. False where they do: mirrors along the shorter vector or along the longer, say.
     random_state : seed; the same images, settings and seed make the same classifier on one machine.
     device : where torch computes.
 

@@ -81,6 +81,28 @@ def test_it_learns_labels_and_tree_of_ones_own(data: tuple[Any, Any]) -> None:
     assert model.score(X[48:], y[48:]) >= 0.9
 
 
+@pytest.mark.slow
+def test_labels_may_hang_on_which_lattice_vector_is_the_shorter() -> None:
+    X, y = zip(*(mirrored(k) for k in range(150)), strict=True)
+    model = HierarchicalClassifier(swap_axes=False, epochs=25, tune_epochs=4).fit(np.stack(X[:100]), y[:100])
+    assert model.score(np.stack(X[100:]), y[100:]) >= 0.9
+
+
+def mirrored(seed: int) -> tuple[NDArray[np.float32], str]:
+    """A pattern of group pm on a rectangular lattice, and the vector that its mirrors lie along."""
+    rng = np.random.default_rng(seed)
+    a, b = rng.uniform(14, 20), rng.uniform(24, 34)
+    along_a = seed % 2 == 0
+    y, x = np.mgrid[:112, :112] + rng.uniform(0, 30, (2, 1, 1))
+    image = np.zeros((112, 112))
+    for u, v, height in rng.random((5, 3)):
+        for side in (1, -1):
+            du, dv = x / a - (u if along_a else side * u), y / b - (side * v if along_a else v)
+            square = (a * (du - np.round(du))) ** 2 + (b * (dv - np.round(dv))) ** 2
+            image += (height + 0.3) * np.exp(-square / 8)
+    return image.astype(np.float32), "shorter" if along_a else "longer"
+
+
 def test_probabilities_are_those_of_the_classes_in_their_order(
     fitted: HierarchicalClassifier, data: tuple[Any, Any]
 ) -> None:
