@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from hier.datasets import PatternDataset
 from hier.hierarchy import GROUP_NAMES, HierError
-from hier.pipelines.overlay import encoded, save
+from hier.pipelines.overlay import encoded
 from PIL import Image
 
 import hier
@@ -59,7 +59,8 @@ def write(folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     model = hier.load()
     (example,) = model.predict(ROOT / "examples" / "cat_p4g.png")
-    save(example.plot(), folder / "overlay.png")
+    with Image.open(io.BytesIO(encoded(example.plot(), ".png"))) as picture:
+        picture.convert("RGB").quantize(256).save(folder / "overlay.png", optimize=True)
     whole = sheet(model)
     for quality in range(85, 40, -5):
         whole.save(folder / "overlays.jpg", quality=quality, optimize=True, progressive=True)
