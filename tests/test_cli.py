@@ -137,7 +137,10 @@ def test_predict_answers_good_images_beside_bad_ones(hier: Command, card_path: P
         assert list(row["groups"]) == list(GROUP_NAMES)
         assert sum(row["groups"].values()) == pytest.approx(1, abs=1e-4)
         assert np.prod([step["probability"] for step in row["path"]]) == pytest.approx(row["probability"], rel=1e-3)
-        assert all(set(step) == {"node", "level", "choice", "probability"} for step in row["path"])
+        for step in row["path"]:
+            assert set(step) == {"node", "level", "choice", "probability", "choices"}
+            assert step["choices"][step["choice"]] == pytest.approx(step["probability"])
+            assert sum(step["choices"].values()) == pytest.approx(1, abs=1e-4)
         assert {"a", "b", "system"} <= set(row["lattice"])
     first, again, renamed = (rows[i] for i in (0, 9, 10))
     assert first["groups"] == pytest.approx(again["groups"], abs=1e-4)
