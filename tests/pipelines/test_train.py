@@ -158,3 +158,17 @@ def test_levels_trained_one_by_one_join_to_a_model_that_answers(folder: Path, hi
     options = ("--model", "mlruns/models/wallpaper", "--source", "atoms", "--size", "64", "--count", "17", "--json")
     report = hier(folder, "evaluate", *options, "--photos", "pictures", "--device", "cpu")
     assert report["count"] == 17
+
+
+def test_a_tree_of_other_labels_is_refused_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tree = "{name: few, root: {name: top, level: top, children: {a: p4, b: hexagons}}}"
+    Path("few.yaml").write_text(tree, encoding="utf-8")
+    monkeypatch.setattr(sys, "argv", ["hier", "train", "--tree", "few.yaml", "--level", "top"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert "has hexagons and lacks p1, p2," in capsys.readouterr().err.replace("\n", " ")
+    assert [p.name for p in tmp_path.iterdir()] == ["few.yaml"]
