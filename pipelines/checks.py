@@ -18,8 +18,8 @@ def check(settings: TrainSettings) -> None:
         foreign, missing = sorted(labels - set(GROUP_NAMES)), [name for name in GROUP_NAMES if name not in labels]
         lists = [f"{what} {', '.join(names)}" for what, names in (("has", foreign), ("lacks", missing)) if names]
         raise TreeError(
-            f"tree {settings.tree} {' and '.join(lists)}: `hier train` makes patterns of the 17 wallpaper groups, and a "
-            "tree must have them all and no others. With images of your own labels use hier.HierarchicalClassifier"
+            f"tree {settings.tree} {' and '.join(lists)}: `hier train` makes patterns of the 17 wallpaper groups, and "
+            "a tree must have them all and no others. With images of your own labels use hier.HierarchicalClassifier"
         )
     for split in ("train", "valid") if settings.photos else ():
         split_pool(settings.photos, split)
