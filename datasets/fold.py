@@ -133,7 +133,7 @@ def _two_nearest(
     x: Tensor, y: Tensor, q: Tensor, listed: Tensor, length: Tensor, tile: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Of the orbit points `q` listed for each point's `tile`, the nearest two, and their squared distances."""
-    qx, qy = q.T.contiguous()
+    qx, qy = q.T.contiguous().unbind()
 
     def squared(x: Tensor, y: Tensor, at: Tensor) -> Tensor:
         dx, dy = x - qx.take(at), y - qy.take(at)
