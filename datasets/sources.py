@@ -179,9 +179,10 @@ def levels(scale: Tensor) -> Tensor:
 
 def halved(pictures: Tensor, times: int) -> Tensor:
     """Pictures (B, 3, s, s), bytes or floats in [0, 1], as floats, halved some times: (B, 3, s', s')."""
-    made = pictures.float() / 255 if pictures.dtype == torch.uint8 else pictures
-    for _ in range(times):
-        made = F.avg_pool2d(made, 2)
+    made = pictures / 255 if pictures.dtype == torch.uint8 else pictures
+    for _ in range(times):  # sums of slices: several times faster on a CPU than a pooling layer
+        rows = made[..., ::2, :] + made[..., 1::2, :]
+        made = (rows[..., ::2] + rows[..., 1::2]) / 4
     return made
 
 
