@@ -22,6 +22,7 @@ from hier.models.bundle import BUNDLED
 from hier.models.classifier import Classifier
 from hier.models.maps import MAPS, WEIGHTINGS
 from hier.models.representation import SymmetryEvidence
+from hier.pipelines.evaluate import decide
 from hier.pipelines.evidence import EvidenceSet, Part, gather
 
 PEAKS = len(MAPS) * len(WEIGHTINGS)
@@ -31,11 +32,8 @@ BATCH = 16
 
 
 def accuracy(classifier: Classifier, found: EvidenceSet) -> float:
-    right = 0
-    for k in range(0, len(found), 512):
-        best = classifier.decide(found.maps[k : k + 512], found.numbers[k : k + 512]).winners.cpu()
-        right += sum(classifier.labels[i] == name for i, name in zip(best, found.labels[k : k + 512], strict=True))
-    return right / len(found)
+    best = decide(classifier, found).winners.cpu()
+    return float(np.mean([classifier.labels[i] == name for i, name in zip(best, found.labels, strict=True)]))
 
 
 def exchanged(found: EvidenceSet, change: Callable[[EvidenceSet, torch.Tensor], None]) -> EvidenceSet:

@@ -22,15 +22,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from hier.datasets import CORRUPTIONS, SOURCES, Corruption, NonPatternDataset, PatternDataset
 from hier.models.bundle import BUNDLED
 from hier.models.classifier import Classifier
 from hier.pipelines.benchmark_tracking import row_run
-from hier.pipelines.evaluate import decide, report_of
+from hier.pipelines.evaluate import outputs, refusals, report_of
 from hier.pipelines.evidence import EvidenceSet, Part, gather
 from hier.pipelines.tracking import store
 from threshold_rule import choose, groups, residuals
+from torch import Tensor
 
 STEP = 0.06  # of the grey range: deviation of the noise at severity 1
 FAMILY = {"p1": 0, "pm": 0, "pg": 0, "cm": 0, "p3": 2, "p3m1": 2, "p31m": 2, "p6": 2, "p6m": 2}  # of the paper, else 1
@@ -71,15 +71,8 @@ def family(confusion: Sequence[Sequence[int]], labels: Sequence[str]) -> float:
     return float(table[kind[:, None] == kind].sum() / table.sum())
 
 
-def outputs(classifier: Classifier, found: EvidenceSet) -> list[dict[str, torch.Tensor]]:
-    starts = range(0, len(found), 512)
-    return [classifier.outputs(found.maps[k : k + 512], found.numbers[k : k + 512]) for k in starts]
-
-
-def figures(
-    classifier: Classifier, said: list[dict[str, torch.Tensor]], found: EvidenceSet, router: Any
-) -> dict[str, Any]:
-    report = report_of(classifier, [classifier.combine(o, router) for o in said], found.labels, {}, {})
+def figures(classifier: Classifier, said: dict[str, Tensor], found: EvidenceSet, router: Any) -> dict[str, Any]:
+    report = report_of(classifier, [classifier.combine(said, router)], found.labels, {}, {})
     return {
         "groups": report.accuracy, "family": family(report.confusion, report.labels), "loss": report.loss,
         "ece": report.ece, "refused": report.refused / report.count, "mistakes": report.mistakes,
@@ -140,13 +133,8 @@ def measure(given: argparse.Namespace) -> None:
         print(line, {k: round(100 * v["groups"], 2) for k, v in row["models"].items()}, flush=True)
     if (not given.only or "none" in given.only) and given.share == 0 and "no pattern" not in done:
         found = gather([Part(NonPatternDataset(given.seed), 0, 2000, given.photos, "valid")], given.cache)
-        row = {"line": "no pattern", "count": 2000, "seed": given.seed, "models": {}}
-        kinds = np.array(found.labels)
-        for name, (folder, _) in models.items():
-            refused = (torch.cat([a.pattern for a in decide(loaded[folder], found)]) < 0.5).cpu().numpy()
-            row["models"][name] = {"all": float(refused.mean())} | {
-                str(k): float(refused[kinds == k].mean()) for k in np.unique(kinds)
-            }
+        row = {"line": "no pattern", "count": 2000, "seed": given.seed}
+        row["models"] = {name: refusals(loaded[folder], found) for name, (folder, _) in models.items()}
         with given.out.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
         print(row["line"], row["models"], flush=True)

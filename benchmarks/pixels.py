@@ -49,6 +49,7 @@ def logits(network: nn.Module, images: Tensor) -> Tensor:
 
 
 def fit(network: nn.Module, images: Tensor, targets: Tensor, epochs: int, batch: int = 128) -> None:
+    batch = min(batch, max(2, len(images) // 4))
     steps = len(images) // batch
     optimiser = torch.optim.AdamW(network.parameters(), 5e-3, weight_decay=0.05)
     rate = torch.optim.lr_scheduler.OneCycleLR(optimiser, 5e-3, total_steps=epochs * steps, pct_start=0.2)

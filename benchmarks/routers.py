@@ -13,14 +13,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import torch
 from hier.datasets import SOURCES, PatternDataset
 from hier.models.bundle import BUNDLED, Bundle, BundleError, load_bundle
 from hier.models.classifier import Classifier
 from hier.models.router import ROUTERS, Router
 from hier.pipelines.calibrate import calibrate, calibration_splits
-from hier.pipelines.evaluate import Report, parse_corruptions, report_of
-from hier.pipelines.evidence import EvidenceSet, Part, gather
+from hier.pipelines.evaluate import Report, outputs, parse_corruptions, report_of
+from hier.pipelines.evidence import Part, gather
 
 CLIMB = 0.9
 HEAD = (
@@ -34,12 +33,6 @@ HEAD = (
     "supergroup %",
     "unrelated %",
 )
-
-
-def outputs(classifier: Classifier, found: EvidenceSet, batch: int = 512) -> dict[str, torch.Tensor]:
-    starts = range(0, len(found), batch)
-    parts = [classifier.outputs(found.maps[k : k + batch], found.numbers[k : k + batch]) for k in starts]
-    return {name: torch.cat([part[name] for part in parts], 1) for name in parts[0]}
 
 
 def can(classifier: Classifier, router: Router) -> bool:

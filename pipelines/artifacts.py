@@ -77,7 +77,7 @@ def _tree_interface() -> tuple[Any, Any]:
     from mlflow.types import ColSpec, DataType, Schema
     from mlflow.types.schema import AnyType
 
-    from .predict import Prediction
+    from .results import Prediction
 
     any_type: Any = AnyType
     plain = {"str": DataType.string, "float": DataType.double, "bool": DataType.boolean}

@@ -12,7 +12,8 @@ from typing import Any
 import mlflow
 import numpy as np
 import pandas as pd
-from hier.pipelines.predict import Failure, load
+from hier.pipelines.predict import load
+from hier.pipelines.results import Failure
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel

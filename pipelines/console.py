@@ -22,7 +22,7 @@ from rich.text import Text
 
 from .fit import Metrics, Reporter
 from .pixel_size import shown
-from .predict import Failure, Prediction
+from .results import Failure, Prediction
 
 if TYPE_CHECKING:
     from .evaluate import Report

@@ -80,17 +80,23 @@ def evaluate_patterns(
     if photos is not None:
         split_pool(photos, "valid")  # complains at once of what every process would find out later
     found = gather([Part(dataset, 0, count, photos, "valid")], None, device, advance)
-    answers = decide(classifier, found, router)
+    answers = [decide(classifier, found, router)]
     kept = ("source", "seed", "size", "orientation", "construction", "cells")
     data = {name: getattr(dataset, name) for name in kept}
     data |= {"own_photographs": photos is not None, "corruptions": [asdict(c) for c in dataset.corruptions]}
     return report_of(classifier, answers, found.labels, {}, data)
 
 
-def decide(classifier: Classifier, found: EvidenceSet, router: Router = "soft", batch: int = 512) -> list[Answer]:
-    """Answers to evidence, batch by batch."""
+def outputs(classifier: Classifier, found: EvidenceSet, batch: int = 512) -> dict[str, Tensor]:
+    """What every node says of evidence, as `Classifier.outputs`, batch by batch: for one router or for several."""
     starts = range(0, len(found), batch)
-    return [classifier.decide(found.maps[k : k + batch], found.numbers[k : k + batch], router) for k in starts]
+    parts = [classifier.outputs(found.maps[k : k + batch], found.numbers[k : k + batch]) for k in starts]
+    return {name: torch.cat([p[name] for p in parts], 1) for name in parts[0]}
+
+
+def decide(classifier: Classifier, found: EvidenceSet, router: Router = "soft") -> Answer:
+    """The answer to evidence."""
+    return classifier.combine(outputs(classifier, found), router)
 
 
 def evaluate_refusals(
@@ -102,7 +108,12 @@ def evaluate_refusals(
 ) -> dict[str, float]:
     """Share of images 0 to `count` of a dataset of no patterns that are held to be none: in all, and by kind."""
     found = gather([Part(dataset, 0, count, photos, "valid")], None, classifier.device.type, advance)
-    refused = (torch.cat([a.pattern for a in decide(classifier, found)]) < 0.5).cpu().numpy()
+    return refusals(classifier, found)
+
+
+def refusals(classifier: Classifier, found: EvidenceSet) -> dict[str, float]:
+    """Share of the images that are held to be no pattern: in all, and by label."""
+    refused = (decide(classifier, found).pattern < 0.5).cpu().numpy()
     kinds = np.array(found.labels)
     return {"all": float(refused.mean())} | {str(k): float(refused[kinds == k].mean()) for k in np.unique(kinds)}
 

@@ -18,7 +18,7 @@ from .symmetry import SymmetryFound
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from .predict import Prediction
+    from .results import Prediction
 
 
 def plotted(found: Prediction, image: Tensor | None = None) -> Figure:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from ..models.bundle import BUNDLED, find_card
 from .picture import Reading
-from .predict import Failure, Prediction, Predictor
+from .predict import Predictor
 from .registry_files import local_model
+from .results import Failure, Prediction
 from .rows import Rows, Stamp, stamp
 
 

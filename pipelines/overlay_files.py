@@ -8,7 +8,7 @@ from pathlib import Path
 from ..hierarchy import HierError, UnknownNameError
 from .figure import drawable, plotted
 from .overlay import SUFFIXES, save
-from .predict import Prediction
+from .results import Prediction
 
 NAME = "{name}"
 

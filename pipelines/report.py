@@ -11,8 +11,8 @@ from typing import Any
 from ..hierarchy import HierError
 from .console import percent
 from .figure import cell_in_words
-from .predict import Failure, Prediction
 from .report_pictures import map_pictures, pictures
+from .results import Failure, Prediction
 
 TEMPLATE = "report.html"
 BAR = 220  # px: a bar of probability one

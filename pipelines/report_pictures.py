@@ -20,7 +20,7 @@ from ..models.structure import structure_factors
 from ..models.views import best_view
 from .figure import plotted, seen
 from .overlay import encoded
-from .predict import Prediction
+from .results import Prediction
 
 LARGEST = 900  # px: longer side of a picture
 MAP_SIDE, MAP_CELLS = 150, 2.2  # px, and cells along a map's side

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from ..hierarchy import HierError
 from .image_files import split_inside
-from .predict import Failure, Prediction
+from .results import Failure, Prediction
 
 Stamp = tuple[int, int] | None  # bytes and time of change (ns) of a file; None when it is not there
 COLUMNS = (

@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from ..hierarchy import HierError
-from ..models.operations import Placed, place
+from ..models.operations import Placed, Refused, place
 from ..models.structure import structure_factors
 from ..models.views import View
 from .images import ImageLike, Read, read
@@ -36,21 +36,6 @@ class OperationFound:
 
 
 @dataclass(frozen=True)
-class SupergroupRefused:
-    """A minimal supergroup, and how far its further `operations` hold.
-
-    `score` in [0, 1], None when the lattice does not have the metric: `strain` is how much they would change that,
-    relative to the cell's area.
-    """
-
-    group: str
-    operations: str
-    score: float | None
-    noise: float
-    strain: float
-
-
-@dataclass(frozen=True)
 class SymmetryFound:
     """Where the group lies on the image, in px of the image: x right, y down, (0, 0) the middle of its first pixel.
 
@@ -65,7 +50,7 @@ class SymmetryFound:
     b: Point
     view: tuple[int, int, int, int]
     operations: tuple[OperationFound, ...]
-    supergroups: tuple[SupergroupRefused, ...]
+    supergroups: tuple[Refused, ...]
 
     @property
     def frame(self) -> Frame:
@@ -90,7 +75,7 @@ def as_found(placed: Placed, scale: float, middle: Array, box: tuple[int, int, i
     return SymmetryFound(
         placed.group, _point(origin), _point(a), _point(b), box,
         tuple(OperationFound(h.operation.xyz, h.kind, h.score, h.noise) for h in placed.holdings),
-        tuple(SupergroupRefused(r.group, r.operations, r.score, r.noise, r.strain) for r in placed.refused),
+        placed.refused,
     )  # fmt: skip
 
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .pipelines.estimator import HierarchicalClassifier
-    from .pipelines.predict import Prediction, Predictor, load
+    from .pipelines.predict import Predictor, load
+    from .pipelines.results import Prediction
 
 __version__ = "0.1.0"
 __all__ = ["HierarchicalClassifier", "Prediction", "Predictor", "__version__", "load"]

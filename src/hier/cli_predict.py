@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from .pipelines.many import Tally
     from .pipelines.overlay_files import OverlayFiles
-    from .pipelines.predict import Failure, Prediction
+    from .pipelines.results import Failure, Prediction
 
 EPILOG = (
     "Examples:  hier predict micrograph.tif --pixel-size 0.02nm  |  hier predict scans/ --csv scans.csv  |  "
@@ -131,7 +131,7 @@ def predict(
 
 def _drawn(results: Iterable[Prediction | Failure], overlays: OverlayFiles) -> Iterator[Prediction | Failure]:
     """The results as they are, each with its overlay drawn; what is no pattern has none, and that is said."""
-    from .pipelines.predict import Failure
+    from .pipelines.results import Failure
 
     for result in results:
         yield result
@@ -153,7 +153,7 @@ def _print_panels(results: Iterable[Prediction | Failure]) -> None:
     from rich.console import Console
 
     from .pipelines.console import panel
-    from .pipelines.predict import Failure
+    from .pipelines.results import Failure
 
     console = Console()
     for result in results:
@@ -174,7 +174,7 @@ def _print_json(results: Iterable[Prediction | Failure]) -> None:
 
 
 def _tell_failure(result: Prediction | Failure) -> None:
-    from .pipelines.predict import Failure
+    from .pipelines.results import Failure
 
     if isinstance(result, Failure):
         fail(f"{result.file}: {result.error}")

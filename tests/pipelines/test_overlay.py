@@ -18,7 +18,8 @@ from hier.hierarchy import GROUP_NAMES, HierError, group
 from hier.models.bundle import BUNDLED
 from hier.pipelines.overlay import Elements, Scale, draw, encoded
 from hier.pipelines.overlay_files import OverlayFiles
-from hier.pipelines.predict import Prediction, Predictor, load
+from hier.pipelines.predict import Predictor, load
+from hier.pipelines.results import Prediction
 from hier.pipelines.symbols import Frame, centres_within, lines_within
 from hier.pipelines.symmetry import find_symmetry
 from PIL import Image

@@ -13,7 +13,8 @@ from hier.hierarchy import GROUP_NAMES, HierError, load_tree
 from hier.models.bundle import BUNDLED
 from hier.models.views import SIDE, views
 from hier.pipelines.images import ImageError
-from hier.pipelines.predict import Failure, Prediction, Predictor, conventional, load
+from hier.pipelines.predict import Predictor, load
+from hier.pipelines.results import Failure, Prediction, conventional
 from PIL import Image
 
 RNG = np.random.default_rng(0)
