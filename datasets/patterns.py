@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -14,13 +14,13 @@ from torch import Tensor
 from ..hierarchy import GROUP_NAMES, HierError, Operation, UnknownNameError, group
 from .atoms import draw_atoms, render
 from .corruptions import OF_ATOMS, Corruption, corrupt, draws
-from .fold import Orbit, fold, orbit, times
 from .guard import GRID, cell_points, frame, residuals
 from .lattices import Orientation, draw_basis, lattice_family
 from .near_miss import draw_near_miss
-from .paste import Tile, into_tile, pixels_of, snap, to_pixels
+from .paste import Tile, pixels_of, snap
 from .pattern import Pattern
-from .sources import SIDE, Pool, default_pool, halved, levels, noise_picture, read
+from .pictures import pictures_at
+from .sources import Pool, default_pool, noise_picture
 
 Source = Literal["photos", "atoms", "noise"]
 SOURCES: tuple[str, ...] = get_args(Source)
@@ -194,63 +194,7 @@ class PatternDataset:
         return self.pool if self.pool is not None else default_pool()
 
     def _pictures(self, patterns: Sequence[Pattern], points: Tensor) -> Tensor:
-        """Fold `points` (B, P, 2) px relative to the patterns' origins and read the pictures there: (B, 3, P)."""
-        if self.construction == "paste":
-            pairs = zip(points, patterns, strict=True)
-            points = torch.stack([into_tile(x, p.tile) if p.tile else x for x, p in pairs])
-        values = self._fold_and_read(patterns, [p.orbit for p in patterns], points)
-        mixed = [i for i, p in enumerate(patterns) if p.near_miss is not None]
-        if mixed:
-            chosen = [patterns[i] for i in mixed]
-            parents = [orbit(p.near_miss.parent, p.basis, p.generic) for p in chosen if p.near_miss]
-            shares = torch.tensor([p.near_miss.share for p in chosen if p.near_miss], device=points.device)
-            share = shares[:, None, None]
-            values[mixed] = (1 - share) * values[mixed] + share * self._fold_and_read(chosen, parents, points[mixed])
-        grey = [i for i, p in enumerate(patterns) if p.grey]
-        if grey:
-            values[grey] = values[grey].mean(1, keepdim=True).expand(-1, 3, -1)
-        return values
-
-    def _fold_and_read(self, patterns: Sequence[Pattern], orbits: Sequence[Orbit], points: Tensor) -> Tensor:
-        scale = np.array([self._scale(p, o) for p, o in zip(patterns, orbits, strict=True)])
-        c, s = (f([p.turn for p in patterns]) for f in (np.cos, np.sin))
-        turn = torch.from_numpy(scale * np.array([[c, -s], [s, c]])).permute(2, 0, 1).to(points)
-        if self.construction == "fold":
-            first, second, weight = fold(orbits, points, turn)
-        else:
-            first, _, weight = fold(orbits, points)
-            for i, p in enumerate(patterns):
-                if p.tile is not None:
-                    generic = torch.from_numpy(p.basis @ p.generic).to(points)
-                    first[i] = to_pixels(first[i] + generic, p.tile) - generic
-            first = second = times(turn, first)
-            weight = torch.ones_like(weight)
-        values = points.new_empty(len(patterns), 3, points.shape[1])
-        level, gpu = levels(torch.from_numpy(scale)), points.device.type != "cpu"
-        for chosen, picture in self._halved(patterns, level, points.device, together=gpu):
-            values[chosen] = _blended(picture, first[chosen], second[chosen], weight[chosen])
-        return values
-
-    def _halved(
-        self, patterns: Sequence[Pattern], level: Tensor, device: torch.device, together: bool
-    ) -> Iterator[tuple[slice | Tensor, Tensor]]:
-        """Which patterns, and their pictures (b, 3, s, s) at their `level`: all of one level together or one by one."""
-        pictures = [
-            self._pool.pictures[p.picture] if isinstance(p.picture, int) else torch.from_numpy(p.picture)
-            for p in patterns
-        ]
-        if not together:
-            for i, picture in enumerate(pictures):
-                yield slice(i, i + 1), halved(picture[None].to(device), int(level[i]))
-            return
-        for k in sorted(set(level.tolist())):
-            chosen = (level == k).nonzero().flatten()
-            yield chosen.to(device), halved(torch.stack([pictures[i] for i in chosen.tolist()]).to(device), k)
-
-    def _scale(self, pattern: Pattern, orbit: Orbit) -> float:
-        """How many px of the picture one px of the pattern spans: as many as its domain leaves room for, or fewer."""
-        widest: float = 0.48 * SIDE / orbit.radius
-        return 1.0 if self.source == "noise" else 0.7 * max(widest / 0.7, 1.0) ** pattern.reach
+        return pictures_at(patterns, points, self._pool if self.source == "photos" else None)
 
     def _atoms(self, patterns: Sequence[Pattern], ticks: Tensor, keys: Sequence[Sequence[int]] = ()) -> Tensor:
         low, high = float(ticks[0]), float(ticks[-1])
@@ -299,16 +243,6 @@ def _check(dataset: PatternDataset) -> None:
 
 def _origins(patterns: Sequence[Pattern]) -> Tensor:
     return torch.from_numpy(np.stack([p.origin for p in patterns])).float()
-
-
-def _blended(picture: Tensor, first: Tensor, second: Tensor, weight: Tensor) -> Tensor:
-    """Pictures read at the nearest representative, mixed with the second nearest along seams: (B, 3, P)."""
-    values = read(picture, first)
-    seam = (weight < 1).any(0).nonzero().flatten()
-    if len(seam):
-        w = weight[:, None, seam]
-        values[..., seam] = w * values[..., seam] + (1 - w) * read(picture, second[:, seam])
-    return values
 
 
 def _levels(images: Tensor) -> Tensor:

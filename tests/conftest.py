@@ -14,6 +14,7 @@ from hier.hierarchy import load_tree
 from hier.models.bundle import GATE, GATE_CHOICES, Bundle, Card, NodeCard, load_bundle, save_bundle
 from hier.models.node import NodeClassifier, NodeSettings
 from hypothesis import settings
+from PIL import Image
 
 torch.set_num_threads(1)
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a script; commands under test inherit it
@@ -43,6 +44,16 @@ def write_bundle(card_path: Path, tree_name: str = "wallpaper", leave_out: tuple
     card = Card(hier="0.1.0", created="2026-01-01T00:00:00+00:00", tree=tree.to_spec(), nodes=cards)
     save_bundle(card_path, card, nodes)
     return card_path
+
+
+@pytest.fixture
+def with_pictures(tmp_path: Path, pool: Pool) -> Path:
+    """A folder with a few pictures in ``pictures/train`` and the same in ``pictures/valid``."""
+    for split in ("train", "valid"):
+        (tmp_path / "pictures" / split).mkdir(parents=True)
+        for picture, name in zip(pool.pictures, pool.names, strict=True):
+            Image.fromarray(picture.permute(1, 2, 0).numpy()).save(tmp_path / "pictures" / split / f"{name}.png")
+    return tmp_path
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ import pytest
 import torch
 from hier.datasets import SOURCES, Pattern, PatternDataset, Pool
 from hier.datasets.guard import candidate_matrices
+from hier.datasets.pictures import halved_pictures
 from hier.hierarchy import GROUP_NAMES, Operation, group, in_supercell, maximal_subgroups
 from numpy.typing import NDArray
 from torch import Tensor
@@ -131,8 +132,8 @@ def test_pictures_read_together_are_those_read_one_by_one(pool: Pool) -> None:
     dataset = PatternDataset("photos", 4, 96, pool=pool)
     some = [dataset.draw(i, 0) for i in range(6)]
     level = torch.tensor([2, 0, 1, 0, 2, 2])
-    one_by_one = [p for _, p in dataset._halved(some, level, torch.device("cpu"), together=False)]
-    for chosen, stack in dataset._halved(some, level, torch.device("cpu"), together=True):
+    one_by_one = [p for _, p in halved_pictures(some, level, pool, torch.device("cpu"), together=False)]
+    for chosen, stack in halved_pictures(some, level, pool, torch.device("cpu"), together=True):
         assert not isinstance(chosen, slice)
         for i, picture in zip(chosen.tolist(), stack, strict=True):
             assert torch.equal(picture, one_by_one[i][0])

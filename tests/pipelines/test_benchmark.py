@@ -42,14 +42,10 @@ Hier = Callable[..., Outcome]
 
 
 @pytest.fixture
-def folder(tmp_path: Path, pool: Pool) -> Path:
+def folder(with_pictures: Path) -> Path:
     """A folder with a preset and a few pictures."""
-    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(TINY), encoding="utf-8")
-    for split in ("train", "valid"):
-        (tmp_path / "pictures" / split).mkdir(parents=True)
-        for picture, name in zip(pool.pictures[:6], pool.names, strict=False):
-            Image.fromarray(picture.permute(1, 2, 0).numpy()).save(tmp_path / "pictures" / split / f"{name}.png")
-    return tmp_path
+    (with_pictures / "tiny.yaml").write_text(yaml.safe_dump(TINY), encoding="utf-8")
+    return with_pictures
 
 
 @pytest.fixture

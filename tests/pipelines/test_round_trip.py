@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hier.datasets import Pool
 from hier.hierarchy import GROUP_NAMES, load_tree
 from hier.models.bundle import BUNDLED, GATE
 from hier.pipelines import calibrate
@@ -56,14 +55,10 @@ Hier = Callable[..., Any]
 
 
 @pytest.fixture
-def folder(tmp_path: Path, pool: Pool) -> Path:
+def folder(with_pictures: Path) -> Path:
     """A folder to train in, with a few pictures."""
-    (tmp_path / "tiny.yaml").write_text(SETTINGS, encoding="utf-8")
-    for split in ("train", "valid"):
-        (tmp_path / "pictures" / split).mkdir(parents=True)
-        for picture, name in zip(pool.pictures, pool.names, strict=True):
-            Image.fromarray(picture.permute(1, 2, 0).numpy()).save(tmp_path / "pictures" / split / f"{name}.png")
-    return tmp_path
+    (with_pictures / "tiny.yaml").write_text(SETTINGS, encoding="utf-8")
+    return with_pictures
 
 
 @pytest.fixture

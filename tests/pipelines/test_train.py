@@ -14,12 +14,10 @@ from typing import Any
 
 import pytest
 import torch
-from hier.datasets import Pool
 from hier.hierarchy import NodeSpec, Tree, TreeSpec, load_tree
 from hier.models.bundle import FLAT, GATE, load_bundle
 from hier.pipelines.settings import SettingsError
 from hier.pipelines.train import nodes_at
-from PIL import Image
 
 from hier.cli import main
 
@@ -42,14 +40,10 @@ Hier = Callable[..., Any]
 
 
 @pytest.fixture
-def folder(tmp_path: Path, pool: Pool) -> Path:
+def folder(with_pictures: Path) -> Path:
     """A folder to train in, with a few pictures."""
-    (tmp_path / "tiny.yaml").write_text(SETTINGS, encoding="utf-8")
-    for split in ("train", "valid"):
-        (tmp_path / "pictures" / split).mkdir(parents=True)
-        for picture, name in zip(pool.pictures, pool.names, strict=True):
-            Image.fromarray(picture.permute(1, 2, 0).numpy()).save(tmp_path / "pictures" / split / f"{name}.png")
-    return tmp_path
+    (with_pictures / "tiny.yaml").write_text(SETTINGS, encoding="utf-8")
+    return with_pictures
 
 
 @pytest.fixture
