@@ -5,6 +5,7 @@ Everything is batched over images of one size and runs alike on CPU and GPU.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -15,9 +16,11 @@ from .autocorrelation import REACH, autocorrelation, bragg_filtered, gaussian_bl
 
 BLUR = 1.0  # px: peaks of finer texture than this cannot be placed between pixels
 PEAKS = 48
-RATIO, SLACK = 1.15, 0.02  # what a finer lattice may lose, see find_lattice
-TEXTURE_SLACK, HEXAGONAL_SLACK = 0.06, 0.14
+ERRORS = 2.5  # standard errors by which a finer lattice may repeat less well, see find_lattice
+SLACK, TEXTURE_SLACK = 0.02, 0.06  # and what it may lose besides
+OUT_OF_PLACE = 1.5  # px by which copies in a whole-pixel hexagonal cell may be out of place
 HEXAGONAL = 0.03  # relative change of the metric under which a lattice counts as hexagonal
+SIXFOLD = 0.75  # share of the autocorrelation that a sixfold rotation has to keep for the slack above
 SHORTEST, LEAST = 3.0, 30.0  # px and px^2: shorter vectors and smaller cells are not looked for
 HALF = 8  # lattice points up to HALF * a + HALF * b support a basis
 
@@ -87,10 +90,10 @@ def refine(surface: Tensor, basis: Tensor, shape: tuple[int, int]) -> Tensor:
     return torch.where(kept[:, None, None], basis, start)
 
 
-def coset_levels(surface: Tensor, basis: Tensor, cosets: Tensor, shape: tuple[int, int]) -> Tensor:
-    """Mean autocorrelation over the lattice shifted by fractions of it.
+def coset_levels(surface: Tensor, basis: Tensor, cosets: Tensor, shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Mean autocorrelation over the lattice shifted by fractions of it, and the standard error of that mean.
 
-    Bases (B, 2, 2), cosets (T, 2) to (B, T). The mean runs over lattice points within the reach, weighted by
+    Bases (B, 2, 2), cosets (T, 2) to (B, T) each. The mean runs over lattice points within the reach, weighted by
     overlap; zero shift left out.
     """
     n = torch.arange(-HALF, HALF + 1, device=basis.device).float()
@@ -98,7 +101,12 @@ def coset_levels(surface: Tensor, basis: Tensor, cosets: Tensor, shape: tuple[in
     fractions = nm[None] + cosets[:, None]
     points = torch.einsum("bij,tkj->btki", basis, fractions)
     weight = _weights(points, shape) * (fractions.abs().sum(-1) > 1e-6)
-    return (sample(surface, points) * weight).sum(-1) / weight.sum(-1).clamp_min(1e-9)
+    total = weight.sum(-1).clamp_min(1e-9)
+    values = sample(surface, points)
+    mean = (values * weight).sum(-1) / total
+    variance = ((values - mean[..., None]).square() * weight).sum(-1) / total
+    effective = total.square() / weight.square().sum(-1).clamp_min(1e-9)
+    return mean, (variance / (effective - 1).clamp_min(1)).sqrt()
 
 
 @dataclass(frozen=True)
@@ -185,13 +193,48 @@ def _misfit(basis: Tensor) -> Tensor:
     return misfit
 
 
+def _sixfold(surface: Tensor, basis: Tensor) -> Tensor:
+    """How much of the autocorrelation about zero a sixfold rotation keeps, in [0, 1]: (B,).
+
+    The share of its variance over a disc, 1.3 times as wide in radius as the cell's area has for a side, that remains
+    in the mean of the three turns by 60 degrees. Every group with threefold axes has 1: the autocorrelation of a
+    pattern adds a twofold axis.
+    """
+    radius = torch.linalg.det(basis).abs().sqrt()
+    points = torch.einsum("b,kij,pj->bkpi", radius, *(t.to(basis) for t in _turned_disc()))
+    turned = sample(surface, points)
+    kept: Tensor = turned.mean(1).var(-1, unbiased=False)
+    return kept / turned.flatten(1).var(-1, unbiased=False).clamp_min(1e-12)
+
+
+@lru_cache(maxsize=1)
+def _turned_disc() -> tuple[Tensor, Tensor]:
+    """Rotations by 0, 60 and 120 degrees (3, 2, 2) and points of a disc of radius 1.3 (P, 2)."""
+    angle = torch.arange(3) * (torch.pi / 3)
+    turns = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], -1).unflatten(-1, (2, 2))
+    line = torch.linspace(-1.3, 1.3, 27)
+    points = torch.cartesian_prod(line, line)
+    return turns, points[points.norm(dim=1) <= 1.3]
+
+
+_RING = tuple((math.cos(t), math.sin(t)) for t in (k * math.pi / 6 for k in range(6)))
+
+
+def _lowest(levels: Tensor, owner: Tensor, count: int) -> Tensor:
+    """The lowest of the levels (B, T) of each refinement: (B, count)."""
+    lowest = levels.new_full((len(levels), count), torch.inf)
+    return lowest.scatter_reduce(1, owner.expand(len(levels), -1), levels, "amin")
+
+
 def find_lattice(images: Tensor) -> Lattice:
     """Primitive lattices of images (B, C, H, W), any range.
 
     From the best pair of autocorrelation peaks the lattice is made finer, by a prime index at a time, as long
-    as the added points correlate as well as the lattice itself: 1 - level at most
-    ``RATIO * (1 - level) + slack``. A hexagonal lattice within a rectangular one gets more slack: images made of
-    whole-pixel rectangular cells repeat their hexagonal ones only roughly.
+    as the added points correlate as well as the lattice itself, up to `ERRORS` standard errors of the difference and
+    some slack: in a disordered crystal correlations scatter, the more so the fewer cells are in view. A hexagonal
+    lattice within a rectangular one gets more slack if the autocorrelation has a sixfold axis: images made of
+    whole-pixel rectangular cells repeat their hexagonal ones only roughly, the more so the finer their texture. It is
+    what the image loses when it is moved by `OUT_OF_PLACE` px.
     """
     shape = (images.shape[-2], images.shape[-1])
     surface = autocorrelation(gaussian_blur(bragg_filtered(images), BLUR))
@@ -199,17 +242,18 @@ def find_lattice(images: Tensor) -> Lattice:
     table = _refinements()
     cosets, finer = basis.new_tensor([(0.0, 0.0), *table.fractions]), basis.new_tensor(table.bases)
     owner, slack = torch.tensor(table.owner, device=basis.device), basis.new_tensor(table.slack)
+    lost = 1 - sample(surface, basis.new_tensor(_RING).expand(len(basis), -1, -1) * OUT_OF_PLACE).mean(1)
     refused = basis.new_full((len(basis),), -1.0)
     for _ in range(4):
-        levels = coset_levels(surface, basis, cosets, shape)
+        levels, error = coset_levels(surface, basis, cosets, shape)
         here = levels[:, 0]
-        lowest = levels.new_full((len(basis), len(slack)), torch.inf)
-        lowest = lowest.scatter_reduce(1, owner.expand(len(basis), -1), levels[:, 1:], "amin")
+        raised = levels[:, 1:] + ERRORS * (error[:, 1:].square() + error[:, :1].square()).sqrt()
+        lowest, bound = (_lowest(x, owner, len(slack)) for x in (levels[:, 1:], raised))
         hexagonal = _misfit(basis[:, None] @ finer) < HEXAGONAL
-        allowed = torch.where(hexagonal & (_misfit(basis) >= HEXAGONAL)[:, None], HEXAGONAL_SLACK, slack)
-        pick = (lowest + allowed).argmax(1)
-        best, given = (t.gather(1, pick[:, None])[:, 0] for t in (lowest, allowed))
-        accept = 1 - best <= RATIO * (1 - here) + given
+        rounded = (_misfit(basis) >= HEXAGONAL) & (_sixfold(surface, basis) > SIXFOLD)
+        allowed = torch.where(hexagonal & rounded[:, None], slack + lost[:, None], slack)
+        best, pick = (bound + allowed).max(1)
+        accept = best >= here
         smaller = reduce_basis(basis @ finer[pick])
         accept &= (torch.linalg.det(smaller).abs() > LEAST) & (smaller.norm(dim=1).amin(-1) > SHORTEST)
         refused = torch.where(accept, refused, lowest.amax(1))
@@ -217,5 +261,5 @@ def find_lattice(images: Tensor) -> Lattice:
             break
         new = reduce_basis(refine(surface, smaller, shape))
         basis = torch.where(accept[:, None, None], new, basis)
-    level = coset_levels(surface, basis, cosets[:1], shape)[:, 0]
+    level = coset_levels(surface, basis, cosets[:1], shape)[0][:, 0]
     return Lattice(basis, level, refused)

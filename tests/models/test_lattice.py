@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 import torch
-from hier.datasets import PatternDataset, Pool
+from hier.datasets import Corruption, Pattern, PatternDataset, Pool
 from hier.models.autocorrelation import autocorrelation
 from hier.models.lattice import find_lattice, reduce_basis
 from hypothesis import assume, given
@@ -161,3 +162,35 @@ def test_any_image_has_a_finite_answer(shape: tuple[int, int, int]) -> None:
     for k, name in enumerate(images):
         assert found.basis[k].isfinite().all(), name
         assert found.level[k].isfinite(), name
+
+
+def _fine_lattice_found(images: Tensor, patterns: Sequence[Pattern]) -> list[bool]:
+    found = find_lattice(images).basis.double().numpy()
+    return [unimodular(f, p.frame.basis, 0.1) for f, p in zip(found, patterns, strict=True)]
+
+
+def test_hexagonal_cells_of_roughly_copied_noise_are_not_taken_for_rectangular_ones() -> None:
+    dataset = PatternDataset("noise", 71, 192, ("p3", "p3m1", "p31m", "p6", "p6m"), construction="paste", rough=1.0)
+    indices = [i for i in range(40) if (tile := dataset.draw(i, 0).tile) is not None and tile.scatter > 0.4][:12]
+    patterns, _ = dataset.accepted(indices)
+    assert sum(_fine_lattice_found(dataset.finish(patterns, indices), patterns)) >= 11
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_rectangular_cell_of_hexagonal_sides_is_left_whole(seed: int) -> None:
+    # its middle is nearly a lattice point, but the texture is too smooth for that to be rounding
+    rng = np.random.default_rng(seed)
+    basis = np.diag([26.0, 26.0 * 3**0.5])
+    centred = basis @ np.array([[0.5, 0.5], [-0.5, 0.5]])
+    mixed = waves(centred, rng) + 0.5 * waves(basis, rng)
+    found = find_lattice(mixed[None]).basis[0].double().numpy()
+    assert unimodular(found, basis, 0.05)
+
+
+@pytest.mark.parametrize(("name", "least"), [("thermal", 0.85), ("vacancies", 0.85)])
+def test_disorder_does_not_make_cells_larger(name: str, least: float) -> None:
+    dataset = PatternDataset("atoms", 72, 192, corruptions=(Corruption(name, (2, 2)),), cells=(6, 30))
+    indices = list(range(34))
+    patterns, _ = dataset.accepted(indices)
+    right = _fine_lattice_found(dataset.finish(patterns, indices), patterns)
+    assert np.mean(right) >= least
