@@ -17,10 +17,10 @@ from .autocorrelation import REACH, autocorrelation, bragg_filtered, gaussian_bl
 BLUR = 1.0  # px: peaks of finer texture than this cannot be placed between pixels
 PEAKS = 48
 ERRORS = 2.5  # standard errors by which a finer lattice may repeat less well, see find_lattice
-SLACK, TEXTURE_SLACK = 0.02, 0.06  # and what it may lose besides
+SLACK, TEXTURE_SLACK, HEXAGONAL_SLACK = 0.02, 0.06, 0.14  # and what it may lose besides
 OUT_OF_PLACE = 1.5  # px by which copies in a whole-pixel hexagonal cell may be out of place
 HEXAGONAL = 0.03  # relative change of the metric under which a lattice counts as hexagonal
-SIXFOLD = 0.75  # share of the autocorrelation that a sixfold rotation has to keep for the slack above
+SIXFOLD = 0.75  # share of the autocorrelation that a sixfold rotation has to keep for the slack of the next line
 SHORTEST, LEAST = 3.0, 30.0  # px and px^2: shorter vectors and smaller cells are not looked for
 HALF = 8  # lattice points up to HALF * a + HALF * b support a basis
 
@@ -232,8 +232,8 @@ def find_lattice(images: Tensor) -> Lattice:
     From the best pair of autocorrelation peaks the lattice is made finer, by a prime index at a time, as long
     as the added points correlate as well as the lattice itself, up to `ERRORS` standard errors of the difference and
     some slack: in a disordered crystal correlations scatter, the more so the fewer cells are in view. A hexagonal
-    lattice within a rectangular one gets more slack if the autocorrelation has a sixfold axis: images made of
-    whole-pixel rectangular cells repeat their hexagonal ones only roughly, the more so the finer their texture. It is
+    lattice within a rectangular one gets more slack: images made of whole-pixel rectangular cells repeat their
+    hexagonal ones only roughly, the more so the finer their texture. If the autocorrelation has a sixfold axis, it is
     what the image loses when it is moved by `OUT_OF_PLACE` px.
     """
     shape = (images.shape[-2], images.shape[-1])
@@ -250,8 +250,8 @@ def find_lattice(images: Tensor) -> Lattice:
         raised = levels[:, 1:] + ERRORS * (error[:, 1:].square() + error[:, :1].square()).sqrt()
         lowest, bound = (_lowest(x, owner, len(slack)) for x in (levels[:, 1:], raised))
         hexagonal = _misfit(basis[:, None] @ finer) < HEXAGONAL
-        rounded = (_misfit(basis) >= HEXAGONAL) & (_sixfold(surface, basis) > SIXFOLD)
-        allowed = torch.where(hexagonal & rounded[:, None], slack + lost[:, None], slack)
+        rounded = torch.where(_sixfold(surface, basis) > SIXFOLD, lost, 0.0).clamp_min(HEXAGONAL_SLACK)
+        allowed = torch.where(hexagonal & (_misfit(basis) >= HEXAGONAL)[:, None], rounded[:, None], slack)
         best, pick = (bound + allowed).max(1)
         accept = best >= here
         smaller = reduce_basis(basis @ finer[pick])
