@@ -1,0 +1,93 @@
+"""The pages on figures: what makes tables makes small ones, of docs/accuracy, routers, benchmark and extending."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+import yaml
+from hier.models import systems
+from hier.models.router import ROUTERS
+from hier.pipelines import calibrate
+from hier.pipelines.benchmark_settings import load_preset
+from PIL import Image
+
+Open = Callable[..., Any]
+NOT_RUN = {
+    'python benchmarks/accuracy.py table.jsonl --photos FOLDER --model "tree=mlruns/models/wallpaper" '
+    '--model "flat=mlruns/models/wallpaper:flat" --pixels "pixels=pixels.pt"': "its rule is fitted on 510 images",
+}
+SMALLER = {
+    "--preset cpu --photos my/photographs": "--preset small.yaml --photos my/photographs",
+    "--preset cpu --only": "--preset small.yaml --photos my/photographs --only",
+    "--preset cpu --budget-images 1700": "--preset small.yaml --photos my/photographs --budget-images 17",
+    "--count 1700": "--count 3",
+    "--fit 1020": "--fit 17",
+}
+SMALL = {
+    "name": "cpu", "size": 48, "cells": [4, 9], "count": 34, "valid_count": 17, "cross_count": 17, "epochs": 1,
+    "batch": 17, "width": 8, "systems": ["resnet", "maps-tree"],
+    "networks": dict.fromkeys(("resnet", "densenet", "pyramid", "small", "maps", "xcit"), "test_resnet"),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, root: Path, pool: Any) -> Path:
+    made = tmp_path_factory.mktemp("measured")
+    shutil.copy(root / "docs" / "accuracy.jsonl", made / "table.jsonl")
+    shutil.copy(root / "examples" / "atoms_p6.png", made / "image.png")
+    (made / "small.yaml").write_text(yaml.safe_dump(SMALL), encoding="utf-8")
+    for place in ("my/photographs/train", "my/photographs/valid", "FOLDER/train", "FOLDER/valid"):
+        (made / place).mkdir(parents=True)
+        for picture, name in zip(pool.pictures, pool.names, strict=True):
+            Image.fromarray(picture.permute(1, 2, 0).numpy()).save(made / place / f"{name}.png")
+    return made
+
+
+def test_the_table_of_accuracy(page: Open, folder: Path, shell: Open) -> None:
+    there, told = shell(folder), page("docs/accuracy.md")
+    assert set(NOT_RUN) < set(told.commands)
+    table, record = (command for command in told.commands if command not in NOT_RUN)
+    rows = [line for line in there.run(table).splitlines() if line.startswith("| atoms |")]
+    assert rows
+    there.run(record)
+    assert (folder / "mlruns" / "mlflow.db").exists()
+
+
+@pytest.mark.slow
+def test_the_table_of_routers(page: Open, folder: Path, shell: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibrate, "SIZE", 64)  # px
+    there, told = shell(folder, SMALLER), page("docs/routers.md")
+    (command,) = (command for command in told.inline if command.startswith("python "))
+    for name in ROUTERS:
+        assert f"| `{name}` |" in told.text
+        assert f"| atoms | {name}" in told.text
+    out = there.run(command)
+    assert {re.findall(r"\| (\w+) \| (\w+)", line)[0] for line in out.splitlines()[2:]} == {
+        (source, name) for source in ("photos", "atoms", "noise") for name in ROUTERS
+    }
+
+
+@pytest.mark.slow
+def test_the_benchmark(page: Open, folder: Path, shell: Open) -> None:
+    """The page's commands, then those of a system of one's own: the code of the page is the file that they import."""
+    there = shell(folder, SMALLER)
+    for command in page("docs/benchmark.md").commands:
+        out = there.run(command)
+        assert out or ">" in command, command
+        for name in re.findall(r"--only (\S+)", command):
+            assert name in out
+    assert load_preset(str(folder / "mine.yaml")) == load_preset("cpu")
+    assert (folder / "image-why.png").stat().st_size > 1000
+    own = page("docs/extending.md")
+    (code,) = own.python
+    (folder / "mine.py").write_text(code, encoding="utf-8")
+    tables = [getattr(systems, name) for name in ("REPRESENTATIONS", "BACKBONES", "LOSSES", "SYSTEMS")]
+    with patch.dict(tables[0]), patch.dict(tables[1]), patch.dict(tables[2]), patch.dict(tables[3]):
+        for command in own.commands:
+            assert "slopes" in there.run(command) or "convnext_nano" in command

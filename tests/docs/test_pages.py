@@ -1,0 +1,73 @@
+"""The pages on images and on the tree: their commands run, as they stand there, on small images of those names."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from hier.datasets import PatternDataset
+from hier.hierarchy import NodeSpec, load_tree, parse_spec
+from PIL import Image
+
+Open = Callable[..., Any]
+OTHERS = ("hierarchy", "how-it-decides", "own-tree", "limits")
+SMALLER = {"python examples/frieze.py": "python examples/frieze.py --count 28 --epochs 2 --least 0"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
+    h5py = pytest.importorskip("h5py")
+    made = tmp_path_factory.mktemp("docs")
+    image = PatternDataset("atoms", 1, 256, groups=("p4m",), cells=(150, 200)).batch([0])[0].mean(0).numpy()
+    byte = (image * 255).round().astype(np.uint8)
+    (made / "scans" / "deep").mkdir(parents=True)
+    for name in ("micrograph.png", "field.png", "scans/a.png", "scans/deep/b.png"):
+        Image.fromarray(byte).save(made / name)
+    tifffile.imwrite(made / "stack.tif", np.stack([byte, byte[::-1]]), photometric="minisblack")
+    (made / "detector.raw").write_bytes(byte.astype("<u2").tobytes())
+    with h5py.File(made / "scan.h5", "w") as file:
+        file["entry/data"] = byte
+    (made / "examples").mkdir()
+    shutil.copy(root / "examples" / "frieze.yaml", made / "examples")
+    return made
+
+
+def test_micrographs(page: Open, folder: Path, shell: Open) -> None:
+    commands, there = page("docs/micrographs.md").commands, shell(folder)
+    assert len(commands) >= 10
+    for command in commands:
+        out = there.run(command)
+        assert "p4m" in out or "images answered" in out, command
+        for name in re.findall(r"--(?:csv|jsonl) (\S+)", command):
+            assert len((folder / name).read_text(encoding="utf-8").splitlines()) >= 1
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_pages(name: str, page: Open, folder: Path, shell: Open) -> None:
+    there = shell(folder, SMALLER)
+    assert page(f"docs/{name}.md").commands
+    for command in page(f"docs/{name}.md").commands:
+        assert there.run(command).strip(), command
+        for file in re.findall(r"--(?:out|report) (\S+)", command):
+            assert (folder / file).stat().st_size > 1000
+    for code in page(f"docs/{name}.md").python:
+        exec(code, {})
+
+
+def test_the_tree_of_the_page_is_that_of_the_example(page: Open, root: Path) -> None:
+    (block,) = re.findall(r"^```yaml\n(.*?)^```", page("docs/own-tree.md").text, re.S | re.M)
+    shown, used = parse_spec(block, "page"), load_tree(root / "examples" / "frieze.yaml").to_spec()
+    assert outline(shown.root) == outline(used.root)
+
+
+def outline(node: NodeSpec | str) -> object:
+    """A node without its question, and all below it."""
+    if isinstance(node, str):
+        return node
+    return node.name, node.level, {choice: outline(child) for choice, child in node.children.items()}
