@@ -60,6 +60,12 @@ def lines(seed: int) -> Iterator[tuple[str, PatternDataset]]:
             yield f"{source}, {size} px", replace(plain[source], size=size)
     for source in ("photos", "atoms"):
         yield f"{source}, 60 to 100 cells", replace(plain[source], cells=(60.0, 100.0))
+    near = replace(plain["photos"], near_misses=1.0)
+    yield "photos, near misses", near
+    yield (
+        "photos, near misses, noise of 0.3 of the grey range",
+        replace(near, corruptions=(Corruption("noise", (5, 5)),)),
+    )
     for name in CORRUPTIONS:
         for source in ("photos", "atoms"):
             yield f"{source}, {name} 3", replace(plain[source], corruptions=(Corruption(name, (3, 3)),))

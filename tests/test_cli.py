@@ -94,6 +94,12 @@ def test_tree_shows_every_level_node_and_label(hier: Command) -> None:
             assert re.search(rf"\b{re.escape(word)}\b", shown.out), word
 
 
+def test_the_package_runs_as_the_command_does() -> None:
+    told = subprocess.run([sys.executable, "-m", "hier", "tree", "nowhere"], capture_output=True, text=True)
+    assert told.returncode == 2
+    assert told.stderr.startswith("hier: unknown tree 'nowhere'")
+
+
 def test_tree_as_json_is_a_tree_that_can_be_given_back(hier: Command) -> None:
     printed = hier("tree", "--json")
     assert json.loads(printed.out)["name"] == "wallpaper"
@@ -270,6 +276,13 @@ def test_evaluate_on_generated_patterns(hier: Command, card_path: Path) -> None:
     shown = hier("evaluate", "--source", "atoms", *[o for o in options if o != "--json"])
     assert "group" in shown.out
     assert "34 images" in shown.out
+
+
+def test_near_misses_are_other_images_than_plain_patterns(hier: Command) -> None:
+    options = ("--source", "noise", "--count", 17, "--seed", 7, "--size", 96, "--json", "--device", "cpu")
+    plain, near = (json.loads(hier("evaluate", *options, "--near-misses", share).out) for share in (0, 1))
+    assert plain["count"] == near["count"] == 17
+    assert plain["loss"] != near["loss"]
 
 
 def test_evaluate_on_a_folder_counts_what_it_can_read(hier: Command, card_path: Path) -> None:

@@ -27,6 +27,9 @@ def evaluate(
     orientation: Annotated[str, typer.Option(help="any or aligned.")] = "any",
     construction: Annotated[str, typer.Option(help="fold (exact) or paste (whole pixels, always aligned).")] = "fold",
     cells: Annotated[str | None, typer.Option(help="Fewest-most primitive cells in view, for instance 4-60.")] = None,
+    near_misses: Annotated[
+        float, typer.Option(min=0, max=1, help="Share that is nearly a supergroup; of photos and noise, folded.")
+    ] = 0.0,
     photos: Photos = None,
     corrupt: Annotated[list[str] | None, typer.Option(help="NAME=SEVERITY (0 to 5); may be repeated.")] = None,
     model: Models = None,
@@ -53,7 +56,7 @@ def evaluate(
 
     device, chosen = device_named(device), router_named(router)
     corruptions = parse_corruptions(corrupt or [])
-    dataset: Any = _dataset(source, seed, size, orientation, construction, cells, corruptions)
+    dataset: Any = _dataset(source, seed, size, orientation, construction, cells, near_misses, corruptions)
     classifier = load(model, device, chosen).classifier
     with progress(Console(stderr=True), "images", folder_count(folder) if folder else count) as advance:
         if folder is not None:
@@ -69,7 +72,14 @@ def evaluate(
 
 
 def _dataset(
-    source: str, seed: int, size: int, orientation: str, construction: str, cells: str | None, corruptions: Any
+    source: str,
+    seed: int,
+    size: int,
+    orientation: str,
+    construction: str,
+    cells: str | None,
+    near_misses: float,
+    corruptions: Any,
 ) -> Any:
     from .cli_generate import cell_range
     from .datasets import SOURCES, NonPatternDataset, PatternDataset
@@ -81,7 +91,7 @@ def _dataset(
         raise UnknownNameError("source", source, [*SOURCES, "none"])
     return PatternDataset(
         source, seed, size, orientation=orientation, construction=construction,  # type: ignore[arg-type]
-        cells=cell_range(cells), corruptions=corruptions,
+        cells=cell_range(cells), near_misses=near_misses, corruptions=corruptions,
     )  # fmt: skip
 
 
