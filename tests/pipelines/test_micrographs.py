@@ -300,7 +300,19 @@ def test_spectrum_images_are_told(tmp_path: Path) -> None:
 # --- TIFF, raw, HDF5, stacks
 
 
+def tagged(code: int, text: str) -> dict[str, Any]:
+    """A maker's own tag of text, beside a resolution for printers that is not to be believed."""
+    return {"extratags": [(code, 2, 0, text.encode("cp1252"), True)], "resolution": (72, 72), "resolutionunit": "INCH"}
+
+
+FEI, ZEISS = 34682, 34118
 TIFFS: dict[str, tuple[dict[str, Any], float | None]] = {
+    "fei": (tagged(FEI, "[User]\r\nUser=a\r\n[Scan]\r\nPixelWidth=2.5e-010\r\nPixelHeight=2.5e-010\r\n"), 2.5e-10),
+    "fei oblong": (tagged(FEI, "[Scan]\r\nPixelWidth=2e-010\r\nPixelHeight=3e-010\r\n"), None),
+    "fei without": (tagged(FEI, "[User]\r\nUser=a\r\n"), None),
+    "zeiss": (tagged(ZEISS, "0\r\n0\r\nAP_IMAGE_PIXEL_SIZE\r\nImage Pixel Size = 1.25 nm\r\n"), 1.25e-9),
+    "zeiss old": (tagged(ZEISS, "0\r\n0\r\nAP_PIXEL_SIZE\r\nPixel Size = 3 µm\r\n"), 3e-6),
+    "zeiss without": (tagged(ZEISS, "0\r\n0\r\nAP_WD\r\nWD = 5.1 mm\r\n"), None),
     "imagej nm": ({"imagej": True, "resolution": (1 / NM, 1 / NM), "metadata": {"unit": "nm"}}, NM * 1e-9),
     "imagej micron": ({"imagej": True, "resolution": (50, 50), "metadata": {"unit": "micron"}}, 2e-8),
     "imagej escaped": ({"imagej": True, "resolution": (50, 50), "metadata": {"unit": "\\u00B5m"}}, 2e-8),
