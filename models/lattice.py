@@ -211,7 +211,7 @@ def _sixfold(surface: Tensor, basis: Tensor) -> Tensor:
 def _turned_disc() -> tuple[Tensor, Tensor]:
     """Rotations by 0, 60 and 120 degrees (3, 2, 2) and points of a disc of radius 1.3 (P, 2)."""
     angle = torch.arange(3) * (torch.pi / 3)
-    turns = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], -1).unflatten(-1, (2, 2))
+    turns = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], -1).reshape(3, 2, 2)
     line = torch.linspace(-1.3, 1.3, 27)
     points = torch.cartesian_prod(line, line)
     return turns, points[points.norm(dim=1) <= 1.3]
