@@ -24,13 +24,12 @@ class Tile:
     """The cell that is tiled: columns of `vectors` (2, 2) in whole px, and where the pixel grid lies.
 
     `exact` (2, 2) px is the cell before rounding. Pixels sit at whole px plus `half` (0 or 0.5) from the
-    pattern's origin. Copies are `scatter` px out of place at most, each pixel by itself, before they are rounded.
+    pattern's origin.
     """
 
     vectors: NDArray[np.float64]
     exact: NDArray[np.float64]
     half: float
-    scatter: float = 0.0
 
     @property
     def stretch(self) -> NDArray[np.float64]:
@@ -39,32 +38,24 @@ class Tile:
         return stretched
 
 
-def snap(
-    rng: np.random.Generator, basis: NDArray[np.float64], hexagonal: bool, rough: float = 0.0
-) -> tuple[NDArray[np.float64], Tile]:
+def snap(rng: np.random.Generator, basis: NDArray[np.float64], hexagonal: bool) -> tuple[NDArray[np.float64], Tile]:
     """The aligned conventional `basis` (2, 2) px with whole-pixel sides, and its tile.
 
-    A hexagonal basis keeps its exact angle; only its rectangular tile is rounded. With `rough` px, as in cells that
-    were put together of copies of copies, half of the tiles have scattered copies (by `rough` at most), and a
-    hexagonal one may have any whole sides.
+    A hexagonal basis keeps its exact angle; only its rectangular tile is rounded.
     """
     a = max(STEP, STEP * round(float(np.linalg.norm(basis[:, 0])) / STEP))
     half = 0.5 * int(rng.integers(2))
-    scatter = max(0.0, rng.uniform(-rough, rough)) if rough else 0.0
     if hexagonal:
-        even = 2
-        if rough:
-            a, even = max(STEP, round(float(np.linalg.norm(basis[:, 0])))), 1
         exact = a / np.linalg.norm(basis[:, 0]) * basis
-        height = even * round(a * 3**0.5 / even)
-        return exact, Tile(np.diag([float(a), float(height)]), np.diag([a, a * 3**0.5]), half, scatter)
+        height = 2 * round(a * 3**0.5 / 2)
+        return exact, Tile(np.diag([float(a), float(height)]), np.diag([a, a * 3**0.5]), half)
     x, y = basis[:, 1]
     across = 0 if abs(x) < 1e-9 else 2 * round(x / 2)
     height = max(STEP, STEP * round(abs(y) / STEP))
     if abs(np.linalg.norm(basis[:, 0]) - np.linalg.norm(basis[:, 1])) < 1e-6 and across == 0:
         height = a
     snapped = np.array([[a, across], [0.0, -height]], dtype=np.float64)
-    return snapped, Tile(snapped, snapped, half, scatter)
+    return snapped, Tile(snapped, snapped, half)
 
 
 def into_tile(points: Tensor, tile: Tile) -> Tensor:
@@ -92,16 +83,6 @@ def pixels_of(points: Tensor, tile: Tile) -> tuple[Tensor, Tensor]:
 def to_pixels(points: Tensor, tile: Tile) -> Tensor:
     """Points (..., 2) px relative to the origin, moved to the nearest pixel."""
     return (points - tile.half + 1e-4).round() + tile.half
-
-
-def scattered(points: Tensor, tile: Tile) -> Tensor:
-    """How far the copies at the tile's pixels `points` (P, 2) px are out of place: (P, 2) px.
-
-    Uniform within the tile's scatter along each axis; the same in every tile and on every device.
-    """
-    at = (2 * points).round().long()
-    drawn = torch.stack([(at[:, 0] * 73856093 ^ at[:, 1] * 19349663 ^ k * 83492791) % 10007 for k in (1, 2)], -1)
-    return tile.scatter * (drawn.to(points) * (2 / 10006) - 1)
 
 
 def tiled(

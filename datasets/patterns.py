@@ -51,7 +51,6 @@ class PatternDataset:
     pool : the pictures behind ``photos``; the bundled ones when None.
     near_misses : share of images that come within reach of a supergroup, as a weighted mix of a pattern
         with a pattern of the supergroup on the same lattice. For training only.
-    rough : px by which copies in whole-pixel cells are out of place at most, see `paste.snap`. For training only.
     margin : least residual (see `guard.residuals`) of any symmetry that the group does not have.
     corruptions : what is done to the finished pattern, in order; ``thermal`` and ``vacancies`` to the atoms before.
 
@@ -68,7 +67,6 @@ class PatternDataset:
     cells: tuple[float, float] = (4.0, 60.0)
     pool: Pool | None = field(default=None, repr=False)
     near_misses: float = 0.0
-    rough: float = 0.0
     margin: float = 0.05
     corruptions: tuple[Corruption, ...] = ()
 
@@ -116,9 +114,9 @@ class PatternDataset:
             some = patterns[i : i + step]
             if step == 1 and some[0].tile:
                 positions, which = pixels_of(pixels[0] - _origins(some).to(pixels)[0], some[0].tile)
-                torch.index_select(self._pictures(some, positions[None], True)[0], 1, which, out=images[i])
+                torch.index_select(self._pictures(some, positions[None])[0], 1, which, out=images[i])
             else:
-                images[i : i + step] = self._pictures(some, pixels - _origins(some).to(pixels)[:, None], True)
+                images[i : i + step] = self._pictures(some, pixels - _origins(some).to(pixels)[:, None])
         return images.reshape(len(patterns), 3, self.size, self.size)
 
     def accepted(self, indices: Sequence[int], device: str | torch.device = "cpu") -> tuple[list[Pattern], int]:
@@ -152,7 +150,7 @@ class PatternDataset:
         basis = draw_basis(rng, lattice_family(home), area, "aligned" if pasted else self.orientation)
         tile = None
         if pasted:
-            basis, tile = snap(rng, basis, home.lattice_system == "hexagonal", self.rough)
+            basis, tile = snap(rng, basis, home.lattice_system == "hexagonal")
         operations: tuple[Operation, ...] = tuple(home.operations)
         if miss is not None:
             basis, operations = basis @ miss.cell / miss.shrink, miss.operations
@@ -195,8 +193,8 @@ class PatternDataset:
     def _pool(self) -> Pool:
         return self.pool if self.pool is not None else default_pool()
 
-    def _pictures(self, patterns: Sequence[Pattern], points: Tensor, scatter: bool = False) -> Tensor:
-        return pictures_at(patterns, points, self._pool if self.source == "photos" else None, scatter)
+    def _pictures(self, patterns: Sequence[Pattern], points: Tensor) -> Tensor:
+        return pictures_at(patterns, points, self._pool if self.source == "photos" else None)
 
     def _atoms(self, patterns: Sequence[Pattern], ticks: Tensor, keys: Sequence[Sequence[int]] = ()) -> Tensor:
         low, high = float(ticks[0]), float(ticks[-1])

@@ -9,21 +9,20 @@ import torch
 from torch import Tensor
 
 from .fold import Orbit, fold, orbit, times
-from .paste import into_tile, scattered, to_pixels
+from .paste import into_tile, to_pixels
 from .pattern import Pattern
 from .sources import SIDE, Pool, halved, levels, read
 
 
-def pictures_at(patterns: Sequence[Pattern], points: Tensor, pool: Pool | None, scatter: bool = False) -> Tensor:
+def pictures_at(patterns: Sequence[Pattern], points: Tensor, pool: Pool | None) -> Tensor:
     """Fold `points` (B, P, 2) px relative to the patterns' origins and read the pictures there: (B, 3, P).
 
-    Photographs are those of `pool`; patterns of noise bring their pictures with them and need none. With `scatter`
-    the points are pixels, and copies in a tile are out of place as its own scatter has it.
+    Photographs are those of `pool`; patterns of noise bring their pictures with them and need none.
     """
     if patterns[0].tile is not None:
         pairs = zip(points, patterns, strict=True)
         points = torch.stack([into_tile(x, p.tile) if p.tile else x for x, p in pairs])
-    values = _fold_and_read(patterns, [p.orbit for p in patterns], points, pool, scatter)
+    values = _fold_and_read(patterns, [p.orbit for p in patterns], points, pool)
     mixed = [i for i, p in enumerate(patterns) if p.near_miss is not None]
     if mixed:
         chosen = [patterns[i] for i in mixed]
@@ -38,9 +37,7 @@ def pictures_at(patterns: Sequence[Pattern], points: Tensor, pool: Pool | None, 
     return values
 
 
-def _fold_and_read(
-    patterns: Sequence[Pattern], orbits: Sequence[Orbit], points: Tensor, pool: Pool | None, scatter: bool = False
-) -> Tensor:
+def _fold_and_read(patterns: Sequence[Pattern], orbits: Sequence[Orbit], points: Tensor, pool: Pool | None) -> Tensor:
     scale = np.array([_scale(p, o) for p, o in zip(patterns, orbits, strict=True)])
     c, s = (f([p.turn for p in patterns]) for f in (np.cos, np.sin))
     turn = torch.from_numpy(scale * np.array([[c, -s], [s, c]])).permute(2, 0, 1).to(points)
@@ -51,10 +48,7 @@ def _fold_and_read(
         for i, p in enumerate(patterns):
             if p.tile is not None:
                 generic = torch.from_numpy(p.basis @ p.generic).to(points)
-                at = first[i] + generic
-                if scatter and p.tile.scatter:
-                    at = at + scattered(points[i], p.tile)
-                first[i] = to_pixels(at, p.tile) - generic
+                first[i] = to_pixels(first[i] + generic, p.tile) - generic
         first = second = times(turn, first)
         weight = torch.ones_like(weight)
     values = points.new_empty(len(patterns), 3, points.shape[1])

@@ -20,8 +20,8 @@ TRAIN, VALID, CROSS = 10**12, 2 * 10**12, 3 * 10**12
 SIZE = 256  # px of validation and cross-validation images
 
 AUGMENTATION = (
-    Corruption("thermal", (0, 4), 0.15),
-    Corruption("vacancies", (0, 4), 0.15),
+    Corruption("thermal", (0, 3), 0.1),
+    Corruption("vacancies", (0, 3), 0.1),
     Corruption("invert", (1, 1), 0.2),
     Corruption("drift", (0, 4), 0.15),
     Corruption("jitter", (0, 4), 0.1),
@@ -47,8 +47,7 @@ def training_parts(s: TrainSettings) -> list[Part]:
         pasted = round(s.pasted * count)
         fold = replace(dataset, near_misses=s.near_misses)
         parts.append(Part(fold, 0, count - pasted, s.photos, "train"))
-        paste = replace(dataset, construction="paste", rough=s.rough)
-        parts.append(Part(paste, 0, pasted, s.photos, "train"))
+        parts.append(Part(replace(dataset, construction="paste"), 0, pasted, s.photos, "train"))
     return parts
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from hier.datasets import SOURCES, Pattern, PatternDataset, Pool
 from hier.datasets.corruptions import blur
-from hier.datasets.paste import into_tile, scattered
+from hier.datasets.paste import into_tile
 from hier.hierarchy import GROUP_NAMES, Operation, group
 from hypothesis import given
 from hypothesis import strategies as st
@@ -150,33 +150,3 @@ def test_one_tile_repeated_is_every_pixel_made_for_itself(name: str) -> None:
     pattern = dataset.draw(0, 0)
     each = dataset._pictures([pattern], torch.from_numpy(pixels(pattern)).float()[None])
     assert torch.equal(dataset.finish([pattern], [0])[0].flatten(1), each[0])
-
-
-@pytest.mark.parametrize("name", ["p4m", "p6"])
-def test_scattered_copies_repeat_with_their_tile_and_miss_each_other(name: str) -> None:
-    dataset = PatternDataset("noise", 3, SIZE, (name,), construction="paste", rough=1.0)
-    pattern = next(p for k in range(20) if (p := dataset.draw(k, 0)).tile is not None and p.tile.scatter > 0.5)
-    tile = pattern.tile
-    assert tile is not None
-    points = torch.from_numpy(pixels(pattern)).float()
-    places = into_tile(points, tile)
-    off = scattered(places, tile)
-    assert 0.8 * tile.scatter < float(off.abs().max()) <= tile.scatter + 1e-6
-    assert float(off.mean(0).abs().max()) < 0.1 * tile.scatter
-    shifted = scattered(into_tile(points + torch.from_numpy(tile.vectors @ (1.0, 2.0)).float(), tile), tile)
-    assert torch.equal(off, shifted)
-    exact = replace(pattern, tile=replace(tile, scatter=0.0))
-    rough, smooth = (dataset.finish([p], [0])[0] for p in (pattern, exact))
-    assert 0.2 < correlation(rough, smooth) < 0.99
-    # the guard looks at the pattern, not at how it was copied
-    assert torch.equal(dataset.clearance([pattern]), dataset.clearance([exact]))
-
-
-def test_hexagonal_tiles_of_rough_patterns_have_any_whole_sides() -> None:
-    dataset = PatternDataset("noise", 3, SIZE, ("p3",), construction="paste", rough=1.0)
-    tiles = [p.tile.vectors for k in range(30) if (p := dataset.draw(k, 0)).tile is not None]
-    sides = np.array([np.diag(vectors) for vectors in tiles])
-    assert np.array_equal(sides, np.rint(sides))
-    assert set(sides[:, 0] % 4) == {0.0, 1.0, 2.0, 3.0}
-    assert set(sides[:, 1] % 2) == {0.0, 1.0}
-    assert np.abs(sides[:, 1] - sides[:, 0] * 3**0.5).max() <= 0.5
