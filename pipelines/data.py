@@ -46,8 +46,12 @@ def training_parts(s: TrainSettings) -> list[Part]:
         dataset = PatternDataset(source, TRAIN + 1000 * s.seed + k, size, corruptions=corruptions)
         pasted = round(s.pasted * count)
         fold = replace(dataset, near_misses=s.near_misses)
-        parts.append(Part(fold, 0, count - pasted, s.photos, "train"))
-        parts.append(Part(replace(dataset, construction="paste"), 0, pasted, s.photos, "train"))
+        paste = replace(dataset, construction="paste")
+        white = s.whitened if source == "photos" else 0.0
+        for made, of in ((fold, count - pasted), (paste, pasted)):
+            first = round((1 - white) * of)
+            parts.append(Part(made, 0, first, s.photos, "train"))
+            parts.append(Part(made, first, of, s.photos, "train", whitened=True))
     return parts
 
 

@@ -30,13 +30,17 @@ Dataset = PatternDataset | NonPatternDataset
 
 @dataclass(frozen=True)
 class Part:
-    """Images `start` to `stop` of a dataset without its pictures; those come from `photos` and `split`."""
+    """Images `start` to `stop` of a dataset without its pictures; those come from `photos` and `split`.
+
+    `whitened`: see `Pool.whitened`.
+    """
 
     dataset: Dataset
     start: int
     stop: int
     photos: Path | None
     split: str
+    whitened: bool = False
 
     def pieces(self) -> list[Part]:
         """The same images in pieces of at most `PIECE`."""
@@ -49,9 +53,8 @@ class Part:
         files: list[tuple[str, int]] = []
         if self.photos is not None:
             files = sorted((str(p.relative_to(self.photos)), p.stat().st_size) for p in self.photos.rglob("*.*"))
-        text = repr(
-            (version("hier"), REVISION, type(self.dataset).__name__, values, self.start, self.stop, self.split, files)
-        )
+        kind = type(self.dataset).__name__, f"{self.split}{', whitened' if self.whitened else ''}"
+        text = repr((version("hier"), REVISION, *kind, values, self.start, self.stop, files))
         return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
@@ -142,7 +145,8 @@ def make(job: tuple[Part, str]) -> tuple[Tensor, Tensor]:
     part, device = job
     dataset = part.dataset
     if isinstance(dataset, NonPatternDataset) or dataset.source == "photos":  # nothing else reads the pictures
-        dataset = replace(dataset, pool=split_pool(part.photos, part.split))
+        pool = split_pool(part.photos, part.split)
+        dataset = replace(dataset, pool=pool.whitened if part.whitened else pool)
     represent = SymmetryEvidence()
     maps, numbers = [], []
     size = BATCH if device == "cpu" else PIECE

@@ -30,6 +30,7 @@ class TrainSettings(BaseModel):
     sizes: tuple[int, ...] = Field((128, 192, 256, 256), min_length=1, description="px, each an equal share")
     augment: bool = Field(True, description="blur, noise, contrast, slope and drift on most training images")
     pasted: float = Field(0.35, ge=0, le=1, description="share of training images made by pasting whole-pixel cells")
+    whitened: float = Field(0, ge=0, le=1, description="share of patterns of photographs whose pictures are whitened")
     near_misses: float = Field(0.4, ge=0, le=1, description="share of near misses among training images")
     epochs: int = Field(15, ge=1, description="epochs of the backbone on all groups")
     tune_epochs: int = Field(6, ge=1, description="epochs of fine-tuning at each node")

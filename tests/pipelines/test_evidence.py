@@ -59,8 +59,9 @@ def test_other_images_have_another_digest(pictures: Path) -> None:
         Part(DATASET, 0, 6, pictures, "train"),
         Part(DATASET, 0, 5, pictures, "valid"),
         Part(DATASET, 0, 5, None, "train"),
+        Part(DATASET, 0, 5, pictures, "train", whitened=True),
         Part(PatternDataset("atoms", 12, 96), 0, 5, pictures, "train"),
         Part(PatternDataset("atoms", 10**9 + 11, 96, near_misses=0.5), 0, 5, pictures, "train"),
     ]
-    assert len({p.digest() for p in (part, *others)}) == 6
+    assert len({p.digest() for p in (part, *others)}) == 7
     assert Part(DATASET, 0, 5, pictures, "train").digest() == part.digest()

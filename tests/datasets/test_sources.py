@@ -1,0 +1,42 @@
+"""Pictures behind patterns: splits share nothing, and whitened pictures keep their phases and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hier.datasets import Pool, SourceError, photo_pool, split_pool
+from PIL import Image
+
+
+def test_the_splits_of_a_folder_share_no_picture(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for k in range(40):
+        Image.fromarray(rng.integers(0, 255, (20, 30, 3), dtype=np.uint8)).save(tmp_path / f"{k}.png")
+    (tmp_path / "broken.png").write_text("no picture")
+    train, valid = (split_pool(tmp_path, split) for split in ("train", "valid"))
+    assert not set(train.names) & set(valid.names)
+    assert len(train) + len(valid) == len(photo_pool(tmp_path)) == 40
+    assert train.skipped == 1
+    with pytest.raises(SourceError, match="no folder"):
+        photo_pool(tmp_path / "nowhere")
+
+
+def test_whitened_pictures_have_equal_power_and_the_phases_of_the_photograph(pool: Pool) -> None:
+    white = pool.whitened
+    assert white is pool.whitened
+    assert white.names == pool.names
+    assert white.pictures.shape == pool.pictures.shape
+    assert white.pictures.dtype == torch.uint8
+    before, after = (torch.fft.rfft2(p.pictures.float() / 255) for p in (pool, white))
+    # the amplitudes of the photographs span many powers of ten, those of the whitened ones hardly one
+    spread = [(waves[..., 1:, 1:].abs() + 1e-9).log10().std() for waves in (before, after)]
+    assert spread[1] < 0.5 * spread[0]
+    cosine = (before * after.conj()).real / (before * after).abs().clamp_min(1e-9)
+    loud = after.abs() > after.abs().median()
+    loud[..., 0, 0] = False
+    assert float(cosine[loud].mean()) > 0.9
+    deviation = (white.pictures.float() / 255).std((1, 2, 3))
+    assert 0.15 < float(deviation.min()) <= float(deviation.max()) < 0.201  # less than 0.2: edges are clipped
