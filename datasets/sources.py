@@ -48,7 +48,8 @@ class Pool:
         stay. Photographs have a power that falls with the square of the frequency (Field, J. Opt. Soc. Am. A 4,
         2379, 1987), and next to none at the scale of a pixel.
         """
-        return Pool(torch.cat([_whitened(picture) for picture in self.pictures.split(16)]), self.names, self.skipped)
+        white = torch.cat([_whitened(self.pictures[k : k + 16]) for k in range(0, len(self), 16)])
+        return Pool(white, self.names, self.skipped)
 
 
 def _whitened(pictures: Tensor) -> Tensor:
@@ -56,9 +57,10 @@ def _whitened(pictures: Tensor) -> Tensor:
     waves = torch.fft.rfft2(pictures.float())
     waves = waves / waves.abs().clamp_min(1e-3)
     waves[..., 0, 0] = 0.0
-    white = torch.fft.irfft2(waves, s=pictures.shape[-2:])
+    white: Tensor = torch.fft.irfft2(waves, s=pictures.shape[-2:])
     white = white / white.std((1, 2, 3), keepdim=True).clamp_min(1e-6)
-    return (127.5 + 51.0 * white).round().clamp(0, 255).byte()
+    grey: Tensor = 127.5 + 51.0 * white
+    return grey.round().clamp(0, 255).byte()
 
 
 def square(image: Image.Image) -> NDArray[np.uint8]:
