@@ -27,15 +27,13 @@ from hier.pipelines.evidence import Part, gather
 
 NEAR = 0.08  # relative change of the cell's area that still counts as right; distortions change it too
 AREA = 16  # the last number of the evidence is log2 of the cell's area in px^2 over this
+KINDS = ("finer, wrong", "coarser, wrong", "finer, right", "coarser, right")
 
 
 def first_wrong(tree: Tree, nodes: dict[str, list[int]], index: int, label: str) -> str:
     """Level of the first node on the way to `label` that chooses otherwise, or ``router``."""
     wrong = (name for name, choice in tree.path(label) if nodes[name][index] != choice)
     return next((tree.level_of(name) for name in wrong), "router")
-
-
-KINDS = ("finer, wrong", "coarser, wrong", "finer, right", "coarser, right")
 
 
 def row(classifier: Classifier, answer: Answer, area: np.ndarray, truth: np.ndarray, labels: tuple[str, ...]) -> str:
@@ -51,15 +49,8 @@ def row(classifier: Classifier, answer: Answer, area: np.ndarray, truth: np.ndar
         elif a != b:
             found[first_wrong(tree, nodes, i, b)] += 1
     right = sum(a == b for a, b in zip(said, labels, strict=True))
-    kinds = (
-        "finer, wrong",
-        "coarser, wrong",
-        "finer, right",
-        "coarser, right",
-        *classifier.bundle.tree.levels,
-        "router",
-    )
-    return " | ".join([f"{100 * right / len(labels):.2f}", *(str(found[kind]) for kind in kinds)])
+    counts = [str(found[kind]) for kind in (*KINDS, *tree.levels, "router")]
+    return " | ".join([f"{100 * right / len(labels):.2f}", *counts])
 
 
 def asked(given: argparse.Namespace) -> Iterator[tuple[str, PatternDataset]]:

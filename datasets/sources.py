@@ -128,6 +128,7 @@ def default_pool(split: str = "train") -> Pool:
     return Pool(torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous(), tuple(names))
 
 
+@lru_cache(maxsize=4)
 def split_pool(photos: Path | None, split: str) -> Pool:
     """Pictures of one `split`, ``train`` or ``valid``, which are disjoint; the bundled ones for None.
 

@@ -53,8 +53,8 @@ class Part:
         files: list[tuple[str, int]] = []
         if self.photos is not None:
             files = sorted((str(p.relative_to(self.photos)), p.stat().st_size) for p in self.photos.rglob("*.*"))
-        kind = type(self.dataset).__name__, f"{self.split}{', whitened' if self.whitened else ''}"
-        text = repr((version("hier"), REVISION, *kind, values, self.start, self.stop, files))
+        of = type(self.dataset).__name__, values, self.start, self.stop, self.split, self.whitened, files
+        text = repr((version("hier"), REVISION, *of))
         return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
