@@ -12,7 +12,7 @@ photographs behind them, and `Corruption` adds what microscopes and cameras add.
 `flat_view` choose what the training of a node, a level or all labels needs, and `Epoch` shuffles it.
 """
 
-from .corruptions import CORRUPTIONS, Corruption, corrupt
+from .corruptions import CORRUPTIONS, OF_ATOMS, Corruption, corrupt
 from .lattices import Orientation
 from .negatives import KINDS, NonPatternDataset
 from .order import Epoch
@@ -24,6 +24,7 @@ from .views import Labelled, View, answers, flat_view, level_view, node_view
 __all__ = [
     "CORRUPTIONS",
     "KINDS",
+    "OF_ATOMS",
     "SOURCES",
     "Corruption",
     "DatasetError",

@@ -18,6 +18,7 @@ BLUR = 1.0  # px: peaks of finer texture than this cannot be placed between pixe
 PEAKS = 48
 ERRORS = 2.5  # standard errors by which a finer lattice may repeat less well, see find_lattice
 SLACK, TEXTURE_SLACK, HEXAGONAL_SLACK = 0.02, 0.06, 0.14  # and what it may lose besides
+FEWEST, FEW_SLACK = 3.8, 0.07  # a lattice with fewer cells in view has to be better by so much: patterns show four
 OUT_OF_PLACE = 1.5  # px by which copies in a whole-pixel hexagonal cell may be out of place
 HEXAGONAL = 0.03  # relative change of the metric under which a lattice counts as hexagonal
 SIXFOLD = 0.75  # share of the autocorrelation that a sixfold rotation has to keep for the slack of the next line
@@ -174,7 +175,7 @@ def candidates(surface: Tensor, shape: tuple[int, int]) -> Tensor:
     values = near.flatten(1).gather(1, index.flatten(1)).reshape(index.shape)
     score = (values * weight).sum(-1) / weight.sum(-1).clamp_min(1e-9)
     support = (weight > 0).sum(-1)
-    score = score - 0.01 * (area / (H * W)).clamp_min(1e-6).log()
+    score = score - 0.01 * (area / (H * W)).clamp_min(1e-6).log() - FEW_SLACK * (area > H * W / FEWEST)
     score = torch.where(valid & (support >= 2), score, -torch.inf)
     pick = score.argmax(1)
     take = torch.arange(B, device=surface.device)
@@ -234,7 +235,8 @@ def find_lattice(images: Tensor) -> Lattice:
     some slack: in a disordered crystal correlations scatter, the more so the fewer cells are in view. A hexagonal
     lattice within a rectangular one gets more slack: images made of whole-pixel rectangular cells repeat their
     hexagonal ones only roughly, the more so the finer their texture. If the autocorrelation has a sixfold axis, it is
-    what the image loses when it is moved by `OUT_OF_PLACE` px.
+    what the image loses when it is moved by `OUT_OF_PLACE` px. A lattice of which fewer than `FEWEST` cells are in view
+    is given up more easily: few copies of a disordered cell agree by chance.
     """
     shape = (images.shape[-2], images.shape[-1])
     surface = autocorrelation(gaussian_blur(bragg_filtered(images), BLUR))
@@ -252,6 +254,8 @@ def find_lattice(images: Tensor) -> Lattice:
         hexagonal = _misfit(basis[:, None] @ finer) < HEXAGONAL
         rounded = torch.where(_sixfold(surface, basis) > SIXFOLD, lost, 0.0).clamp_min(HEXAGONAL_SLACK)
         allowed = torch.where(hexagonal & (_misfit(basis) >= HEXAGONAL)[:, None], rounded[:, None], slack)
+        few = torch.linalg.det(basis).abs() > shape[0] * shape[1] / FEWEST
+        allowed = allowed + FEW_SLACK * few[:, None]
         best, pick = (bound + allowed).max(1)
         accept = best >= here
         smaller = reduce_basis(basis @ finer[pick])

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..datasets import SOURCES, Corruption, NonPatternDataset, PatternDataset
+from ..datasets import OF_ATOMS, SOURCES, Corruption, NonPatternDataset, PatternDataset
 from ..hierarchy import CompiledTree
 from .evidence import EvidenceSet, Part, gather
 from .fit import Samples
@@ -20,8 +20,8 @@ TRAIN, VALID, CROSS = 10**12, 2 * 10**12, 3 * 10**12
 SIZE = 256  # px of validation and cross-validation images
 
 AUGMENTATION = (
-    Corruption("thermal", (0, 3), 0.1),
-    Corruption("vacancies", (0, 3), 0.1),
+    Corruption("thermal", (0, 4), 0.1),
+    Corruption("vacancies", (0, 4), 0.1),
     Corruption("invert", (1, 1), 0.2),
     Corruption("drift", (0, 4), 0.15),
     Corruption("jitter", (0, 4), 0.1),
@@ -33,6 +33,13 @@ AUGMENTATION = (
 )
 
 
+def corruptions_of(s: TrainSettings) -> tuple[Corruption, ...]:
+    """What training images go through: `AUGMENTATION`, with `s.disorder` as the share of disordered ones."""
+    if not s.augment:
+        return ()
+    return tuple(replace(c, share=s.disorder) if c.name in OF_ATOMS else c for c in AUGMENTATION)
+
+
 def _shares(count: int, parts: int) -> list[int]:
     return [len(range(k, count, parts)) for k in range(parts)]
 
@@ -40,7 +47,7 @@ def _shares(count: int, parts: int) -> list[int]:
 def training_parts(s: TrainSettings) -> list[Part]:
     """`s.count` patterns: equally from every source and size, one in three of each by pasting."""
     pairs = [(source, size) for source in s.source for size in s.sizes]
-    corruptions = AUGMENTATION if s.augment else ()
+    corruptions = corruptions_of(s)
     parts = []
     for k, ((source, size), count) in enumerate(zip(pairs, _shares(s.count, len(pairs)), strict=True)):
         dataset = PatternDataset(source, TRAIN + 1000 * s.seed + k, size, corruptions=corruptions)
@@ -59,7 +66,7 @@ def negative_parts(s: TrainSettings, split: str) -> list[Part]:
     """Images that are no pattern, half as many as patterns."""
     base, count = (TRAIN, s.count // 2) if split == "train" else (VALID, s.valid_count // 2)
     sizes = s.sizes if split == "train" else (SIZE,)
-    corruptions = AUGMENTATION if s.augment and split == "train" else ()
+    corruptions = corruptions_of(s) if split == "train" else ()
     return [
         Part(NonPatternDataset(base + 1000 * s.seed + k, size, corruptions=corruptions), 0, n, s.photos, split)
         for k, (size, n) in enumerate(zip(sizes, _shares(count, len(sizes)), strict=True))

@@ -31,6 +31,9 @@ class TrainSettings(BaseModel):
     augment: bool = Field(True, description="blur, noise, contrast, slope and drift on most training images")
     pasted: float = Field(0.35, ge=0, le=1, description="share of training images made by pasting whole-pixel cells")
     whitened: float = Field(0, ge=0, le=1, description="share of patterns of photographs whose pictures are whitened")
+    disorder: float = Field(
+        0.1, ge=0, le=1, description="share of training images with displaced content, and share with missing content"
+    )
     near_misses: float = Field(0.4, ge=0, le=1, description="share of near misses among training images")
     epochs: int = Field(15, ge=1, description="epochs of the backbone on all groups")
     tune_epochs: int = Field(6, ge=1, description="epochs of fine-tuning at each node")
