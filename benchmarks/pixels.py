@@ -39,7 +39,8 @@ def images_of(part: Part, side: int) -> Tensor:
     """The images of a part, SIDE px a side: (N, 3, side, side) uint8."""
     dataset = part.dataset
     if getattr(dataset, "source", "") == "photos":
-        dataset = replace(dataset, pool=split_pool(part.photos, part.split))
+        pool = split_pool(part.photos, part.split)
+        dataset = replace(dataset, pool=pool.whitened if part.whitened else pool)
     starts = range(part.start, part.stop, 16)
     return torch.cat([shrunk(dataset.batch(range(k, min(k + 16, part.stop))), side) for k in starts])
 
