@@ -96,7 +96,7 @@ def test_the_readme_but_for_training(page: Open, folder: Path, shell: Open, smal
     for block in readme.blocks:
         if "hier compare" not in block:
             out |= {command: there.run(command) for command in block if command not in NOT_RUN}
-    for line in ("p4g  99.9 %", "square cell: a = 103.72 px, b = 103.74 px, γ = 90.0°"):
+    for line in ("p4g  >99.9 %", "square cell: a = 103.72 px, b = 103.74 px, γ = 90.0°"):
         assert line in out["hier predict examples/cat_p4g.png"]
         assert line in readme.text
     assert len(json.loads(out["hier predict a.tif b.png --json"])) == 2
