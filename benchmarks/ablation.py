@@ -1,6 +1,6 @@
 """What remains of the accuracy when scale, lattice metric or symmetry say nothing.
 
-    python benchmarks/ablation.py [--model DIR] [--photos DIR] [--count 1700] [--seed 7]
+    python benchmarks/ablation.py [--model DIR] [--photos DIR] [--count 1700] [--seed 7] [--cache DIR]
 
 Two ways. By evidence: one part of what the nodes see is exchanged between the test images at random, all else is left
 (permutation importance, Breiman 2001). By images: patterns whose cells have one area, or which all lie on square (or
@@ -89,6 +89,7 @@ def main() -> None:
     parser.add_argument("--photos", type=Path)
     parser.add_argument("--count", type=int, default=1700)
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--cache", type=Path, help="folder that keeps what was made of the images")
     given = parser.parse_args()
     classifier = Classifier.load(given.model)
     print("| % right | photos | atoms |\n|---|---|---|")
@@ -102,7 +103,7 @@ def main() -> None:
 
     def parts(cells: tuple[float, float]) -> dict[str, EvidenceSet]:
         bare = {s: replace(d, pool=None, cells=cells) for s, d in plain.items()}
-        return {s: gather([Part(d, 0, given.count, given.photos, "valid")]) for s, d in bare.items()}
+        return {s: gather([Part(d, 0, given.count, given.photos, "valid")], given.cache) for s, d in bare.items()}
 
     found = parts((4.0, 60.0))
     row("all evidence", lambda s: found[s])

@@ -1,6 +1,7 @@
 """Every router on photos, atoms and noise: what a tree gains over a flat head, and how a router fails.
 
     python benchmarks/routers.py [--model DIR] [--photos DIR] [--count 1700] [--seed 7] [--fit 1020] [--corrupt NAME=S]
+                                [--cache DIR]
 
 Prints one Markdown table. Evidence and outputs of nodes are made once for each source and shared by all routers.
 With --fit, a model that is not calibrated is fitted first, in memory, on so many patterns in each split; without it
@@ -66,12 +67,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--fit", type=int, default=0, help="patterns in each split of a calibration; 0: as it is")
     parser.add_argument("--corrupt", action="append", default=[], help="NAME=SEVERITY, as for `hier evaluate`")
+    parser.add_argument("--cache", type=Path, help="folder that keeps what was made of the images")
     given = parser.parse_args()
     classifier = Classifier(fitted(load_bundle(given.model), given.fit, given.photos))
     print(f"| {' | '.join(HEAD)} |\n|{'---|' * len(HEAD)}")
     for source in SOURCES:
         dataset = PatternDataset(source, given.seed, corruptions=parse_corruptions(given.corrupt))  # type: ignore[arg-type]
-        found = gather([Part(dataset, 0, given.count, given.photos, "valid")])
+        found = gather([Part(dataset, 0, given.count, given.photos, "valid")], given.cache)
         shared = outputs(classifier, found)
         for router in ROUTERS:
             if can(classifier, router):
