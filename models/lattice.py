@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from .autocorrelation import REACH, autocorrelation, bragg_filtered, gaussian_blur, highest, quadratic, sample
+from .background import without_slope
 
 BLUR = 1.0  # px: peaks of finer texture than this cannot be placed between pixels
 PEAKS = 48
@@ -239,7 +240,7 @@ def find_lattice(images: Tensor) -> Lattice:
     is given up more easily: few copies of a disordered cell agree by chance.
     """
     shape = (images.shape[-2], images.shape[-1])
-    surface = autocorrelation(gaussian_blur(bragg_filtered(images), BLUR))
+    surface = autocorrelation(gaussian_blur(bragg_filtered(without_slope(images)), BLUR))
     basis = reduce_basis(refine(surface, candidates(surface, shape), shape))
     table = _refinements()
     cosets, finer = basis.new_tensor([(0.0, 0.0), *table.fractions]), basis.new_tensor(table.bases)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .background import without_slope
 from .fourier import fourier_sums, nodes
 
 GRID = 32  # points of the cell along each axis
@@ -63,7 +64,7 @@ def structure_factors(images: Tensor, basis: Tensor) -> Structure:
     """`images` (B, C, H, W) on the lattices `basis` (B, 2, 2) px; the origin is the image's middle."""
     B, _, H, W = images.shape
     device = images.device
-    f = images - images.mean((2, 3), keepdim=True)
+    f = without_slope(images)
     dual = torch.linalg.inv(basis)
     n = 2 * HARMONICS
     h = torch.arange(-n, n + 1, device=device).float() / 2
