@@ -10,14 +10,12 @@ from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import timm
 import torch
 import torch.nn.functional as F
-from hier.datasets import split_pool
 from hier.hierarchy import GROUP_NAMES, compile_tree, load_tree
 from hier.pipelines.data import training_parts
 from hier.pipelines.evidence import Part
@@ -37,10 +35,7 @@ def shrunk(images: Tensor, side: int) -> Tensor:
 
 def images_of(part: Part, side: int) -> Tensor:
     """The images of a part, SIDE px a side: (N, 3, side, side) uint8."""
-    dataset = part.dataset
-    if getattr(dataset, "source", "") == "photos":
-        pool = split_pool(part.photos, part.split)
-        dataset = replace(dataset, pool=pool.whitened if part.whitened else pool)
+    dataset = part.with_pictures()
     starts = range(part.start, part.stop, 16)
     return torch.cat([shrunk(dataset.batch(range(k, min(k + 16, part.stop))), side) for k in starts])
 

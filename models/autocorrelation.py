@@ -53,7 +53,7 @@ def autocorrelation(images: Tensor, reach: float = REACH) -> Tensor:
     """Pearson correlation of images with themselves over every shift's overlap, channels together.
 
     (B, C, H, W) to (B, Y + 1, 2 X + 1) with Y, X = reach * (H, W): row dy in [0, Y], column X + dx for the
-    shift (dx, dy). Each window's own mean is removed, so brightness gradients do not count as repeats.
+    shift (dx, dy). Each window's own mean is removed; a slope within it is not, see `without_slope`.
     """
     H, W = images.shape[-2:]
     Y, X = int(reach * H), int(reach * W)

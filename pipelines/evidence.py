@@ -47,6 +47,13 @@ class Part:
         starts = range(self.start, self.stop, PIECE)
         return [replace(self, start=k, stop=min(k + PIECE, self.stop)) for k in starts]
 
+    def with_pictures(self) -> Dataset:
+        """The dataset with the pictures that it draws on, where it reads any."""
+        if isinstance(self.dataset, PatternDataset) and self.dataset.source != "photos":
+            return self.dataset
+        pool = split_pool(self.photos, self.split)
+        return replace(self.dataset, pool=pool.whitened if self.whitened else pool)
+
     def digest(self) -> str:
         """Names the images: same digest, same evidence."""
         values = [(f.name, getattr(self.dataset, f.name)) for f in fields(self.dataset) if f.name != "pool"]
@@ -143,10 +150,7 @@ def make_arrays(job: tuple[Part, str]) -> tuple[object, object]:
 def make(job: tuple[Part, str]) -> tuple[Tensor, Tensor]:
     """Draw the images of one piece and take their evidence: maps (float16) and numbers."""
     part, device = job
-    dataset = part.dataset
-    if isinstance(dataset, NonPatternDataset) or dataset.source == "photos":  # nothing else reads the pictures
-        pool = split_pool(part.photos, part.split)
-        dataset = replace(dataset, pool=pool.whitened if part.whitened else pool)
+    dataset = part.with_pictures()
     represent = SymmetryEvidence()
     maps, numbers = [], []
     size = BATCH if device == "cpu" else PIECE
