@@ -16,6 +16,7 @@ from .sources import Pool, default_pool, smooth_noise
 
 KINDS = ("photograph", "noise", "stripes", "scattered", "gradient")
 FINEST = 0.6  # px: least deviation of the Gaussian that smooths a profile of stripes
+GREYS = 255  # steps of grey in most files: what is left of a slope once a plane is taken away
 STREAM = 9  # keeps these draws apart from those of patterns with the same seed
 
 
@@ -110,10 +111,12 @@ def _scattered(rng: np.random.Generator, size: int) -> NDArray[np.float32]:
 
 
 def _gradient(rng: np.random.Generator, size: int) -> NDArray[np.float32]:
-    """A nearly flat image: a slope or a bow, with a little noise."""
+    """A nearly flat image: a slope or a bow with a little noise, every other one rounded to the greys of a file."""
     x, y = _grid(size)
     angle = rng.uniform(0, 2 * np.pi)
     ramp = (x * np.cos(angle) + y * np.sin(angle)) / size + rng.uniform(-1, 1) * (x**2 + y**2) / size**2
     strength = np.exp(rng.uniform(np.log(1e-3), np.log(0.1)))
     grain = strength * smooth_noise(rng, float(rng.uniform(0, 2)), 1, size)
-    return np.asarray(rng.uniform(0.2, 0.8) + rng.uniform(0, 0.6) * ramp + grain, dtype=np.float32)
+    image = rng.uniform(0.2, 0.8) + rng.uniform(0, 0.6) * ramp + grain
+    image = np.round(GREYS * image) / GREYS if rng.random() < 0.5 else image
+    return np.asarray(image, dtype=np.float32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-LEAST = 0.02  # share of the variance that must remain: what remains of a bare slope is how its greys were rounded
+LEAST = 1e-3  # share of the variance that must remain: of a bare slope it is how its greys were rounded, which repeats
 
 
 def without_slope(images: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from torch import Tensor
 from ..datasets import NonPatternDataset, PatternDataset, split_pool
 from ..models.representation import SymmetryEvidence
 
-REVISION = 11  # raise it when datasets or representation change what they make
+REVISION = 12  # raise it when datasets or representation change what they make
 PIECE = 128  # images in one piece of work
 BATCH = 16  # images at a time: large ones stay in the processor's cache
 

@@ -113,3 +113,10 @@ def test_unknown_names_and_severities_are_one_clear_line() -> None:
     for severity in ((-1.0, 1.0), (0.0, 6.0), (3.0, 2.0)):
         with pytest.raises(HierError, match="severities lie between 0 and 5"):
             Corruption("noise", severity)
+
+
+def test_every_other_slope_without_a_pattern_is_rounded_to_greys(pool: Pool) -> None:
+    dataset = NonPatternDataset(2, 64, pool)
+    slopes = dataset.batch([i for i in range(200) if dataset.label(i) == "gradient"]) * 255
+    rounded = (slopes - slopes.round()).abs().amax((1, 2, 3)) < 1e-3
+    assert 10 <= int(rounded.sum()) <= 30

@@ -40,6 +40,15 @@ def test_a_bare_slope_keeps_itself_and_is_no_pattern(steps: int | None) -> None:
     assert float(Classifier.load().answer(slope.expand(1, 3, -1, -1)).pattern[0]) < 0.5
 
 
+@pytest.mark.parametrize("rise", [0.03, 0.06, 0.1])
+def test_what_rounding_leaves_of_a_faint_slope_is_no_pattern(rise: float) -> None:
+    angles = torch.linspace(0, torch.pi, 8)[:, None, None]
+    y, x = torch.meshgrid(torch.linspace(-0.5, 0.5, 256), torch.linspace(-0.5, 0.5, 256), indexing="ij")
+    slopes = ((0.4 + rise * (x * angles.cos() + y * angles.sin())) * 255).round() / 255
+    assert not torch.equal(without_slope(slopes[:, None])[:, 0], slopes - slopes.mean((1, 2), keepdim=True))
+    assert (Classifier.load().answer(slopes[:, None].expand(-1, 3, -1, -1)).pattern < 0.5).all()
+
+
 def test_patterns_on_a_slope_are_told_as_well_as_on_a_level() -> None:
     model = Classifier.load()
     for severity in (0.0, 5.0):
