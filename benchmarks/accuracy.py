@@ -2,14 +2,12 @@
 
     python benchmarks/accuracy.py OUT.jsonl [--model NAME=DIR[:ROUTER] ...] [--pixels NAME=FILE ...] [--photos DIR]
                                   [--count 1700] [--seed 7] [--only WORD...] [--cache DIR] [--share 0 --shares 2]
-    python benchmarks/accuracy.py OUT.jsonl --table
-    python benchmarks/accuracy.py OUT.jsonl --record mlruns
 
-Every line is made once for all models and appended to OUT.jsonl; what is there already is not made again. --table
-prints it as Markdown, --record puts it into MLflow. Seeds below 10**9 are never used in training, and photographs come
-from the validation split. `hier evaluate` gives each line alone, with the same figures. Without --model the bundled
-model is measured. The threshold rule (see threshold_rule.py) is always a row; its threshold suits validation
-photographs of another seed.
+Every line is made once for all models and appended to OUT.jsonl; what is there already is not made again, and
+accuracy_table.py prints it as Markdown and puts it into MLflow. Seeds below 10**9 are never used in training, and
+photographs come from the validation split. `hier evaluate` gives each line alone, with the same figures. Without
+--model the bundled model is measured. The threshold rule (see threshold_rule.py) is always a row; its threshold suits
+validation photographs of another seed.
 """
 
 from __future__ import annotations
@@ -22,13 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from accuracy_table import rows_of
 from hier.datasets import CORRUPTIONS, SOURCES, Corruption, NonPatternDataset, PatternDataset
 from hier.models.bundle import BUNDLED
 from hier.models.classifier import Classifier
-from hier.pipelines.benchmark_tracking import row_run
 from hier.pipelines.evaluate import outputs, refusals, report_of
 from hier.pipelines.evidence import EvidenceSet, Part, gather
-from hier.pipelines.tracking import store
 from threshold_rule import choose, groups, residuals
 from torch import Tensor
 
@@ -108,7 +105,7 @@ def measure(given: argparse.Namespace) -> None:
 
         name, _, file = text.partition("=")
         networks[name] = load(Path(file))
-    done = {row["line"]: row for row in _rows(given.out)}
+    done = {row["line"]: row for row in rows_of(given.out)}
     suited = None
     for number, (line, dataset) in enumerate(lines(given.seed)):
         if number % given.shares != given.share:
@@ -146,54 +143,6 @@ def measure(given: argparse.Namespace) -> None:
         print(row["line"], row["models"], flush=True)
 
 
-def _rows(path: Path) -> list[dict[str, Any]]:
-    """Rows of the file, the last of each line."""
-    if not path.exists():
-        return []
-    rows = [json.loads(text) for text in path.read_text(encoding="utf-8").splitlines()]
-    return list({row["line"]: row for row in rows}.values())
-
-
-def table(path: Path) -> None:
-    rows = [row for row in _rows(path) if row["line"] != "no pattern"]
-    names = list(dict.fromkeys(name for row in rows for name in row["models"]))
-    print(f"| {rows[0]['count']} images a line, % right | {' | '.join(names)} |\n|---|{'---|' * len(names)}")
-    for row in rows:
-        cells = [f"{100 * row['models'][n]['groups']:.2f}" if n in row["models"] else "-" for n in names]
-        print(f"| {row['line']} | {' | '.join(cells)} |")
-    full = [n for n in names if any("ece" in row["models"].get(n, {}) for row in rows)]
-    heads = " | ".join(f"{n}: rotation % | log loss | ECE % | refused %" for n in full)
-    print(f"\n| | {heads} |\n|---|{'---|' * 4 * len(full)}")
-    for row in rows:
-        cells = []
-        for n in full:
-            f = row["models"].get(n)
-            cells += (
-                [f"{100 * f['family']:.2f}", f"{f['loss']:.4f}", f"{100 * f['ece']:.2f}", f"{100 * f['refused']:.2f}"]
-                if f
-                else ["-"] * 4
-            )
-        print(f"| {row['line']} | {' | '.join(cells)} |")
-    for row in (row for row in _rows(path) if row["line"] == "no pattern"):
-        print(f"\n| {row['count']} images that are no pattern, held to be none % | {' | '.join(row['models'])} |")
-        print(f"|---|{'---|' * len(row['models'])}")
-        for kind in next(iter(row["models"].values())):
-            print(f"| {kind} | {' | '.join(f'{100 * v[kind]:.2f}' for v in row['models'].values())} |")
-
-
-def record(path: Path, root: Path) -> None:
-    """Every model as a run in MLflow, a metric for each line."""
-    rows = _rows(path)
-    names = list(dict.fromkeys(name for row in rows for name in row["models"]))
-    with store(root).training("accuracy", {"lines": len(rows)}, {}, path.with_suffix(".run")) as run:
-        for name in names:
-            with row_run(run, name, {"model": name}, {}) as own:
-                for row in rows:
-                    line = row["line"].replace(", ", "/").replace(" ", "-").replace("%", "percent")
-                    numbers = {k: v for k, v in row["models"].get(name, {}).items() if isinstance(v, float)}
-                    own.metrics({f"{line}/{key}": value for key, value in numbers.items()})
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
@@ -206,15 +155,7 @@ def main() -> None:
     parser.add_argument("--share", type=int, default=0, help="with --shares 2: every other line, from this one on")
     parser.add_argument("--shares", type=int, default=1)
     parser.add_argument("--cache", type=Path, help="folder that keeps what was made of the images, for other models")
-    parser.add_argument("--table", action="store_true", help="print what OUT.jsonl holds")
-    parser.add_argument("--record", type=Path, metavar="MLRUNS", help="put what OUT.jsonl holds into MLflow's store")
-    given = parser.parse_args()
-    if given.record:
-        return record(given.out, given.record)
-    if given.table:
-        table(given.out)
-    else:
-        measure(given)
+    measure(parser.parse_args())
 
 
 if __name__ == "__main__":
