@@ -137,7 +137,8 @@ def measure(given: argparse.Namespace) -> None:
     if (not given.only or "none" in given.only) and given.share == 0 and "no pattern" not in done:
         found = gather([Part(NonPatternDataset(given.seed), 0, 2000, given.photos, "valid")], given.cache)
         row = {"line": "no pattern", "count": 2000, "seed": given.seed}
-        row["models"] = {name: refusals(loaded[folder], found) for name, (folder, _) in models.items()}
+        refused = {folder: refusals(classifier, found) for folder, classifier in loaded.items()}
+        row["models"] = {name: refused[folder] for name, (folder, _) in models.items()}  # one gate for all routers
         with given.out.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
         print(row["line"], row["models"], flush=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import runpy
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -58,6 +60,22 @@ def test_the_table_of_accuracy(page: Open, folder: Path, shell: Open) -> None:
     assert all(made in told.text for made in tables.strip().split("\n\n"))
     there.run(record)
     assert (folder / "mlruns" / "mlflow.db").exists()
+
+
+def test_the_readme_has_the_figures_of_the_table(page: Open, root: Path) -> None:
+    rows = map(json.loads, (root / "docs" / "accuracy.jsonl").read_text(encoding="utf-8").splitlines())
+    measured = {row["line"]: row["models"]["bundled"] for row in rows}
+    said = re.findall(r"\| ([\d.]+) % \| ([\d.]+) % \| `hier evaluate --source (\w+)", page("README.md").text)
+    assert [source for _, _, source in said] == ["photos", "atoms", "noise"]
+    for group, rotation, source in said:
+        assert group == f"{100 * measured[source]['groups']:.2f}"
+        assert float(group) <= float(rotation) <= 100 * measured[source]["family"] + 0.005
+
+
+def test_every_goal_belongs_to_a_line(root: Path) -> None:
+    goals = runpy.run_path(str(root / "benchmarks" / "accuracy_table.py"))["GOALS"]
+    rows = map(json.loads, (root / "docs" / "accuracy.jsonl").read_text(encoding="utf-8").splitlines())
+    assert set(goals) < {row["line"] for row in rows}
 
 
 @pytest.mark.slow

@@ -49,6 +49,19 @@ def test_what_rounding_leaves_of_a_faint_slope_is_no_pattern(rise: float) -> Non
     assert (Classifier.load().answer(slopes[:, None].expand(-1, 3, -1, -1)).pattern < 0.5).all()
 
 
+@pytest.mark.parametrize("tilt", [7, 20])
+def test_patterns_on_a_slope_of_many_times_their_deviation_are_told(tilt: float) -> None:
+    model, dataset = Classifier.load(), PatternDataset("atoms", 75, 192)
+    patterns = dataset.batch(range(34))
+    y, x = torch.meshgrid(torch.linspace(-0.5, 0.5, 192), torch.linspace(-0.5, 0.5, 192), indexing="ij")
+    slope = (0.8 * x + 0.6 * y) / (0.8 * x + 0.6 * y).std()
+    tilted = patterns + tilt * patterns.std((1, 2, 3), keepdim=True) * slope
+    said = model.answer(tilted)
+    right = sum(model.labels[k] == dataset.label(i) for i, k in enumerate(said.winners.tolist()))
+    assert (said.pattern > 0.5).all()
+    assert right >= 33
+
+
 def test_patterns_on_a_slope_are_told_as_well_as_on_a_level() -> None:
     model = Classifier.load()
     for severity in (0.0, 5.0):
