@@ -20,10 +20,10 @@ import torch
 from hier.datasets import PatternDataset, split_pool
 from hier.models.bundle import BUNDLED
 from hier.models.classifier import Classifier
-from hier.models.maps import MAPS, WEIGHTINGS
-from hier.models.representation import SymmetryEvidence
-from hier.pipelines.evaluate import decide
-from hier.pipelines.evidence import EvidenceSet, Part, gather
+from hier.models.evidence.maps import MAPS, WEIGHTINGS
+from hier.models.evidence.representation import SymmetryEvidence
+from hier.pipelines.generating.evidence import EvidenceSet, Part, gather
+from hier.pipelines.measuring.evaluate import decide
 
 PEAKS = len(MAPS) * len(WEIGHTINGS)
 METRIC = slice(PEAKS, PEAKS + len(MAPS))

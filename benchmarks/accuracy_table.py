@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from hier.datasets import CORRUPTIONS
-from hier.pipelines.benchmark_tracking import row_run
-from hier.pipelines.tracking import store
+from hier.pipelines.benchmark.tracking import row_run
+from hier.pipelines.tracking.runs import store
 
 Row = dict[str, Any]
 BASELINES = ("pixels", "threshold rule")

@@ -91,7 +91,7 @@ def memory() -> None:
             command = ["generate", "--source", "atoms", "--size", "128", "--count", str(count), "--format", "npy",
                        "--shard", "200", "--out", f"{folder}/out"]  # fmt: skip
             child = os.spawnv(
-                os.P_NOWAIT, sys.executable, ["python", "-c", "from hier.cli import main; main()", *command]
+                os.P_NOWAIT, sys.executable, ["python", "-c", "from hier.cli.app import main; main()", *command]
             )
             _, status, usage = os.wait4(child, 0)
             print(f"  {count:5} images: {usage.ru_maxrss / 1024:.0f} MB at most, exit code {status}")

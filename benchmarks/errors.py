@@ -22,8 +22,8 @@ from hier.datasets import PatternDataset, split_pool
 from hier.hierarchy import Tree
 from hier.models.bundle import BUNDLED
 from hier.models.classifier import Answer, Classifier
-from hier.pipelines.evaluate import decide
-from hier.pipelines.evidence import Part, gather
+from hier.pipelines.generating.evidence import Part, gather
+from hier.pipelines.measuring.evaluate import decide
 
 NEAR = 0.08  # relative change of the cell's area that still counts as right; distortions change it too
 AREA = 16  # the last number of the evidence is log2 of the cell's area in px^2 over this

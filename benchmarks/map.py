@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from hier.models.classifier import Classifier
-from hier.pipelines.images import open_picture
-from hier.pipelines.map import map_field
-from hier.pipelines.map_domains import domains
+from hier.pipelines.field.domains import domains
+from hier.pipelines.field.measure import map_field
+from hier.pipelines.reading.images import open_picture
 from numpy.typing import NDArray
 
 WAVES = {4: ((1, 0), (1, 1), (2, 0)), 6: ((1, 0), (2, 1), (3, 1))}  # of p4m, and of p6, whose last two have a hand

@@ -17,9 +17,9 @@ import timm
 import torch
 import torch.nn.functional as F
 from hier.hierarchy import GROUP_NAMES, compile_tree, load_tree
-from hier.pipelines.data import training_parts
-from hier.pipelines.evidence import Part
-from hier.pipelines.settings import train_settings
+from hier.pipelines.generating.evidence import Part
+from hier.pipelines.training.data import training_parts
+from hier.pipelines.training.settings import train_settings
 from numpy.typing import NDArray
 from torch import Tensor, nn
 

@@ -17,10 +17,10 @@ from pathlib import Path
 from hier.datasets import SOURCES, PatternDataset
 from hier.models.bundle import BUNDLED, Bundle, BundleError, load_bundle
 from hier.models.classifier import Classifier
-from hier.models.router import ROUTERS, Router
-from hier.pipelines.calibrate import calibrate, calibration_splits
-from hier.pipelines.evaluate import Report, outputs, parse_corruptions, report_of
-from hier.pipelines.evidence import Part, gather
+from hier.models.routing.router import ROUTERS, Router
+from hier.pipelines.generating.evidence import Part, gather
+from hier.pipelines.measuring.evaluate import Report, outputs, parse_corruptions, report_of
+from hier.pipelines.training.calibrate import calibrate, calibration_splits
 
 CLIMB = 0.9
 HEAD = (

@@ -16,7 +16,7 @@ RUNS = 9
 
 def seconds(*arguments: str) -> float:
     """Wall-clock time of one call in a fresh process."""
-    command = [sys.executable, "-c", "from hier.cli import main; main()", *arguments]
+    command = [sys.executable, "-c", "from hier.cli.app import main; main()", *arguments]
     started = time.perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - started

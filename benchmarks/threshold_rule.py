@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from hier.models.maps import FLOOR, MAPS, WEIGHTINGS
+from hier.models.evidence.maps import FLOOR, MAPS, WEIGHTINGS
 from torch import Tensor
 
 NAMES = [name for name, _, _ in MAPS]

@@ -8,18 +8,15 @@ nothing need be stored. Its symmetry is exact by construction; a label guard see
 ['p1', 'p2', 'p6m', 'p1']
 
 `PatternDataset` makes patterns and `NonPatternDataset` images that are none; `split_pool` finds the
-photographs behind them, and `Corruption` adds what microscopes and cameras add. `node_view`, `level_view` and
-`flat_view` choose what the training of a node, a level or all labels needs, and `Epoch` shuffles it.
+photographs behind them, and `Corruption` adds what microscopes and cameras add.
 """
 
 from .corruptions import CORRUPTIONS, OF_ATOMS, Corruption, corrupt
+from .dataset import SOURCES, DatasetError, PatternDataset, Source
+from .drawn import Pattern
 from .lattices import Orientation
 from .negatives import KINDS, NonPatternDataset
-from .order import Epoch
-from .pattern import Pattern
-from .patterns import SOURCES, DatasetError, PatternDataset, Source
 from .sources import Pool, SourceError, default_pool, photo_pool, split_pool
-from .views import Labelled, View, answers, flat_view, level_view, node_view
 
 __all__ = [
     "CORRUPTIONS",
@@ -28,8 +25,6 @@ __all__ = [
     "SOURCES",
     "Corruption",
     "DatasetError",
-    "Epoch",
-    "Labelled",
     "NonPatternDataset",
     "Orientation",
     "Pattern",
@@ -37,13 +32,8 @@ __all__ = [
     "Pool",
     "Source",
     "SourceError",
-    "View",
-    "answers",
     "corrupt",
     "default_pool",
-    "flat_view",
-    "level_view",
-    "node_view",
     "photo_pool",
     "split_pool",
 ]

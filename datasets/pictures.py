@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .drawn import Pattern
 from .fold import Orbit, fold, orbit, times
 from .paste import into_tile, to_pixels
-from .pattern import Pattern
 from .sources import SIDE, Pool, halved, levels, read
 
 

@@ -15,11 +15,11 @@ import matplotlib
 import numpy as np
 import torch
 from hier.datasets import PatternDataset
-from hier.models.autocorrelation import autocorrelation, bragg_filtered, gaussian_blur
-from hier.models.cells import averaged_cell, tiled
-from hier.models.lattice import BLUR, find_lattice
-from hier.models.maps import MAPS, symmetry_maps
-from hier.models.structure import structure_factors
+from hier.models.evidence.autocorrelation import autocorrelation, bragg_filtered, gaussian_blur
+from hier.models.evidence.lattice import BLUR, find_lattice
+from hier.models.evidence.maps import MAPS, symmetry_maps
+from hier.models.evidence.structure import structure_factors
+from hier.models.placing.cells import averaged_cell, tiled
 from torch import Tensor
 
 import hier

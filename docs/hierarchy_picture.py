@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from hier.hierarchy import GROUPS, Tree, WallpaperGroup, load_tree
 from hier.hierarchy.elements import reflection_lines, rotation_centres
-from hier.pipelines.diagram import SIDE, cell_basis
-from hier.pipelines.symbols import symbol
+from hier.pipelines.drawing.diagram import SIDE, cell_basis
+from hier.pipelines.drawing.symbols import symbol
 
 ROW, TOP, CELL = 72, 34, 60.0  # px: a leaf's row, above the first, longest side of a cell
 NODES, CELLS, NAMES = (14, 150, 370), 610, 720  # px from the left: nodes by depth, cells, names

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from skimage.transform import warp
 
-from hier.cli import app
+from hier.cli.app import app
 
 Array = NDArray[np.float64]
 SIZE, COLUMNS, TILE, GAP, CAPTION = 256, 6, 180, 14, 54  # px

@@ -48,7 +48,15 @@ def main() -> None:
         image = Path(folder, "field.png")
         Image.fromarray((field(given.size) * 255).round().astype(np.uint8)).save(image)
         drawn = Path(folder, "field_map.png")
-        command = [sys.executable, "-c", "from hier.cli import main; main()", "map", str(image), "--out", str(drawn)]
+        command = [
+            sys.executable,
+            "-c",
+            "from hier.cli.app import main; main()",
+            "map",
+            str(image),
+            "--out",
+            str(drawn),
+        ]
         subprocess.run(command, check=True)
         with Image.open(drawn) as picture:
             picture.resize((picture.width * 3 // 5, picture.height * 3 // 5)).quantize(200).save(

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hier.pipelines.tracking import Store, store
-from hier.pipelines.ui import page, prepare, serving
+from hier.pipelines.tracking.runs import Store, store
+from hier.pipelines.tracking.ui import page, prepare, serving
 from selenium import webdriver
 from selenium.common.exceptions import TimeoutException
 from selenium.webdriver.common.by import By

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from hier.datasets import PatternDataset
 from hier.hierarchy import GROUP_NAMES, HierError
-from hier.pipelines.overlay import encoded
+from hier.pipelines.drawing.overlay import encoded
 from PIL import Image
 
 import hier

@@ -16,9 +16,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..hierarchy import HierError, Tree, TreeError, TreeSpec, UnknownNameError
-from .mixture import Mix, Stack
 from .node import BackboneError, NodeClassifier, NodeSettings
-from .router import FLAT as FLAT  # it stands beside GATE for whoever reads bundles
+from .routing.mixture import Mix, Stack
+from .routing.router import FLAT as FLAT  # it stands beside GATE for whoever reads bundles
 
 BUNDLED = Path(__file__).with_name("wallpaper.json")
 FORMAT = 2  # 2: temperatures, what routers are fitted to, a flat head

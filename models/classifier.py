@@ -12,13 +12,13 @@ from torch import Tensor
 
 from ..hierarchy import CompiledTree, compile_tree
 from .bundle import BUNDLED, GATE, Bundle, BundleError, load_bundle
-from .calibration import temper
-from .ensemble import average, disagreement
-from .lattice import Lattice
-from .mixture import Fitted
+from .evidence.lattice import Lattice
+from .evidence.representation import SymmetryEvidence
 from .node import NodeClassifier
-from .representation import SymmetryEvidence
-from .router import FLAT, NEED_FLAT, Router, conditionals, route, winners
+from .routing.calibration import temper
+from .routing.ensemble import average, disagreement
+from .routing.mixture import Fitted
+from .routing.router import FLAT, NEED_FLAT, Router, conditionals, route, winners
 
 
 @dataclass(frozen=True)

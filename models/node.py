@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..hierarchy import HierError
-from .representation import EVIDENCE, MAP_CHANNELS, SIDE
+from .evidence.representation import EVIDENCE, MAP_CHANNELS, SIDE
 
 BACKBONE = "lcnet_050"
 CHANNELS = MAP_CHANNELS + EVIDENCE

@@ -18,7 +18,7 @@ from hier.datasets import PatternDataset
 from hier.hierarchy import GROUP_NAMES, load_tree
 from PIL import Image
 
-from hier.cli import main
+from hier.cli.app import main
 
 PLAIN = os.environ | {"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "200"}
 
@@ -318,9 +318,7 @@ def test_version(hier: Command) -> None:
 
 
 def test_help_waits_for_nothing_heavy() -> None:
-    code = (
-        "import sys; sys.argv = ['hier', '--help']\nfrom hier.cli import main\ntry: main()\nexcept SystemExit: pass\n"
-    )
+    code = "import sys; sys.argv = ['hier', '--help']\nfrom hier.cli.app import main\ntry: main()\nexcept SystemExit: pass\n"
     code += "print(sorted(set(m.partition('.')[0] for m in sys.modules)), file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=PLAIN, check=True)
     for command in ("predict", "train", "evaluate", "tree", "ui"):
@@ -330,7 +328,7 @@ def test_help_waits_for_nothing_heavy() -> None:
 
 
 def test_the_installed_command_answers(tmp_path: Path, card_path: Path, images: dict[str, Path]) -> None:
-    command = [sys.executable, "-c", "from hier.cli import main; main()"]
+    command = [sys.executable, "-c", "from hier.cli.app import main; main()"]
     done = subprocess.run(
         [*command, "predict", images["a.png"], images["empty.png"], "--json", "--model", card_path],
         capture_output=True, text=True, env=PLAIN, cwd=tmp_path, check=False,

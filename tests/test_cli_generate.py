@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hier.datasets import Corruption, PatternDataset
-from hier.pipelines import preview
+from hier.pipelines.generating import preview
 from PIL import Image
 
-from hier.cli import main
+from hier.cli.app import main
 
 Command = Callable[..., tuple[int, str, str]]
 SMALL = ("--source", "atoms", "--size", "48", "--cells", "4-9")
@@ -122,7 +122,7 @@ def test_it_says_where_to_write(hier: Command) -> None:
 
 @pytest.mark.slow
 def test_an_interruption_ends_at_once_and_the_same_command_takes_up(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", "from hier.cli import main; main()", "generate", *SMALL, "--count", "1280"]
+    command = [sys.executable, "-c", "from hier.cli.app import main; main()", "generate", *SMALL, "--count", "1280"]
     command += ["--shard", "64", "--format", "npy", "--out", str(tmp_path / "set")]
     environment = os.environ | {"TERM": "dumb"}
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True)

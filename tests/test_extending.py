@@ -10,10 +10,10 @@ from hier.datasets import PatternDataset
 from hier.hierarchy import compile_tree, load_tree
 from hier.models import systems
 from hier.models.systems import LOSSES, SYSTEMS, Sizes, build, parts_of
-from hier.pipelines.benchmark import chosen_systems
-from hier.pipelines.benchmark_fit import answers_of, fit_network
-from hier.pipelines.benchmark_settings import load_preset
-from hier.pipelines.fit import Schedule
+from hier.pipelines.benchmark.fit import answers_of, fit_network
+from hier.pipelines.benchmark.run import chosen_systems
+from hier.pipelines.benchmark.settings import load_preset
+from hier.pipelines.training.fit import Schedule
 
 PAGE = Path(__file__).parent.parent / "docs" / "extending.md"
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ...hierarchy import CompiledTree
-from ..router import soft
+from ..routing.router import soft
 
 Questions = Literal["flat", "root", "levels", "nodes"]
 QUESTIONS: tuple[str, ...] = get_args(Questions)

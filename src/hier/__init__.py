@@ -1,26 +1,11 @@
-"""Wallpaper groups of periodic images, step by step down the crystallographer's tree."""
+"""Wallpaper groups of periodic images, step by step down the crystallographer's tree.
 
-from __future__ import annotations
+What is public stands in ``__init__.pyi``, and is imported when it is first asked for: `hier --help` should not wait for
+torch.
+"""
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from .pipelines.estimator import HierarchicalClassifier
-    from .pipelines.predict import Predictor, load
-    from .pipelines.results import Prediction
+import lazy_loader
 
 __version__ = "0.1.0"
-__all__ = ["HierarchicalClassifier", "Prediction", "Predictor", "__version__", "load"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    # later: the command line's help should not wait for torch
-    if name == "HierarchicalClassifier":
-        from .pipelines.estimator import HierarchicalClassifier
-
-        return HierarchicalClassifier
-    from .pipelines import predict
-
-    return getattr(predict, name)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from hier.cli import main
+from hier.cli.app import main
 
 ROOT = Path(__file__).parents[2]
 WORDS = r"(?:hier|python|pytest|pip|mlflow)"

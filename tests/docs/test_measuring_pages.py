@@ -14,9 +14,9 @@ from unittest.mock import patch
 import pytest
 import yaml
 from hier.models import systems
-from hier.models.router import ROUTERS
-from hier.pipelines import calibrate
-from hier.pipelines.benchmark_settings import load_preset
+from hier.models.routing.router import ROUTERS
+from hier.pipelines.benchmark.settings import load_preset
+from hier.pipelines.training import calibrate
 from PIL import Image
 
 Open = Callable[..., Any]

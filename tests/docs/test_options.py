@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 import typer
-from hier.pipelines.settings import train_settings
+from hier.pipelines.training.settings import train_settings
 
-from hier.cli import app
+from hier.cli.app import app
 
 Open = Callable[..., Any]
 ROOT = Path(__file__).parents[2]

@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 from hier.datasets import PatternDataset
 from hier.hierarchy import GROUP_NAMES
-from hier.pipelines import calibrate
+from hier.pipelines.training import calibrate
 from PIL import Image
 
 Open = Callable[..., Any]

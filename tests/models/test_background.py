@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 from hier.datasets import Corruption, PatternDataset
-from hier.models.background import without_slope
 from hier.models.classifier import Classifier
+from hier.models.evidence.background import without_slope
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -14,8 +14,8 @@ import torch
 from hier.hierarchy import HierError, compile_tree, load_tree
 from hier.models.bundle import FORMAT, GATE, Bundle, BundleError, find_card, load_bundle, save_bundle
 from hier.models.classifier import Classifier
+from hier.models.evidence.representation import EVIDENCE, MAP_CHANNELS, SIDE
 from hier.models.node import BackboneError, NodeClassifier, NodeSettings
-from hier.models.representation import EVIDENCE, MAP_CHANNELS, SIDE
 from torch import Tensor
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hier.models.calibration import COLDEST, fit_temperature, least, temper
-from hier.models.mixture import FAINTEST, MIXES, Stack, features, fit_mix, mix
+from hier.models.routing.calibration import COLDEST, fit_temperature, least, temper
+from hier.models.routing.mixture import FAINTEST, MIXES, Stack, features, fit_mix, mix
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor

@@ -7,7 +7,7 @@ import pytest
 import torch
 from hier.datasets import PatternDataset, Pool
 from hier.hierarchy import GROUP_NAMES, group
-from hier.models.cells import averaged_cell, symmetrised_cell, tiled
+from hier.models.placing.cells import averaged_cell, symmetrised_cell, tiled
 from torch import Tensor
 
 

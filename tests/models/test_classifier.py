@@ -12,10 +12,10 @@ import torch
 from hier.hierarchy import load_tree
 from hier.models.bundle import Bundle, BundleError, NodeCard, Routing, load_bundle, save_bundle
 from hier.models.classifier import Classifier
-from hier.models.mixture import Stack
+from hier.models.evidence.representation import EVIDENCE, MAP_CHANNELS, SIDE
 from hier.models.node import NodeClassifier, NodeSettings
-from hier.models.representation import EVIDENCE, MAP_CHANNELS, SIDE
-from hier.models.router import FLAT, ROUTERS, soft
+from hier.models.routing.mixture import Stack
+from hier.models.routing.router import FLAT, ROUTERS, soft
 from torch import Tensor
 
 

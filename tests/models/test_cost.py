@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from hier.hierarchy import GROUP_NAMES, compile_tree, group, is_subgroup, load_tree
-from hier.models.cost import INVENTED, cheapest, cost_matrix, group_costs
+from hier.models.routing.cost import INVENTED, cheapest, cost_matrix, group_costs
 
 PAIRS = [(a, b) for a in GROUP_NAMES for b in GROUP_NAMES if a != b]
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 import torch
 from hier.datasets import PatternDataset, Pool
-from hier.models.maps import MAPS, WEIGHTINGS
-from hier.models.representation import EVIDENCE, MAP_CHANNELS, SIDE, Evidence, SymmetryEvidence
+from hier.models.evidence.maps import MAPS, WEIGHTINGS
+from hier.models.evidence.representation import EVIDENCE, MAP_CHANNELS, SIDE, Evidence, SymmetryEvidence
 from torch import Tensor
 
 SEED = 10**9 + 7

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hier.models.fourier import fourier_sums, nodes
+from hier.models.evidence.fourier import fourier_sums, nodes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor

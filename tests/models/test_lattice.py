@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 from hier.datasets import Corruption, Pattern, PatternDataset, Pool
-from hier.models.autocorrelation import autocorrelation
-from hier.models.lattice import find_lattice, reduce_basis
+from hier.models.evidence.autocorrelation import autocorrelation
+from hier.models.evidence.lattice import find_lattice, reduce_basis
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray

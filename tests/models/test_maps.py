@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 from hier.hierarchy import group
-from hier.models.maps import BANDS, MAPS, band_weights, symmetry_maps
-from hier.models.structure import GRID, Structure, structure_factors
+from hier.models.evidence.maps import BANDS, MAPS, band_weights, symmetry_maps
+from hier.models.evidence.structure import GRID, Structure, structure_factors
 from numpy.typing import NDArray
 from torch import Tensor
 

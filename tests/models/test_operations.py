@@ -9,10 +9,10 @@ import pytest
 import torch
 from hier.datasets import Pattern, PatternDataset, Pool
 from hier.hierarchy import GROUP_NAMES, Operation, group, is_subgroup
-from hier.hierarchy.settings import in_reduced_basis, settings
-from hier.models.lattice import find_lattice
-from hier.models.operations import Placed, isometry, place
-from hier.models.structure import structure_factors
+from hier.hierarchy.placements import in_reduced_basis, settings
+from hier.models.evidence.lattice import find_lattice
+from hier.models.evidence.structure import structure_factors
+from hier.models.placing.operations import Placed, isometry, place
 from numpy.typing import NDArray
 from torch import Tensor
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hier.models import representation
-from hier.models.lattice import Lattice
-from hier.models.maps import MAPS, WEIGHTINGS
-from hier.models.relabel import CHANGES, random_relabel, relabel, relabelling
-from hier.models.representation import MAP_CHANNELS, SIDE, STRAIN, Evidence, SymmetryEvidence
+from hier.models.evidence import representation
+from hier.models.evidence.lattice import Lattice
+from hier.models.evidence.maps import MAPS, WEIGHTINGS
+from hier.models.evidence.relabel import CHANGES, random_relabel, relabel, relabelling
+from hier.models.evidence.representation import MAP_CHANNELS, SIDE, STRAIN, Evidence, SymmetryEvidence
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor

@@ -8,11 +8,11 @@ from math import log
 import pytest
 import torch
 from hier.hierarchy import NodeSpec, Tree, TreeSpec, compile_tree, load_tree
-from hier.models.cost import cheapest
-from hier.models.ensemble import average, disagreement, divergence
-from hier.models.mixture import Fitted, Stack
-from hier.models.partial import Climbed, Statements, candidates, climb, in_words
-from hier.models.router import FLAT, ROUTERS, Router, beam, conditionals, hard, route, soft, winners
+from hier.models.routing.cost import cheapest
+from hier.models.routing.ensemble import average, disagreement, divergence
+from hier.models.routing.mixture import Fitted, Stack
+from hier.models.routing.partial import Climbed, Statements, candidates, climb, in_words
+from hier.models.routing.router import FLAT, ROUTERS, Router, beam, conditionals, hard, route, soft, winners
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor

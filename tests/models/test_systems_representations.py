@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from hier.hierarchy import UnknownNameError, compile_tree, load_tree
-from hier.models import router
+from hier.models.routing import router
 from hier.models.systems import SYSTEMS, Part, Sizes, assembled, build, parts_of, supervised_contrastive, system_named
 from hier.models.systems.fpn import PyramidNet
 from hier.models.systems.losses import Contrastive, view

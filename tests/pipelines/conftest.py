@@ -8,7 +8,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from hier.pipelines.tracking import store
+from hier.pipelines.tracking.runs import store
 
 
 @pytest.fixture(scope="session")

@@ -21,16 +21,16 @@ from hier.datasets import PatternDataset, Pool
 from hier.hierarchy import HierError, compile_tree, load_tree
 from hier.models.systems import MAPS, SYSTEMS, Sizes, centred_side
 from hier.models.systems.symmetry_filter import CentredFilter
-from hier.pipelines.benchmark_data import centre, crops
-from hier.pipelines.benchmark_memory import check_memory, need_of
-from hier.pipelines.benchmark_report import blocks_of, markdown
-from hier.pipelines.benchmark_rows import Row
-from hier.pipelines.benchmark_settings import built_in, load_preset
-from hier.pipelines.explain import explain_pixels, load_ensemble
-from hier.pipelines.settings import SettingsError
+from hier.pipelines.benchmark.data import centre, crops
+from hier.pipelines.benchmark.explain import explain_pixels, load_ensemble
+from hier.pipelines.benchmark.memory import check_memory, need_of
+from hier.pipelines.benchmark.report import blocks_of, markdown
+from hier.pipelines.benchmark.rows import Row
+from hier.pipelines.benchmark.settings import built_in, load_preset
+from hier.pipelines.training.settings import SettingsError
 from PIL import Image
 
-from hier.cli import main
+from hier.cli.app import main
 
 SMOKE = load_preset("smoke")
 TINY = SMOKE.model_dump(mode="json") | {"name": "tiny", "size": 64, "count": 34, "epochs": 2, "batch": 8}
@@ -124,7 +124,7 @@ def test_an_interrupted_benchmark_goes_on_in_its_row(hier: Hier, folder: Path) -
     environment = os.environ | {"NO_COLOR": "1", "TERM": "dumb", "OMP_NUM_THREADS": "1"}
     command = ("benchmark", "--preset", "tiny.yaml", "--only", "group-4", "--only", "flat", "--photos", "pictures")
     process = subprocess.Popen(
-        [sys.executable, "-c", "from hier.cli import main; main()", *command, "--device", "cpu"],
+        [sys.executable, "-c", "from hier.cli.app import main; main()", *command, "--device", "cpu"],
         cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
     deadline = time.monotonic() + 300

@@ -14,10 +14,10 @@ import pytest
 from hier.hierarchy import Tree, load_tree
 from hier.models.bundle import Card, NodeCard, save_bundle
 from hier.models.node import NodeClassifier, NodeSettings
-from hier.pipelines.registry import promote
-from hier.pipelines.sender import KEY
-from hier.pipelines.tracking import Store, store
-from hier.pipelines.ui import COLUMNS
+from hier.pipelines.tracking.registry import promote
+from hier.pipelines.tracking.runs import Store, store
+from hier.pipelines.tracking.sender import KEY
+from hier.pipelines.tracking.ui import COLUMNS
 
 pytest.importorskip("selenium", reason="the browser is driven by selenium: pip install .[test]")
 SCRIPT = Path(__file__).parents[2] / "docs" / "mlflow_picture.py"

@@ -10,12 +10,13 @@ import pytest
 import torch
 from hier.hierarchy import GROUP_NAMES, HierError, compile_tree, load_tree
 from hier.models.bundle import FLAT, GATE, Bundle, NodeCard, load_bundle
-from hier.models.calibration import temper
 from hier.models.classifier import Classifier
+from hier.models.evidence.representation import EVIDENCE, MAP_CHANNELS, SIDE
 from hier.models.node import NodeClassifier, NodeSettings
-from hier.models.representation import EVIDENCE, MAP_CHANNELS, SIDE
-from hier.models.router import ROUTERS
-from hier.pipelines.calibrate import (
+from hier.models.routing.calibration import temper
+from hier.models.routing.router import ROUTERS
+from hier.pipelines.generating.evidence import EvidenceSet
+from hier.pipelines.training.calibrate import (
     Calibrated,
     Split,
     Wanted,
@@ -25,9 +26,8 @@ from hier.pipelines.calibrate import (
     other_parts,
     save_calibrated,
     split_parts,
-)  # fmt: skip
-from hier.pipelines.evidence import EvidenceSet
-from hier.pipelines.fit_routers import Outputs, fit_routers, fit_stack, fit_temperatures, targets_at
+)
+from hier.pipelines.training.fit_routers import Outputs, fit_routers, fit_stack, fit_temperatures, targets_at
 
 TREE = load_tree("wallpaper")
 PLAN = compile_tree(TREE)
@@ -65,7 +65,7 @@ def drawn(seed: int, count: int = 6000) -> Outputs:
         name: (2 * torch.randn(count, len(TREE.choices(name)), generator=generator)).log_softmax(1)
         for name in TREE.nodes
     }
-    from hier.models.router import soft
+    from hier.models.routing.router import soft
 
     joint = soft(PLAN, nodes)
     truth = torch.multinomial(joint.exp(), 1, generator=generator)[:, 0]

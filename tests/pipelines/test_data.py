@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hier.pipelines.data import training_parts
-from hier.pipelines.settings import TrainSettings
+from hier.pipelines.training.data import training_parts
+from hier.pipelines.training.settings import TrainSettings
 
 
 def test_the_parts_of_a_training_hold_each_image_once_and_all_that_were_asked_for() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hier.hierarchy import GROUP_NAMES, HierError, group
 from hier.hierarchy.elements import reflection_lines, rotation_centres
-from hier.pipelines.diagram import cell_basis, draw_diagram, fundamental_domain, picture, svg
+from hier.pipelines.drawing.diagram import cell_basis, draw_diagram, fundamental_domain, picture, svg
 from PIL import Image
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -88,7 +88,7 @@ def test_files_are_what_their_names_say(tmp_path: Path) -> None:
 
 def test_the_command_draws(tmp_path: Path) -> None:
     def hier(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-c", "from hier.cli import main; main()", *arguments]
+        command = [sys.executable, "-c", "from hier.cli.app import main; main()", *arguments]
         return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
 
     assert "drew p4m.svg" in hier("tree", "--diagram", "p4mm").stdout

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from hier.datasets import PatternDataset
-from hier.pipelines.estimator import HierarchicalClassifier
+from hier.pipelines.training.estimator import HierarchicalClassifier
 from numpy.typing import NDArray
 from PIL import Image
 from sklearn.base import clone

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 from hier.datasets import PatternDataset
-from hier.pipelines import evidence
-from hier.pipelines.evidence import EvidenceSet, Part, gather
+from hier.pipelines.generating import evidence
+from hier.pipelines.generating.evidence import EvidenceSet, Part, gather
 
 DATASET = PatternDataset("atoms", 10**9 + 11, 96)
 

@@ -10,9 +10,10 @@ import pytest
 import torch
 from hier.hierarchy import HierError
 from hier.models.classifier import Classifier
-from hier.models.maps import MAPS
-from hier.pipelines.explain import explain_maps, explain_pixels, fitted, load_ensemble
-from hier.pipelines.explain_figures import check_out, draw_maps, draw_pixels
+from hier.models.evidence.maps import MAPS
+from hier.pipelines.answering.explain import explain_maps
+from hier.pipelines.benchmark.explain import draw_pixels, explain_pixels, fitted, load_ensemble
+from hier.pipelines.reporting.explained import check_out, draw_maps
 from PIL import Image
 from torch import Tensor, nn
 

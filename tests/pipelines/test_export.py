@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from hier.datasets import Corruption, PatternDataset
 from hier.hierarchy import GROUP_NAMES, HierError, UnknownNameError
-from hier.pipelines import export as module
-from hier.pipelines import formats
-from hier.pipelines.export import MANIFEST, Export, ExportError, export, verify
-from hier.pipelines.formats import FORMATS
+from hier.pipelines.generating import export as module
+from hier.pipelines.generating import formats
+from hier.pipelines.generating.export import MANIFEST, Export, ExportError, export, verify
+from hier.pipelines.generating.formats import FORMATS
 from numpy.typing import NDArray
 from PIL import Image
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-from hier.pipelines.images import FlatImageError, ImageError, images_in, read_image
+from hier.pipelines.reading.images import FlatImageError, ImageError, images_in, read_image
 from PIL import Image
 from torch import Tensor
 

@@ -16,19 +16,19 @@ from hier.datasets import PatternDataset
 from hier.datasets.sources import smooth_noise
 from hier.hierarchy import HierError
 from hier.models.classifier import Classifier
-from hier.models.lattice import Lattice
-from hier.pipelines.images import open_picture
-from hier.pipelines.map import map_field
-from hier.pipelines.map_domains import as_arrays, domains
-from hier.pipelines.map_lattice import cell_of, same_lattice
-from hier.pipelines.map_places import measured_places, starts
-from hier.pipelines.map_plot import draw_map, shrunk
-from hier.pipelines.picture import Picture
-from hier.pipelines.predict import load
+from hier.models.evidence.lattice import Lattice
+from hier.pipelines.field.domains import as_arrays, domains
+from hier.pipelines.field.lattice import cell_of, same_lattice
+from hier.pipelines.field.measure import map_field
+from hier.pipelines.field.places import measured_places, starts
+from hier.pipelines.field.plot import draw_map, shrunk
+from hier.pipelines.loading import load
+from hier.pipelines.reading.images import open_picture
+from hier.pipelines.reading.picture import Picture
 from PIL import Image
 from typer.testing import CliRunner
 
-from hier.cli import app
+from hier.cli.app import app
 
 SIZE, WINDOW, STRIDE = 384, 128, 32
 LABELS = ("plain", "turned")

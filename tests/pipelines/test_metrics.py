@@ -7,8 +7,8 @@ import warnings
 import numpy as np
 import pytest
 from hier.hierarchy import GROUP_NAMES, compile_tree, load_tree
-from hier.models.partial import Statements
-from hier.pipelines import metrics as m
+from hier.models.routing.partial import Statements
+from hier.pipelines.measuring import metrics as m
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score

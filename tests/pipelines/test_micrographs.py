@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from hier.pipelines.image_files import AFM, EM, GWY
-from hier.pipelines.images import ImageError, open_picture, read
-from hier.pipelines.picture import Reading
-from hier.pipelines.pixel_size import PixelSize
+from hier.pipelines.reading.files import AFM, EM, GWY
+from hier.pipelines.reading.images import ImageError, open_picture, read
+from hier.pipelines.reading.picture import Reading
+from hier.pipelines.reading.pixel_size import PixelSize
 
 H, W = 40, 56
 y, x = np.mgrid[:H, :W]

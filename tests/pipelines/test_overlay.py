@@ -16,15 +16,16 @@ import torch
 from hier.datasets import PatternDataset, Pool
 from hier.hierarchy import GROUP_NAMES, HierError, group
 from hier.models.bundle import BUNDLED
-from hier.pipelines.overlay import Elements, Scale, draw, encoded
-from hier.pipelines.overlay_files import OverlayFiles
-from hier.pipelines.predict import Predictor, load
-from hier.pipelines.results import Prediction
-from hier.pipelines.symbols import Frame, centres_within, lines_within
-from hier.pipelines.symmetry import find_symmetry
+from hier.pipelines.answering.predict import Predictor
+from hier.pipelines.answering.results import Prediction
+from hier.pipelines.answering.symmetry import find_symmetry
+from hier.pipelines.drawing.overlay import Elements, Scale, draw, encoded
+from hier.pipelines.drawing.symbols import Frame, centres_within, lines_within
+from hier.pipelines.loading import load
+from hier.pipelines.reporting.overlays import OverlayFiles
 from PIL import Image
 
-from hier.cli import main
+from hier.cli.app import main
 
 SVG = "{http://www.w3.org/2000/svg}"
 SIDE = 120
@@ -138,8 +139,8 @@ def _parts(element: ElementTree.Element | None) -> int:
 @pytest.mark.parametrize("turns", [0, 1])
 def test_the_whole_overlay_turns_with_the_image(turns: int, pool: Pool) -> None:
     """What is drawn on a turned image is what was drawn, turned: cell shape, centres and lines."""
-    from hier.models.lattice import find_lattice
-    from hier.models.views import View
+    from hier.models.evidence.crops import View
+    from hier.models.evidence.lattice import find_lattice
 
     dataset = PatternDataset("photos", 12, 160, groups=("p4g", "pmg", "p31m"), cells=(5, 9), pool=pool)
     for label, image in zip(dataset.groups, dataset.batch(range(3)), strict=True):
@@ -241,8 +242,8 @@ def test_a_notebook_shows_the_overlay_as_long_as_the_image_is_there(predictor: P
 
 @with_model
 def test_lengths_are_in_the_pixels_unit(predictor: Predictor, pattern: Path) -> None:
-    from hier.pipelines.figure import caption
-    from hier.pipelines.picture import Reading
+    from hier.pipelines.answering.figure import caption
+    from hier.pipelines.reading.picture import Reading
 
     (found,) = predictor.predict(pattern, Reading.of(pixel_size="0.02nm"))
     assert found.symmetry is not None

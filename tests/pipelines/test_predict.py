@@ -11,10 +11,11 @@ import torch
 from hier.datasets import PatternDataset
 from hier.hierarchy import GROUP_NAMES, HierError, load_tree
 from hier.models.bundle import BUNDLED
-from hier.models.views import SIDE, views
-from hier.pipelines.images import ImageError
-from hier.pipelines.predict import Predictor, load
-from hier.pipelines.results import Failure, Prediction, conventional
+from hier.models.evidence.crops import SIDE, views
+from hier.pipelines.answering.predict import Predictor
+from hier.pipelines.answering.results import Failure, Prediction, conventional
+from hier.pipelines.loading import load
+from hier.pipelines.reading.images import ImageError
 from PIL import Image
 
 RNG = np.random.default_rng(0)

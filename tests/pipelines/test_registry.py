@@ -15,18 +15,18 @@ import torch
 from hier.hierarchy import GROUP_NAMES, Tree, UnknownNameError, load_tree
 from hier.models.bundle import GATE, GATE_CHOICES, BundleError, Card, NodeCard, load_bundle, save_bundle
 from hier.models.node import NodeClassifier, NodeSettings
-from hier.pipelines import calibrate
-from hier.pipelines.artifacts import node_model, tree_model
-from hier.pipelines.assemble import Trial, assemble
-from hier.pipelines.compare import Entry, compare, ranked
-from hier.pipelines.mlflow_errors import StoreError
-from hier.pipelines.predict import load
-from hier.pipelines.registry import promote, registered
-from hier.pipelines.registry_files import local_model
-from hier.pipelines.tracking import Store, store
+from hier.pipelines.loading import load
+from hier.pipelines.tracking.artifacts import node_model, tree_model
+from hier.pipelines.tracking.compare import Entry, compare, ranked
+from hier.pipelines.tracking.errors import StoreError
+from hier.pipelines.tracking.registry import promote, registered
+from hier.pipelines.tracking.registry_files import local_model
+from hier.pipelines.tracking.runs import Store, store
+from hier.pipelines.training import calibrate
+from hier.pipelines.training.assemble import Trial, assemble
 from typer.main import get_command
 
-from hier.cli import app, main
+from hier.cli.app import app, main
 
 TINY = f"""
 name: tiny

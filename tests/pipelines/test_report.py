@@ -10,9 +10,9 @@ import pytest
 from hier.datasets import PatternDataset
 from hier.hierarchy import HierError
 from hier.models.bundle import BUNDLED
-from hier.pipelines.predict import load
-from hier.pipelines.report import write_report
-from hier.pipelines.results import Failure, Prediction
+from hier.pipelines.answering.results import Failure, Prediction
+from hier.pipelines.loading import load
+from hier.pipelines.reporting.report import write_report
 from PIL import Image
 
 pytestmark = pytest.mark.skipif(not BUNDLED.exists(), reason="no bundled model yet")

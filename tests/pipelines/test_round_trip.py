@@ -21,13 +21,13 @@ import numpy as np
 import pytest
 from hier.hierarchy import GROUP_NAMES, load_tree
 from hier.models.bundle import BUNDLED, GATE
-from hier.pipelines import calibrate
-from hier.pipelines.registry import promote
-from hier.pipelines.tracking import store
-from hier.pipelines.ui import serving
+from hier.pipelines.tracking.registry import promote
+from hier.pipelines.tracking.runs import store
+from hier.pipelines.tracking.ui import serving
+from hier.pipelines.training import calibrate
 from PIL import Image
 
-from hier.cli import main
+from hier.cli.app import main
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SETTINGS = """

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hier.pipelines.inputs import image_names
-from hier.pipelines.predict import Predictor
+from hier.pipelines.answering.predict import Predictor
+from hier.pipelines.reading.names import image_names
 from PIL import Image
 
-from hier.cli import main
+from hier.cli.app import main
 
 Told = tuple[int, str, str]
 
@@ -202,7 +202,8 @@ def test_an_empty_list_is_an_error(hier: Callable[..., Told], card_path: Path, m
 
 
 def test_no_more_images_are_held_than_share_a_batch(card_path: Path) -> None:
-    from hier.pipelines.predict import AHEAD, load
+    from hier.pipelines.answering.predict import AHEAD
+    from hier.pipelines.loading import load
 
     taken = 0
 

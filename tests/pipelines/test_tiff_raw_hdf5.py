@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import tifffile
 from hier.hierarchy import HierError
-from hier.pipelines.images import ImageError, open_picture, read
-from hier.pipelines.picture import Reading, parse_raw
-from hier.pipelines.pixel_size import PixelSize, parse_pixel_size, pixel_size_from
-from hier.pipelines.predict import load
+from hier.pipelines.loading import load
+from hier.pipelines.reading.images import ImageError, open_picture, read
+from hier.pipelines.reading.picture import Reading, parse_raw
+from hier.pipelines.reading.pixel_size import PixelSize, parse_pixel_size, pixel_size_from
 from PIL import Image
 
-from hier.cli import main
+from hier.cli.app import main
 
 RNG = np.random.default_rng(5)
 GREY16 = RNG.integers(0, 2**16, (40, 56), dtype=np.uint16)

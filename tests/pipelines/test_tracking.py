@@ -21,14 +21,15 @@ import torch
 from hier.hierarchy import load_tree
 from hier.models.bundle import GATE, GATE_CHOICES, Card, NodeCard, load_bundle, save_bundle
 from hier.models.classifier import Classifier
+from hier.models.evidence.representation import SymmetryEvidence
 from hier.models.node import NodeClassifier, NodeSettings
-from hier.models.representation import SymmetryEvidence
-from hier.pipelines import mlflow_store, tracking
-from hier.pipelines.artifacts import example
-from hier.pipelines.mlflow_errors import StoreError, reason, shown
-from hier.pipelines.registry import reopen
-from hier.pipelines.tracking import Store, send_pending, store
-from hier.pipelines.ui import page, prepare, serve_ui, serving
+from hier.pipelines.tracking import runs as tracking
+from hier.pipelines.tracking import store as mlflow_store
+from hier.pipelines.tracking.artifacts import example
+from hier.pipelines.tracking.errors import StoreError, reason, shown
+from hier.pipelines.tracking.registry import reopen
+from hier.pipelines.tracking.runs import Store, send_pending, store
+from hier.pipelines.tracking.ui import page, prepare, serve_ui, serving
 
 NODES = {"rotation": "rotation", "reflection-1": "reflection", "finer-4": "finer"}
 EPOCHS = 3

@@ -16,10 +16,10 @@ import pytest
 import torch
 from hier.hierarchy import NodeSpec, Tree, TreeSpec, load_tree
 from hier.models.bundle import FLAT, GATE, load_bundle
-from hier.pipelines.settings import SettingsError
-from hier.pipelines.train import nodes_at
+from hier.pipelines.training.settings import SettingsError
+from hier.pipelines.training.train import nodes_at
 
-from hier.cli import main
+from hier.cli.app import main
 
 SETTINGS = """
 source: [atoms]
@@ -78,7 +78,7 @@ def interrupted(folder: Path, pattern: str, *arguments: str) -> str:
     environment = os.environ | {"NO_COLOR": "1", "TERM": "dumb", "OMP_NUM_THREADS": "1"}
     environment.pop("MLFLOW_TRACKING_URI", None)
     process = subprocess.Popen(
-        [sys.executable, "-c", "from hier.cli import main; main()", *arguments],
+        [sys.executable, "-c", "from hier.cli.app import main; main()", *arguments],
         cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
     deadline = time.monotonic() + 200

@@ -1,0 +1,252 @@
+"""A dataset of patterns is (source, seed, index): any image can be made anywhere, alone, in any order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..hierarchy import GROUP_NAMES, HierError, Operation, UnknownNameError, group
+from .atoms import draw_atoms, render
+from .corruptions import OF_ATOMS, Corruption, corrupt, draws
+from .drawn import Pattern
+from .guard import GRID, cell_points, frame, residuals
+from .lattices import Orientation, draw_basis, lattice_family
+from .near_miss import draw_near_miss
+from .paste import Tile, pixels_of, snap
+from .pictures import pictures_at
+from .sources import Pool, default_pool, noise_picture
+
+Source = Literal["photos", "atoms", "noise"]
+SOURCES: tuple[str, ...] = get_args(Source)
+Construction = Literal["fold", "paste"]
+ATTEMPTS = 60
+LEAST_CELL = 64  # px^2: a p6m cell smaller than this has fewer pixels than operations to tell apart
+
+
+class DatasetError(HierError):
+    """A dataset that cannot be made; says which value, and what can be asked for."""
+
+
+@dataclass(frozen=True)
+class PatternDataset:
+    """Endless, reproducible images of the wallpaper groups.
+
+    Image `index` shows group ``groups[index % len(groups)]``. It depends on nothing but the fields below
+    and the index: not on the batch, the order or earlier draws.
+
+    Parameters
+    ----------
+    source : ``photos`` (a picture folded into the pattern), ``atoms`` (Gaussian spots) or ``noise``.
+    seed : draws that differ in it are independent.
+    size : height and width in px.
+    construction : ``fold``, exact to a fraction of a pixel, or ``paste``, whole-pixel cells tiled (always aligned,
+        no near misses): see `paste`.
+    cells : fewest and most primitive cells in view, by area.
+    pool : the pictures behind ``photos``; the bundled ones when None.
+    near_misses : share of images that come within reach of a supergroup, as a weighted mix of a pattern
+        with a pattern of the supergroup on the same lattice. For training only.
+    margin : least residual (see `guard.residuals`) of any symmetry that the group does not have.
+    corruptions : what is done to the finished pattern, in order; ``thermal`` and ``vacancies`` to the atoms before.
+
+    Raises UnknownNameError for a source, group, orientation or construction that is none, DatasetError for cells
+    that cannot be shown.
+    """
+
+    source: Source
+    seed: int
+    size: int = 256
+    groups: tuple[str, ...] = GROUP_NAMES
+    orientation: Orientation = "any"
+    construction: Construction = "fold"
+    cells: tuple[float, float] = (4.0, 60.0)
+    pool: Pool | None = field(default=None, repr=False)
+    near_misses: float = 0.0
+    margin: float = 0.05
+    corruptions: tuple[Corruption, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the groups."""
+        return self.groups
+
+    def find(self, label: str, k: int) -> int:
+        """Index of image number `k`, from 0, of the group `label`."""
+        return self.groups.index(label) + k * len(self.groups)
+
+    def label(self, index: int) -> str:
+        """Name of the group of image `index`."""
+        return self.groups[index % len(self.groups)]
+
+    def batch(self, indices: Sequence[int], device: str | torch.device = "cpu") -> Tensor:
+        """The images `indices`: (B, 3, size, size) float32 in [0, 1]."""
+        return self.finish(self.accepted(indices, device)[0], indices, device)
+
+    def finish(self, patterns: Sequence[Pattern], indices: Sequence[int], device: str | torch.device = "cpu") -> Tensor:
+        """The images of `patterns` accepted for `indices`, corruptions and all: (B, 3, size, size)."""
+        keys = [(self.seed, SOURCES.index(self.source), index, ATTEMPTS) for index in indices]
+        if self.source != "atoms":
+            return corrupt(self._clean(patterns, device), self.corruptions, keys)
+        return corrupt(self._clean(patterns, device, keys), self.corruptions, keys, leave_out=OF_ATOMS)
+
+    def _clean(
+        self, patterns: Sequence[Pattern], device: str | torch.device, keys: Sequence[Sequence[int]] = ()
+    ) -> Tensor:
+        """Images without corruptions, but for the atoms' own where `keys` seed them."""
+        half = (self.size - 1) / 2
+        ticks = torch.arange(self.size, dtype=torch.float32, device=device) - half
+        if self.source == "atoms":
+            return _levels(self._atoms(patterns, ticks, keys))
+        y, x = torch.meshgrid(ticks, ticks, indexing="ij")
+        pixels = torch.stack([x, y], -1).reshape(1, -1, 2)
+        images = torch.empty(len(patterns), 3, self.size**2, device=device)
+        # one image at a time stays in the processor's cache; a GPU wants them all at once
+        step = 1 if pixels.device.type == "cpu" else len(patterns)
+        for i in range(0, len(patterns), step):
+            some = patterns[i : i + step]
+            if step == 1 and some[0].tile:
+                positions, which = pixels_of(pixels[0] - _origins(some).to(pixels)[0], some[0].tile)
+                torch.index_select(self._pictures(some, positions[None])[0], 1, which, out=images[i])
+            else:
+                images[i : i + step] = self._pictures(some, pixels - _origins(some).to(pixels)[:, None])
+        return images.reshape(len(patterns), 3, self.size, self.size)
+
+    def accepted(self, indices: Sequence[int], device: str | torch.device = "cpu") -> tuple[list[Pattern], int]:
+        """The first draw of every index that the label guard lets pass, and how many draws were refused."""
+        done: dict[int, Pattern] = {}
+        refused = 0
+        pending = list(dict.fromkeys(indices))
+        for attempt in range(ATTEMPTS):
+            drawn = [self.draw(i, attempt) for i in pending]
+            clear = (self.clearance(drawn, device) >= self.margin).tolist()
+            done.update({i: p for i, p, ok in zip(pending, drawn, clear, strict=True) if ok})
+            pending = [i for i, ok in zip(pending, clear, strict=True) if not ok]
+            refused += len(pending)
+            if not pending:
+                return [done[i] for i in indices], refused
+        raise DatasetError(
+            f"no {self.label(pending[0])} pattern at {self.source} seed {self.seed} index {pending[0]} "
+            f"breaks its supergroups by {self.margin} in {ATTEMPTS} draws: lower the margin"
+        )
+
+    def draw(self, index: int, attempt: int) -> Pattern:
+        """Draw number `attempt` for `index`, not guarded yet."""
+        key = [self.seed, SOURCES.index(self.source), index, attempt, *([1] if self.construction == "paste" else [])]
+        rng = np.random.Generator(np.random.Philox(np.random.SeedSequence(key)))
+        name = self.label(index)
+        area = (self.size**2 / self.cells[1], self.size**2 / self.cells[0])
+        pasted = self.construction == "paste"
+        mixed = self.source != "atoms" and rng.random() < self.near_misses and not pasted
+        miss = draw_near_miss(rng, name) if mixed else None
+        home = group(name if miss is None else miss.supergroup)
+        basis = draw_basis(rng, lattice_family(home), area, "aligned" if pasted else self.orientation)
+        tile = None
+        if pasted:
+            basis, tile = snap(rng, basis, home.lattice_system == "hexagonal")
+        operations: tuple[Operation, ...] = tuple(home.operations)
+        if miss is not None:
+            basis, operations = basis @ miss.cell / miss.shrink, miss.operations
+        primitive = frame(operations, basis if tile is None else tile.stretch @ basis)
+        picture: int | NDArray[np.float32] | None = None
+        atoms = None
+        match self.source:
+            case "photos":
+                picture = int(rng.integers(len(self._pool)))
+            case "noise":
+                picture = noise_picture(rng)
+            case "atoms":
+                atoms = draw_atoms(rng, operations, abs(np.linalg.det(primitive.basis)))
+        return Pattern(
+            operations, basis, self._origin(rng, basis, tile), primitive, rng.random(2), miss, tile, picture,
+            rng.uniform(0, 2 * np.pi), rng.random(), bool(rng.random() < 0.2), atoms, attempt,
+        )  # fmt: skip
+
+    def _origin(self, rng: np.random.Generator, basis: NDArray[np.float64], tile: Tile | None) -> NDArray[np.float64]:
+        origin: NDArray[np.float64] = basis @ rng.random(2)
+        if tile is None:
+            return origin
+        # pixels lie at whole px plus (size - 1) / 2 from the image's middle
+        return np.rint(origin) + (self.size - 1) / 2 - tile.half
+
+    def clearance(self, patterns: Sequence[Pattern], device: str | torch.device = "cpu") -> Tensor:
+        """`guard.residuals` of the patterns: (B,)."""
+        frames = [p.frame for p in patterns]
+        bases = torch.from_numpy(np.stack([f.basis for f in frames])).float().to(device)
+        points = torch.einsum("bij,pj->bpi", bases, cell_points().to(device))
+        if self.source == "atoms":
+            cells = torch.cat([self._atoms_at(p, points[i]) for i, p in enumerate(patterns)])
+        else:
+            cells = self._pictures(patterns, points)
+        cells = cells.reshape(len(patterns), 3, GRID, GRID)
+        flat = cells.std((1, 2, 3)) < 0.02
+        return torch.where(flat, 0.0, residuals(cells, frames))
+
+    @property
+    def _pool(self) -> Pool:
+        return self.pool if self.pool is not None else default_pool()
+
+    def _pictures(self, patterns: Sequence[Pattern], points: Tensor) -> Tensor:
+        return pictures_at(patterns, points, self._pool if self.source == "photos" else None)
+
+    def _atoms(self, patterns: Sequence[Pattern], ticks: Tensor, keys: Sequence[Sequence[int]] = ()) -> Tensor:
+        low, high = float(ticks[0]), float(ticks[-1])
+        placed = []
+        for i, p in enumerate(patterns):
+            found = p.spots(low - p.origin, high - p.origin)
+            for position, step in enumerate(self.corruptions if keys else ()):
+                if step.name in OF_ATOMS:
+                    (rng,), (severity,) = draws(step, position, keys[i : i + 1])
+                    found = p.disordered(found, step.name, severity, rng)
+            placed.append((found[0] + p.origin, found[1]))
+        grid = ticks.expand(len(patterns), -1)
+        return render([p.atoms for p in patterns if p.atoms], placed, grid, grid)
+
+    def _atoms_at(self, pattern: Pattern, points: Tensor) -> Tensor:
+        """Atoms at free points (P, 2) relative to the pattern's origin: (1, 3, P)."""
+        assert pattern.atoms is not None
+        low, high = points.amin(0).cpu().numpy(), points.amax(0).cpu().numpy()
+        at, site = pattern.spots(low, high)
+        width = torch.from_numpy(pattern.atoms.widths[site]).float().to(points.device)
+        colour = torch.from_numpy(pattern.atoms.colours[site]).float().to(points.device)
+        distance = torch.cdist(points, torch.from_numpy(at).float().to(points.device))
+        return (torch.exp(-0.5 * (distance / width) ** 2) @ colour).T[None]
+
+
+def _check(dataset: PatternDataset) -> None:
+    for what, value, known in (
+        ("source", dataset.source, SOURCES),
+        ("orientation", dataset.orientation, ("any", "aligned")),
+        ("construction", dataset.construction, ("fold", "paste")),
+        *(("wallpaper group", name, GROUP_NAMES) for name in dataset.groups),
+    ):
+        if value not in known:
+            raise UnknownNameError(what, value, known)
+    fewest, most = dataset.cells
+    if not dataset.groups:
+        raise DatasetError("no groups given: name at least one, or leave them out for all 17")
+    if not 4 <= fewest <= most:
+        raise DatasetError(f"{fewest:g} to {most:g} cells in view: at least 4 are needed to see that they repeat")
+    if dataset.size**2 / most < LEAST_CELL:
+        raise DatasetError(
+            f"{most:g} cells in {dataset.size} x {dataset.size} px leave less than {LEAST_CELL} px^2 to a cell: "
+            f"ask for larger images or for at most {dataset.size**2 // LEAST_CELL} cells"
+        )
+
+
+def _origins(patterns: Sequence[Pattern]) -> Tensor:
+    return torch.from_numpy(np.stack([p.origin for p in patterns])).float()
+
+
+def _levels(images: Tensor) -> Tensor:
+    """Stretch images that leave [0, 1] into it, colours together."""
+    low = images.amin((1, 2, 3), keepdim=True).clamp_max(0)
+    high = images.amax((1, 2, 3), keepdim=True).clamp_min(1)
+    return (images - low) / (high - low)

@@ -1,0 +1,71 @@
+"""What a node sees: symmetry maps and a short list of numbers, on a logarithmic scale of the residual.
+
+Content does not enter: every number is a correlation of the image with its own image under an operation, a
+noise level, or a measure of the lattice's metric.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor, nn
+
+from .lattice import Lattice, find_lattice
+from .maps import FLOOR, MAPS, WEIGHTINGS, symmetry_maps
+from .structure import structure_factors
+
+SIDE = 16  # grid of the maps that a node sees
+STRAIN = 0.15  # an operation that changes the metric by more is not offered to a node
+ABSENT = -0.5
+CACHED = 2**18  # px: what is made of so many stays in a processor's cache, and memory does not grow with a batch
+MAP_CHANNELS = len(MAPS) * len(WEIGHTINGS)
+EVIDENCE = MAP_CHANNELS + len(MAPS) + 8 * len(WEIGHTINGS) + 3
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Input of the nodes for a batch: `maps` (B, MAP_CHANNELS, SIDE, SIDE) and `numbers` (B, EVIDENCE).
+
+    Both lie about in [-0.5, 1.3]; `lattice` is what they refer to.
+    """
+
+    maps: Tensor
+    numbers: Tensor
+    lattice: Lattice
+
+
+def log_residual(correlation: Tensor) -> Tensor:
+    """1 for a perfect correlation, 0 for none: ``-log10(1 - r + FLOOR) / 3``."""
+    return -torch.log10((1 - correlation).clamp_min(0) + FLOOR) / 3
+
+
+class SymmetryEvidence(nn.Module):
+    """Images (B, C, H, W), any range, C = 1 or 3, to `Evidence`; no parameters, any device."""
+
+    @torch.inference_mode()
+    def forward(self, images: Tensor) -> Evidence:
+        """See the class."""
+        *_, H, W = images.shape
+        step = max(1, (CACHED if images.device.type == "cpu" else 64 * CACHED) // (H * W))
+        parts = [self._evidence(some) for some in torch.split(images, step)]
+        joined = (torch.cat([getattr(p.lattice, f.name) for p in parts]) for f in fields(Lattice))
+        return Evidence(torch.cat([p.maps for p in parts]), torch.cat([p.numbers for p in parts]), Lattice(*joined))
+
+    def _evidence(self, images: Tensor) -> Evidence:
+        lattice = find_lattice(images)
+        found = symmetry_maps(structure_factors(images, lattice.basis), lattice.basis)
+        possible = (found.strain < STRAIN)[:, :, None]
+        coarse = found.maps.reshape(*found.maps.shape[:-2], SIDE, -1, SIDE, found.maps.shape[-1] // SIDE).amax((-3, -1))
+        maps = torch.where(possible[..., None, None], log_residual(coarse), ABSENT).flatten(1, 2)
+        peaks = torch.where(possible, log_residual(found.peaks), ABSENT)
+        numbers = [
+            peaks.flatten(1),
+            -torch.log10(found.strain + 1e-3) / 3,
+            -torch.log10(found.noise + 1e-4) / 4,
+            log_residual(found.finer).flatten(1),
+            log_residual(lattice.level)[:, None],
+            log_residual(lattice.coset)[:, None],
+            torch.linalg.det(lattice.basis).abs().log2()[:, None] / 16,
+        ]
+        return Evidence(maps, torch.cat(numbers, 1), lattice)

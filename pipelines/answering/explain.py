@@ -1,0 +1,50 @@
+"""What decided an answer: pixels, for the networks of a benchmark; symmetry maps, for our own classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...models.classifier import Classifier
+from ...models.evidence.maps import MAPS, WEIGHTINGS
+from ...models.evidence.representation import ABSENT, MAP_CHANNELS
+
+
+@dataclass(frozen=True)
+class MapAnswer:
+    """How much each operation's maps weigh at each step of the path: `drops` {operation: lost log-probability}."""
+
+    node: str
+    choice: str
+    probability: float
+    drops: Mapping[str, float]
+
+
+@torch.inference_mode()
+def explain_maps(classifier: Classifier, image: Tensor) -> list[MapAnswer]:
+    """Which symmetry maps each step of the path hangs on, for a view (3, H, W).
+
+    Each operation's maps and peaks are taken away in turn, as if the lattice did not allow it, and the log-probability
+    that the node's answer loses is what they weigh. Negative: they spoke against it.
+    """
+    found = classifier.represent(image[None].to(classifier.device))
+    count, width = len(MAPS), len(WEIGHTINGS)
+    maps = found.maps.expand(count + 1, -1, -1, -1).clone()
+    numbers = found.numbers.expand(count + 1, -1).clone()
+    for k in range(count):
+        own = slice(k * width, (k + 1) * width)
+        maps[k + 1, own] = ABSENT
+        numbers[k + 1, :MAP_CHANNELS][own] = ABSENT
+    answer = classifier.decide(maps.float(), numbers)
+    label = classifier.labels[int(answer.log_probabilities[0].argmax())]
+    tree, steps = classifier.bundle.tree, []
+    for node, choice in tree.path(label):
+        logp = answer.nodes[node][:, choice].cpu()
+        drops = (logp[0] - logp[1:]).tolist()
+        names = [name for name, _, _ in MAPS]
+        told = tree.choices(node)[choice]
+        steps.append(MapAnswer(node, told, float(logp[0].exp()), dict(zip(names, drops, strict=True))))
+    return steps

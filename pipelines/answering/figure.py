@@ -1,0 +1,98 @@
+"""A prediction as a person sees it: the figure with its caption, and what a notebook shows."""
+
+from __future__ import annotations
+
+import base64
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from torch import Tensor
+
+from ...hierarchy import HierError, group
+from ..drawing.overlay import draw, encoded
+from ..reading.pixel_size import shown
+from .symmetry import SymmetryFound
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from .results import Prediction
+
+
+def plotted(found: Prediction, image: Tensor | None = None) -> Figure:
+    """The overlay of a prediction, on `image` (3, H, W) if that is at hand, else read again.
+
+    HierError where there is nothing to draw; ImageError where the file is gone.
+    """
+    symmetry = drawable(found)
+    return draw(seen(found, image), group(symmetry.group), symmetry.frame, caption(found))
+
+
+def drawable(found: Prediction) -> SymmetryFound:
+    """The symmetry to draw. HierError says why there is none."""
+    if found.symmetry is not None:
+        return found.symmetry
+    if not found.periodic:
+        raise HierError(f"{found.file} is held to be no pattern: there is no lattice to draw")
+    if found.group is None:
+        raise HierError(f"{found.file}: several groups are left open ({', '.join(found.candidates)}), none is drawn")
+    raise HierError(f"{found.file}: no operations of {found.group}: predict with symmetry=True, or a wallpaper group")
+
+
+def seen(found: Prediction, image: Tensor | None = None) -> Tensor:
+    """The part of the image (3, h, w) that was read."""
+    left, top, width, height = drawable(found).view
+    if image is None:
+        if found.source is None:
+            raise HierError(f"{found.file}: nothing tells where its image is; give the image")
+        image = found.source.read().image
+    return image[:, top : top + height, left : left + width]
+
+
+def caption(found: Prediction) -> list[str]:
+    """Group and probability, the cell, the file: three lines."""
+    from .words import percent
+
+    symmetry = drawable(found)
+    chosen = group(symmetry.group)
+    name = chosen.name if chosen.symbol == chosen.name else f"{chosen.name} ({chosen.symbol})"
+    lines = [f"{name}   {percent(found.probability)}", cell_in_words(found, "   ")]
+    left, top, width, height = symmetry.view
+    part = f"   the middle {width} × {height} px" if left or top else ""
+    return [*lines, f"{Path(found.file).name}{part}"]
+
+
+def cell_in_words(found: Prediction, between: str = ", ") -> str:
+    """Lattice system, `a`, `b` and gamma of the cell that is drawn, in px, and in the pixel's unit if known."""
+    symmetry = drawable(found)
+    chosen = group(symmetry.group)
+    system = f"{'centred ' if chosen.centred else ''}{chosen.lattice_system}"
+    a, b = np.array(symmetry.a), np.array(symmetry.b)
+    lengths = np.linalg.norm(a), np.linalg.norm(b)
+    gamma = np.degrees(np.arccos(np.clip(a @ b / (lengths[0] * lengths[1]), -1, 1)))
+    parts = []
+    for letter, length in zip("ab", lengths, strict=True):
+        px = f"{length:.2f} px"
+        pixel = found.pixel_size
+        parts.append(f"{letter} = {px if pixel is None else f'{length * pixel.value:.4g} {shown(pixel.unit)} ({px})'}")
+    return between.join((f"{system} lattice", *parts, f"γ = {gamma:.1f}°"))
+
+
+def card(found: Prediction) -> str:
+    """HTML for a notebook: the overlay where there is one and the image can be had, the answer in words beside it."""
+    from .words import percent
+
+    rows = "".join(
+        f"<tr><td>{escape(step.level)}</td><td>{escape(step.choice)}</td><td>{escape(percent(step.probability))}</td></tr>"
+        for step in found.path
+    )
+    title = found.group or found.statement or "not periodic"
+    probability = found.probability if found.periodic else 1 - found.periodic_probability
+    words = f"<b>{escape(title)}</b> {escape(percent(probability))}<br>{escape(found.file)}<table>{rows}</table>"
+    try:
+        png = base64.b64encode(encoded(plotted(found), ".png")).decode()
+    except HierError as error:
+        return f"<div>{words}<small>{escape(str(error))}</small></div>"
+    return f'<div>{words}<img alt="overlay" src="data:image/png;base64,{png}"></div>'

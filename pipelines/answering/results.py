@@ -1,0 +1,138 @@
+"""What a prediction is: typed results, ready for JSON, for notebooks and for plots."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...hierarchy import GROUP_NAMES, group
+from ..reading.pixel_size import PixelSize
+from .symmetry import ImageSource, OperationFound, SymmetryFound
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step down the tree: `choice` was taken at `node` with this probability, given that the node was reached.
+
+    `choices` has the probabilities of all choices there.
+    """
+
+    node: str
+    level: str
+    choice: str
+    probability: float
+    choices: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LatticeFound:
+    """Conventional cell of the group found: `a`, `b` in px, `gamma` in degrees, and its lattice `system`.
+
+    `a_length` and `b_length` are the same in `unit` (pm, A, nm, um, mm, cm or m) where the size of a pixel is known.
+    """
+
+    a: float
+    b: float
+    gamma: float
+    system: str
+    centred: bool
+    a_length: float | None = None
+    b_length: float | None = None
+    unit: str | None = None
+
+    def with_lengths(self, pixel: PixelSize | None) -> LatticeFound:
+        """The same cell with lengths in the pixel's unit; without a pixel size, itself."""
+        if pixel is None:
+            return self
+        return replace(self, a_length=self.a * pixel.value, b_length=self.b * pixel.value, unit=pixel.unit)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Answer for one image.
+
+    `group` is None when the image is not periodic, and `probability` then is what the likeliest group would
+    have. `groups` are the probabilities of all labels, which sum to one for a periodic image and to
+    `periodic_probability` for another. `path` leads from the root to the group.
+
+    `statement` is the answer in words and `candidates` the groups that it leaves open: one, unless a least confidence
+    is asked for and no group reaches it. Then `group` is None as well, `probability` is the statement's, and `path`
+    leads as far as it goes. `disagreement` is that of several models, in nats.
+    """
+
+    file: str
+    group: str | None
+    probability: float
+    periodic: bool
+    periodic_probability: float
+    path: tuple[Step, ...]
+    groups: dict[str, float]
+    lattice: LatticeFound | None
+    statement: str = ""
+    candidates: tuple[str, ...] = ()
+    disagreement: float | None = None
+    symmetry: SymmetryFound | None = field(default=None, repr=False)
+    pixel_size: PixelSize | None = None
+    source: ImageSource | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def operations(self) -> tuple[OperationFound, ...]:
+        """The group's operations besides the identity, and how well each holds; none if they were not asked for."""
+        return self.symmetry.operations if self.symmetry else ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, ready for JSON."""
+        return {k: v for k, v in asdict(self).items() if k != "source"}
+
+    def plot(self) -> Figure:
+        """The image with cell, lattice and symmetry elements: a matplotlib figure. HierError without a group."""
+        from .figure import plotted
+
+        return plotted(self)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the answer and the overlay."""
+        from .figure import card
+
+        return card(self)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An image that could not be used, and why."""
+
+    file: str
+    error: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, ready for JSON."""
+        return asdict(self)
+
+
+def conventional(basis: NDArray[np.float64], label: str) -> LatticeFound:
+    """The conventional cell of the group `label` from the reduced primitive `basis` (2, 2) px."""
+    a, b = conventional_vectors(basis, label)
+    known = label in GROUP_NAMES
+    name, centred = (group(label).lattice_system, group(label).centred) if known else ("oblique", False)
+    gamma = float(np.degrees(np.arccos(np.clip(_cosine(a, b), -1, 1))))
+    return LatticeFound(float(np.linalg.norm(a)), float(np.linalg.norm(b)), gamma, name, centred)
+
+
+def conventional_vectors(basis: NDArray[np.float64], label: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The same cell's vectors `a` and `b` (x right, y down) px."""
+    a, b = basis.T
+    if label in GROUP_NAMES and group(label).centred:
+        # two ways to see a rhombus in a reduced cell: take the one with the right angle
+        a, b = min(((a + b, a - b), (a, a + 2 * b)), key=lambda cell: abs(_cosine(*cell)))
+        a, b = (a, b) if np.linalg.norm(a) <= np.linalg.norm(b) else (b, a)
+    return a, b
+
+
+def _cosine(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))

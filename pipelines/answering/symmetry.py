@@ -1,0 +1,118 @@
+"""The evidence of one image as plain data, and the way back to the image it was found on."""
+
+from __future__ import annotations
+
+import weakref
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from ...hierarchy import HierError
+from ...models.evidence.crops import View
+from ...models.evidence.structure import structure_factors
+from ...models.placing.operations import Placed, Refused, place
+from ..drawing.symbols import Array, Frame
+from ..reading.images import ImageLike, Read, read
+from ..reading.picture import Reading
+
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class OperationFound:
+    """One operation of the group, in its conventional cell, and how well it holds.
+
+    `xyz` as in International Tables. `score` in [0, 1] is the correlation of the averaged cell with its image; of a
+    perfect symmetry the noise in the cell would leave ``1 - noise``.
+    """
+
+    xyz: str
+    kind: str
+    score: float
+    noise: float
+
+
+@dataclass(frozen=True)
+class SymmetryFound:
+    """Where the group lies on the image, in px of the image: x right, y down, (0, 0) the middle of its first pixel.
+
+    `a` and `b` span the conventional cell and `origin` is its origin, both as in International Tables (in pm, pg and
+    pmg `a` may be the longer one). `view` is what was read: left, top, width and height; of a large image it is a part
+    about the middle.
+    """
+
+    group: str
+    origin: Point
+    a: Point
+    b: Point
+    view: tuple[int, int, int, int]
+    operations: tuple[OperationFound, ...]
+    supergroups: tuple[Refused, ...]
+
+    @property
+    def frame(self) -> Frame:
+        """The cell in px of the view."""
+        left, top, *_ = self.view
+        return Frame(np.array([self.a, self.b]).T, np.array(self.origin) - (left, top))
+
+
+def find_symmetry(view: View, basis: Tensor, label: str, size: tuple[int, int]) -> SymmetryFound:
+    """The group `label` on the reduced lattice `basis` (1, 2, 2) of a view, in an image of `size` (width, height)."""
+    image = view.image.to(basis.device)[None]
+    placed = place(structure_factors(image, basis), basis[0].cpu().double().numpy(), label)
+    box = _box(view, size)
+    middle = np.array([box[0] + (box[2] - 1) / 2, box[1] + (box[3] - 1) / 2])
+    return as_found(placed, view.scale, middle, box)
+
+
+def as_found(placed: Placed, scale: float, middle: Array, box: tuple[int, int, int, int]) -> SymmetryFound:
+    """`placed` in px of the image, of which `middle` is the middle of what was read, at `scale` px each."""
+    a, b = (scale * placed.basis).T
+    origin = middle + scale * placed.origin
+    return SymmetryFound(
+        placed.group, _point(origin), _point(a), _point(b), box,
+        tuple(OperationFound(h.operation.xyz, h.kind, h.score, h.noise) for h in placed.holdings),
+        placed.refused,
+    )  # fmt: skip
+
+
+def _box(view: View, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Left, top, width and height of a view in its image: views are about the middle."""
+    _, h, w = view.image.shape
+    # a view of the whole falls short of it by what its px are rounded
+    width, height = (
+        whole if whole - n * view.scale <= view.scale else round(n * view.scale)
+        for whole, n in zip(size, (w, h), strict=True)
+    )
+    return (size[0] - width) // 2, (size[1] - height) // 2, width, height
+
+
+def _point(v: Array) -> Point:
+    return float(v[0]), float(v[1])
+
+
+class ImageSource:
+    """Where an image comes from. One in memory is not kept alive unless `keep` says so."""
+
+    def __init__(self, image: ImageLike | None, name: str, reading: Reading, keep: bool = False) -> None:
+        self.name, self.reading = name, reading
+        stays = keep or image is None or isinstance(image, (str, Path))
+        self._kept = image if stays else None
+        self._seen: weakref.ref[Any] | None = None if stays else weakref.ref(image)
+
+    def read(self) -> Read:
+        """The image again. HierError when it is gone; ImageError when its file is."""
+        image = self._seen() if self._seen is not None else self._kept
+        if image is None:
+            raise HierError(f"{self.name} is no longer in memory: predict(..., keep=True) keeps images for plots")
+        return read(image, self.reading)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> ImageSource:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Files are read again in another process; an image in memory travels only where it is kept."""
+        return ImageSource, (self._kept, self.name, self.reading, True)

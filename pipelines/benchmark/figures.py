@@ -1,0 +1,86 @@
+"""Pictures of a benchmark: confusions with the groups in the tree's order, and accuracy by number of images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .rows import Row
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+TITLES = {"valid": "photographs", "cross_atoms": "atoms", "cross_noise": "noise"}
+
+
+def draw_confusions(row: Row, blocks: Mapping[str, int], path: Path) -> None:
+    """Counts and shares of each row, on validation and cross-validation images, to the PNG `path`.
+
+    `blocks` holds the classes in the order in which they are shown, each with the branch it belongs to: lines part
+    the branches.
+    """
+    from matplotlib.figure import Figure
+
+    shown = list(blocks)
+    order = [row.classes.index(name) for name in shown]
+    side = 2.0 + 0.32 * len(row.classes)
+    figure = Figure(figsize=(2 * side, len(TITLES) * side), layout="constrained")
+    figure.suptitle(f"{row.system}: {row.network}, {row.count} training images")
+    grid = figure.subplots(len(TITLES), 2)
+    for (name, title), (left, right) in zip(TITLES.items(), grid, strict=True):
+        counts = np.asarray(row.confusion[name])[np.ix_(order, order)]
+        shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+        accuracy = 100 * row.figures[f"{name}/accuracy"]
+        _matrix(left, shares, [[str(n or "") for n in line] for line in counts.tolist()], blocks)
+        _matrix(right, shares, [[_share(v) for v in line] for line in shares.tolist()], blocks)
+        left.set_title(f"{title}: images ({accuracy:.1f} % right)")
+        right.set_title(f"{title}: % of the true group")
+    figure.savefig(path, dpi=80)
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:.0f}" if value >= 0.005 else ""
+
+
+def _matrix(axes: Axes, shares: NDArray[np.float64], texts: list[list[str]], blocks: Mapping[str, int]) -> None:
+    classes = list(blocks)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set_xticks(range(len(classes)), classes, rotation=90)
+    axes.set_yticks(range(len(classes)), classes)
+    axes.set(xlabel="taken for", ylabel="is")
+    for k in range(1, len(classes)):
+        if blocks[classes[k]] != blocks[classes[k - 1]]:
+            axes.axhline(k - 0.5, color="0.5", linewidth=0.8)
+            axes.axvline(k - 0.5, color="0.5", linewidth=0.8)
+    for i, j in np.argwhere(shares).tolist():
+        colour = "white" if shares[i, j] > 0.5 else "black"
+        axes.text(j, i, texts[i][j], ha="center", va="center", fontsize=7, color=colour)
+
+
+def draw_curve(rows: Sequence[Row], path: Path) -> bool:
+    """Accuracy against the number of training images, to the PNG `path`; False where no system has two points."""
+    from matplotlib.figure import Figure
+
+    systems = [n for n in dict.fromkeys(r.system for r in rows) if sum(r.system == n for r in rows) > 1]
+    if not systems:
+        return False
+    figure = Figure(figsize=(11, 3.6), layout="constrained")
+    for axes, (name, title) in zip(figure.subplots(1, len(TITLES), sharey=True), TITLES.items(), strict=True):
+        for system in systems:
+            points = sorted((r.count, 100 * r.figures[f"{name}/accuracy"]) for r in rows if r.system == system)
+            axes.plot(*zip(*points, strict=True), marker="o", label=system)
+        axes.set_xscale("log")
+        ticks = sorted({r.count for r in rows if r.system in systems})
+        axes.set_xticks(ticks, [f"{n:,}".replace(",", " ") for n in ticks])
+        axes.minorticks_off()
+        axes.set(title=title, xlabel="training images", ylim=(0, 102))
+        axes.axhline(100 / 17, color="0.6", linestyle=":", linewidth=1)
+        axes.grid(alpha=0.3)
+    figure.axes[0].set_ylabel("% right")
+    figure.axes[0].legend()
+    figure.savefig(path, dpi=80)
+    return True

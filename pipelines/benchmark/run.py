@@ -1,0 +1,168 @@
+"""Every system side by side: rows in order, each kept when it is finished, all in one MLflow run."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from pydantic import ValidationError
+
+from ...hierarchy import HierError, UnknownNameError, compile_tree, load_tree
+from ...models.systems import LOSSES, REPRESENTATIONS, SYSTEMS, Sizes, System, system_named
+from ...models.systems.table import MAPS
+from ..generating.evidence import Part
+from ..tracking.runs import Store
+from ..training.fit import Metrics, Reporter
+from .data import SETS, check_disk, image_set, images_digest, plan_of
+from .memory import check_memory, free_memory
+from .rows import Bench, Row, network_name, run_row
+from .settings import Preset
+from .tracking import row_run
+
+REVISION = 1  # raise it when systems change: rows of before are trained anew
+
+
+@dataclass(frozen=True)
+class Job:
+    """One row to be: a system and a number of training images, and where its finished parts are kept."""
+
+    name: str
+    system: System
+    count: int
+    work: Path
+
+    @property
+    def file(self) -> Path:
+        """The finished row."""
+        return self.work / "row.json"
+
+    def finished(self) -> Row | None:
+        """The row, if it was finished before."""
+        try:
+            return Row.model_validate_json(self.file.read_text(encoding="utf-8"))
+        except (OSError, ValidationError):
+            return None
+
+
+def chosen_systems(preset: Preset, only: Sequence[str]) -> dict[str, System]:
+    """The rows of a preset, or those named; UnknownNameError with near names."""
+    names = list(only) or list(preset.systems) or list(SYSTEMS)
+    for name in (*preset.curve.systems, *preset.systems):
+        system_named(name)
+    found = {name: system_named(name) for name in dict.fromkeys(names)}
+    for name, system in found.items():
+        if system.representation not in (*REPRESENTATIONS, MAPS):
+            raise UnknownNameError(f"representation of system {name!r}", system.representation, REPRESENTATIONS)
+        if system.loss not in LOSSES:
+            raise UnknownNameError(f"loss of system {name!r}", system.loss, LOSSES)
+    return found
+
+
+def jobs_of(
+    preset: Preset, systems: Mapping[str, System], images: Mapping[str, Part], root: Path, device: str
+) -> list[Job]:
+    """Rows in the order in which they run: all systems on all images, then the points of the learning curve."""
+    counts = [n for n in preset.curve.counts if n < preset.count]
+    points = [(name, preset.count) for name in systems]
+    points += [(name, n) for name in preset.curve.systems if name in systems for n in counts]
+    sizes, digest = Sizes(preset.size, preset.width, preset.networks, preset.pretrained), images_digest(dict(images))
+    jobs = []
+    for name, count in points:
+        system = systems[name]
+        made_of = repr((version("hier"), REVISION, system, count))
+        own = preset.digest_of_row(name, network_name(system, sizes), made_of, digest, device)
+        jobs.append(Job(name, system, count, root / "work" / "benchmark" / f"{own}"))
+    return jobs
+
+
+def hardware(device: str) -> str:
+    """What it ran on, for the record."""
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    name = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        name = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    return f"{name}, {torch.get_num_threads()} threads"
+
+
+def benchmark(
+    preset: Preset,
+    only: Sequence[str],
+    root: Path,
+    store: Store,
+    photos: Path | None = None,
+    device: str = "cpu",
+    reporter: Reporter = Reporter(),  # noqa: B008
+    row_done: Callable[[list[Row]], None] = lambda rows: None,
+) -> list[Row]:
+    """Train and measure the rows of `preset`, or `only` some. ``row_done(rows so far)`` follows every row.
+
+    The same call takes up an interrupted benchmark: finished rows are read from ``root/work/benchmark``, the row it
+    was in goes on from its last epoch. Raises HierError before anything starts if disk or memory will not do.
+    """
+    systems = chosen_systems(preset, only)
+    plan = plan_of(preset, photos)
+    jobs = jobs_of(preset, systems, plan, root, device)
+    waiting = {job.name: job.system for job in jobs if job.finished() is None}
+    rows: list[Row] = []
+    folder = root / "work" / "benchmark" / "images"
+    sizes = Sizes(preset.size, preset.width, preset.networks, preset.pretrained)
+    if waiting:
+        check_disk(plan, folder)
+        trees = {system.tree or preset.tree for system in systems.values()}
+        plans: dict[str, object] = {name: compile_tree(load_tree(name)) for name in trees}
+        check_memory(waiting, preset, sizes, plans, free_memory(device))
+        sets = {name: image_set(plan[name], name, folder, device, reporter.stage) for name in SETS}
+        bench = Bench(preset, sets, device, reporter)
+    params = {k: v for k, v in preset.model_dump(mode="json").items() if k not in ("systems", "curve", "name")}
+    resume = jobs[0].work.parent / f"run-{preset.name}-{images_digest(plan)}.txt"
+    tags = {"hier.benchmark": preset.name, "hier.hardware": hardware(device)}
+    if not waiting:
+        return [row for job in jobs if (row := job.finished()) is not None]
+    with store.training(f"benchmark {preset.name}", params, tags, resume) as training:
+        for job in jobs:
+            row = job.finished()
+            if row is None:
+                title = job.name if job.count == preset.count else f"{job.name} on {job.count}"
+                own = {**params, "system": job.name, "images": job.count, "network": network_name(job.system, sizes)}
+                with row_run(training, title, own, {**tags, "hier.system": job.name}) as run:
+                    epochs: dict[str, int] = {}
+
+                    def after(part: str, epoch: int, of: int, metrics: Metrics) -> None:
+                        step = epochs.setdefault(f"{part} {epoch}", len(epochs))  # noqa: B023
+                        run.metrics(metrics, step)
+                        reporter.epoch(f"{title}: {part}", epoch, of, metrics)  # noqa: B023
+
+                    row = run_row(job.name, job.system, job.count, bench, job.work, after)
+                    seen = {"images_seen": float(row.images_seen), "seconds": row.seconds}
+                    run.metrics({**row.figures, **seen, "parameters": float(row.parameters)})
+                    run.put("confusion", counts=row.confusion["valid"], choices=list(row.classes))
+                job.work.mkdir(parents=True, exist_ok=True)
+                job.file.with_suffix(".unfinished").write_text(row.model_dump_json(indent=1), encoding="utf-8")
+                job.file.with_suffix(".unfinished").replace(job.file)
+            rows.append(row)
+            row_done(rows)
+        training.metrics({"rows": float(len(rows)), "seconds": sum(row.seconds for row in rows)})
+    return rows
+
+
+def find_network(root: Path, name: str) -> Path:
+    """The newest finished row of system `name` under `root`; HierError when there is none."""
+    found = []
+    for file in (root / "work" / "benchmark").glob("*/row.json"):
+        try:
+            row = Row.model_validate_json(file.read_text(encoding="utf-8"))
+        except ValidationError:
+            continue
+        if row.system == name and file.with_name("part-0.weights").exists():
+            found.append((row.count, file.stat().st_mtime, file))
+    if not found:
+        raise HierError(f"no trained network {name!r} in {root}: train it with `hier benchmark --only {name}`")
+    return max(found)[2]

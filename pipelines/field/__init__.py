@@ -1,0 +1,1 @@
+"""Maps of large fields: `places` chooses windows, `measure` answers them, `domains` joins them, `plot` draws."""

@@ -1,0 +1,42 @@
+"""Lattices of neighbouring windows: whether they are one, and which way their cells lie."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...hierarchy import GROUP_NAMES, group
+from ..answering.results import conventional, conventional_vectors
+
+TOLERANCE = 0.08  # of a lattice vector, by which another basis may miss the lattice
+TURNS = {"hexagonal": 60.0, "square": 90.0}  # degrees after which a lattice looks the same
+
+Array = NDArray[np.floating]
+
+
+def same_lattice(one: Array, other: Array) -> NDArray[np.bool_]:
+    """Whether bases (..., 2, 2), broadcast, span one lattice: each is the other by whole numbers.
+
+    That holds whichever of its bases a lattice was given by. Bases that are not finite span none.
+    """
+    finite = np.isfinite(one).all((-2, -1)) & np.isfinite(other).all((-2, -1))
+    safe = np.where(np.isfinite(one), one, np.eye(2))
+    with np.errstate(invalid="ignore"):
+        ratio = np.linalg.solve(safe, np.where(np.isfinite(other), other, np.eye(2)))
+    whole = np.round(ratio)
+    determinant = whole[..., 0, 0] * whole[..., 1, 1] - whole[..., 0, 1] * whole[..., 1, 0]
+    same: NDArray[np.bool_] = (np.abs(ratio - whole).max((-2, -1)) < TOLERANCE) & (np.abs(determinant) == 1) & finite
+    return same
+
+
+def cell_of(basis: Array, label: str) -> tuple[float, float, float, float]:
+    """Conventional cell (a, b in px, gamma in degrees) and the angle of `a` in degrees.
+
+    The angle is counter-clockwise from the image's horizontal, modulo what leaves the lattice alone: 60 degrees for a
+    hexagonal one, 90 for a square one, 180 for others.
+    """
+    exact = np.asarray(basis, dtype=np.float64)
+    cell = conventional(exact, label)
+    a, _ = conventional_vectors(exact, label)
+    turn = TURNS.get(group(label).lattice_system, 180.0) if label in GROUP_NAMES else 180.0
+    return cell.a, cell.b, cell.gamma, float(np.degrees(np.arctan2(-a[1], a[0])) % turn)

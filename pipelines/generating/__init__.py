@@ -1,0 +1,1 @@
+"""Datasets on disk: `export` in the `formats`, `preview` sheets to look at, `evidence` what trainings read of them."""

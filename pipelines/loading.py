@@ -1,0 +1,64 @@
+"""`hier.load` and `hier.load_node`: a model by its folder, its card or its name in MLflow's registry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..models.bundle import BUNDLED, BundleError, find_card, load_bundle
+from ..models.classifier import Classifier
+from ..models.evidence.representation import SymmetryEvidence
+from ..models.routing.router import Router
+from .answering.predict import Predictor
+from .tracking.registry_files import local_model
+
+
+def load(
+    model: Path | str | Sequence[Path | str] | None = None,
+    device: str = "cpu",
+    router: Router = "soft",
+    min_confidence: float | None = None,
+) -> Predictor:
+    """A predictor from a bundle's folder or card or ``models:/NAME@ALIAS``; the bundled one, offline, by default.
+
+    Several models of one tree are an ensemble. `min_confidence` is what a statement must reach: 0, and 0.9 under the
+    router ``climb``.
+
+    >>> import hier, numpy as np
+    >>> x = np.arange(200)
+    >>> waves = np.cos(x / 4)[:, None] + np.cos(x / 4)[None]
+    >>> hier.load().predict(waves)[0].group
+    'p4m'
+    """
+    return Predictor(Classifier.load(cards_of(model), device), router, min_confidence)
+
+
+def cards_of(model: Path | str | Sequence[Path | str] | None = None) -> list[Path]:
+    """The cards of the models that `load` would read, fetched from the registry where that is where they are."""
+    several = [model] if isinstance(model, (Path, str)) else model or [BUNDLED]
+    return [find_card(local_model(m)) for m in several]
+
+
+def load_node(card: Path | str) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """The classifier of a bundle with a single node, as a function.
+
+    It takes images (B, C, H, W) in [0, 1] and returns the probabilities (B, k) of the node's choices, in the order of
+    the card. Raises BundleError for a bundle that is damaged or has several nodes.
+    """
+    bundle = load_bundle(Path(card))
+    if len(bundle.nodes) != 1:
+        raise BundleError(f"{card} has {len(bundle.nodes)} nodes, one is needed: load the whole with hier.load")
+    (node,) = bundle.nodes.values()
+    represent = SymmetryEvidence()
+
+    @torch.inference_mode()
+    def probabilities(images: NDArray[np.float32]) -> NDArray[np.float32]:
+        evidence = represent(torch.as_tensor(np.asarray(images, dtype=np.float32)))
+        found: NDArray[np.float32] = node.log_probabilities(evidence.maps, evidence.numbers).exp().numpy()
+        return found
+
+    return probabilities

@@ -1,0 +1,236 @@
+"""Evaluate: how right a classifier is on generated patterns or on anybody's folder of images."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.metrics import confusion_matrix
+from torch import Tensor
+
+from ...datasets import Corruption, NonPatternDataset, PatternDataset, split_pool
+from ...hierarchy import GROUP_NAMES, HierError, UnknownNameError, group
+from ...models.classifier import Answer, Classifier
+from ...models.evidence.crops import best_view
+from ...models.routing.partial import Statements
+from ...models.routing.router import Router
+from ..generating.evidence import EvidenceSet, Part, gather
+from ..reading.images import ImageError, images_in, read_image
+from . import metrics
+
+
+@dataclass(frozen=True)
+class Report:
+    """Figures on `count` images. All accuracies in [0, 1].
+
+    `accuracy` and `loss` (mean negative log-probability, nats) at the leaves; `levels`: right down to that level,
+    among images whose path has it; `nodes`: right choice among the images that belong below the node;
+    `confusion[i][j]` images of ``labels[i]`` taken for ``labels[j]``; `refused` those not held to be periodic;
+    `errors` the files that could not be read.
+
+    `balanced` are the accuracies of ``group``, ``levels`` and ``nodes`` as means over the true choices; `end_to_end`
+    accuracy and balanced accuracy at nodes, of the final answer. `ece` is the expected calibration error (15 bins of
+    equal width), `brier` from 0 to 2, `hierarchical` precision, recall and F of ancestors. Wrong answers are counted
+    in `mistakes` by what they are to the truth (subgroup, supergroup, unrelated) and in `mistake_levels` by where they
+    leave its path. `risk_coverage` tells what partial answers are worth, `aurc` sums it up. See `metrics`.
+    """
+
+    accuracy: float
+    loss: float
+    levels: dict[str, float]
+    nodes: dict[str, float]
+    confusion: list[list[int]]
+    labels: list[str]
+    count: int
+    refused: int
+    errors: dict[str, str]
+    data: dict[str, Any]
+    balanced: dict[str, Any]
+    end_to_end: dict[str, dict[str, float]]
+    ece: float
+    brier: float
+    hierarchical: dict[str, float]
+    mistakes: dict[str, int]
+    mistake_levels: dict[str, int]
+    risk_coverage: list[dict[str, float]]
+    aurc: float
+    disagreement: float | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, ready for JSON."""
+        return asdict(self)
+
+
+def evaluate_patterns(
+    classifier: Classifier,
+    dataset: PatternDataset,
+    count: int,
+    photos: Path | None = None,
+    router: Router = "soft",
+    advance: Callable[[int], None] = lambda _: None,
+) -> Report:
+    """On images 0 to `count` of a dataset; its photographs, if any, come from the validation split."""
+    device = classifier.device.type
+    if photos is not None:
+        split_pool(photos, "valid")  # complains at once of what every process would find out later
+    found = gather([Part(dataset, 0, count, photos, "valid")], None, device, advance)
+    answers = [decide(classifier, found, router)]
+    kept = ("source", "seed", "size", "orientation", "construction", "cells")
+    data = {name: getattr(dataset, name) for name in kept}
+    data |= {"own_photographs": photos is not None, "corruptions": [asdict(c) for c in dataset.corruptions]}
+    return report_of(classifier, answers, found.labels, {}, data)
+
+
+def outputs(classifier: Classifier, found: EvidenceSet, batch: int = 512) -> dict[str, Tensor]:
+    """What every node says of evidence, as `Classifier.outputs`, batch by batch: for one router or for several."""
+    starts = range(0, len(found), batch)
+    parts = [classifier.outputs(found.maps[k : k + batch], found.numbers[k : k + batch]) for k in starts]
+    return {name: torch.cat([p[name] for p in parts], 1) for name in parts[0]}
+
+
+def decide(classifier: Classifier, found: EvidenceSet, router: Router = "soft") -> Answer:
+    """The answer to evidence."""
+    return classifier.combine(outputs(classifier, found), router)
+
+
+def evaluate_refusals(
+    classifier: Classifier,
+    dataset: NonPatternDataset,
+    count: int,
+    photos: Path | None = None,
+    advance: Callable[[int], None] = lambda _: None,
+) -> dict[str, float]:
+    """Share of images 0 to `count` of a dataset of no patterns that are held to be none: in all, and by kind."""
+    found = gather([Part(dataset, 0, count, photos, "valid")], None, classifier.device.type, advance)
+    return refusals(classifier, found)
+
+
+def refusals(classifier: Classifier, found: EvidenceSet) -> dict[str, float]:
+    """Share of the images that are held to be no pattern: in all, and by label."""
+    refused = (decide(classifier, found).pattern < 0.5).cpu().numpy()
+    kinds = np.array(found.labels)
+    return {"all": float(refused.mean())} | {str(k): float(refused[kinds == k].mean()) for k in np.unique(kinds)}
+
+
+def evaluate_folder(
+    classifier: Classifier, folder: Path, router: Router = "soft", advance: Callable[[int], None] = lambda _: None
+) -> Report:
+    """On the images of ``folder/<label>/*``; names and symbols of groups are understood.
+
+    Files that cannot be read are listed in `errors` and the rest goes on. Raises HierError when there is no
+    image, UnknownNameError for a subfolder that is no label of the tree.
+    """
+    files = list(images_in(folder)) if folder.is_dir() else []
+    if not files:
+        raise HierError(f"no image in {folder}: a folder with one subfolder of images for each label is needed")
+    names = {sub: _label(classifier, folder, sub) for sub in dict.fromkeys(sub for sub, _ in files)}
+    answers: list[Answer] = []
+    labels: list[str] = []
+    errors: dict[str, str] = {}
+    batches: dict[tuple[int, ...], list[tuple[str, Tensor]]] = defaultdict(list)
+
+    def flush(batch: list[tuple[str, Tensor]]) -> None:
+        answers.append(classifier.answer(torch.stack([image for _, image in batch]), router))
+        labels.extend(name for name, _ in batch)
+
+    for sub, file in files:
+        try:
+            image = best_view(read_image(file)).image
+        except ImageError as error:
+            errors[str(file)] = str(error)
+        else:
+            batch = batches[tuple(image.shape)]
+            batch.append((names[sub], image))
+            if len(batch) == 16:
+                flush(batches.pop(tuple(image.shape)))
+        advance(1)
+    for batch in batches.values():
+        flush(batch)
+    if not answers:
+        raise HierError(
+            f"none of the {len(files)} images in {folder} can be read; the first: {next(iter(errors.items()))}"
+        )
+    return report_of(classifier, answers, labels, errors, {"folder": folder.name})
+
+
+def folder_count(folder: Path) -> int:
+    """How many images `evaluate_folder` would read."""
+    return sum(1 for _ in images_in(folder)) if folder.is_dir() else 0
+
+
+def _label(classifier: Classifier, folder: Path, name: str) -> str:
+    if set(classifier.labels) <= set(GROUP_NAMES):
+        with suppress(UnknownNameError):
+            name = group(name).name
+    if name not in classifier.labels:
+        raise UnknownNameError(f"label: subfolder of {folder}", name, classifier.labels)
+    return name
+
+
+def report_of(
+    classifier: Classifier, answers: Sequence[Answer], labels: Sequence[str], errors: dict[str, str],
+    data: dict[str, Any],
+) -> Report:  # fmt: skip
+    """The figures of answers to images of `labels`."""
+    plan = classifier.plan
+    logp = torch.cat([a.log_probabilities for a in answers]).cpu().double().numpy()
+    p = np.exp(logp)
+    truth = np.array([plan.labels.index(name) for name in labels])
+    best = torch.cat([a.winners for a in answers]).cpu().numpy()
+    chosen = {name: torch.cat([a.nodes[name] for a in answers]).argmax(1).cpu().numpy() for name in plan.nodes}
+    overall, levels = metrics.share(truth, best), metrics.by_level(plan, truth, best)
+    nodes = metrics.by_node(plan, truth, chosen)
+    ends = metrics.end_to_end(plan, truth, best)
+    known = Statements(plan)
+    unsure = [a.disagreement for a in answers if a.disagreement is not None]
+    return Report(
+        accuracy=overall.accuracy,
+        loss=metrics.log_loss(logp, truth),
+        levels={name: s.accuracy for name, s in levels.items()},
+        nodes={name: s.accuracy for name, s in nodes.items()},
+        confusion=confusion_matrix(truth, best, labels=np.arange(len(plan.labels))).tolist(),
+        labels=list(plan.labels),
+        count=len(truth),
+        refused=int((torch.cat([a.pattern for a in answers]) < 0.5).sum()),
+        errors=errors,
+        data=data,
+        balanced={
+            "group": overall.balanced,
+            "levels": {name: s.balanced for name, s in levels.items()},
+            "nodes": {name: s.balanced for name, s in nodes.items()},
+        },
+        end_to_end={name: asdict(s) for name, s in ends.items()},
+        ece=metrics.calibration_error(p, best, truth),
+        brier=metrics.brier(p, truth),
+        hierarchical=metrics.hierarchical(plan, truth, best),
+        mistakes=metrics.relations(plan.labels, truth, best),
+        mistake_levels=metrics.depths(plan, truth, best),
+        risk_coverage=metrics.risk_coverage(known, logp, truth).rows(),
+        aurc=metrics.risk_coverage(known, logp, truth, metrics.sweep()).area,
+        disagreement=float(torch.cat(unsure).mean()) if unsure else None,
+    )
+
+
+def parse_corruptions(given: Sequence[str]) -> tuple[Corruption, ...]:
+    """``NAME=SEVERITY`` to corruptions of exactly that severity; UnknownNameError or HierError."""
+    from ...datasets import CORRUPTIONS
+
+    made = []
+    for text in given:
+        name, _, value = text.partition("=")
+        if name not in CORRUPTIONS:
+            raise UnknownNameError("corruption", name, CORRUPTIONS)
+        try:
+            severity = float(value)
+        except ValueError:
+            severity = -1.0
+        if not 0 <= severity <= 5:
+            raise HierError(f"corruption {text!r}: give NAME=SEVERITY with a severity from 0 to 5")
+        made.append(Corruption(name, (severity, severity)))
+    return tuple(made)

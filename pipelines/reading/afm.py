@@ -1,0 +1,75 @@
+"""Scanning probe images (spm, ibw, jpk) through AFMReader, the extra ``hier[afm]``."""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import ImageError, check_size, missing_extra
+from .picture import Picture, Reading, page_index
+from .pixel_size import pixel_size_from
+
+SUFFIXES = (".spm", ".ibw", ".jpk")
+HEAD = 1 << 20  # bytes: more than any header of an .spm
+HEIGHTS = {
+    ".spm": ("Height", "Height Sensor", "ZSensor"),
+    ".ibw": ("HeightTracee", "HeightTrace", "HeightRetrace", "Height"),
+    ".jpk": ("height_trace", "height_retrace", "measuredHeight_trace", "measuredHeight_retrace"),
+}  # names of the topography, as programs of the makers give them
+
+
+def read_afm(path: Path, reading: Reading, largest: int | None) -> Picture:
+    """One channel: the one asked for, or the height. Raises ImageError, which names the channels there are."""
+    suffix = path.suffix.lower()
+    page_index(reading.page, 1)
+    if suffix == ".spm" and b"*File list end" not in _head(path):  # pySPM would look for it for ever
+        raise ImageError("is no Bruker file, or damaged: its header has no end")
+    try:
+        module = importlib.import_module(f"AFMReader.{suffix[1:]}")
+        from loguru import logger
+    except ImportError as error:
+        raise missing_extra(path.suffix, "afm", "AFMReader") from error
+    logger.disable("AFMReader")  # it tells every step on standard error
+    told = ""
+    for channel in (reading.channel,) if reading.channel else HEIGHTS[suffix]:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                array, nm = _load(module, path, channel)
+        except ValueError as error:
+            if "channel list" not in str(error):
+                raise
+            told = str(error).partition("channel list:")[2].strip()
+            continue
+        except UnboundLocalError as error:  # AFMReader's own, where a wave cannot be read
+            raise ImageError(f"cannot be read, the file may be damaged: no {suffix} in it") from error
+        check_size(*array.shape[:2], largest=largest)
+        return Picture(array, pixel_size_from(nm, "nm"))
+    wanted = repr(reading.channel) if reading.channel else "of the height"
+    raise ImageError(f"has no channel {wanted}; choose one with --channel: {told[:200]}")
+
+
+def _load(module: Any, path: Path, channel: str) -> tuple[NDArray[Any], float]:
+    suffix = path.suffix.lower()
+    array, nm = getattr(module, f"load_{suffix[1:]}")(path, channel)
+    if suffix == ".ibw":
+        nm *= array.shape[1] / array.shape[0]  # it divides the height of the scan by the number of columns
+    if suffix == ".spm" and array.shape[0] != array.shape[1] and not _tells_width(path):
+        # pySPM takes lines for columns there
+        nm *= array.shape[1] / array.shape[0]
+        array = np.flipud(np.flipud(array).reshape(array.shape[::-1]))
+    return np.ascontiguousarray(array), float(nm)
+
+
+def _tells_width(path: Path) -> bool:
+    return b"\\Valid data len X" in _head(path)
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(HEAD)

@@ -1,0 +1,87 @@
+"""Electron micrographs (dm3, dm4, emd, ser, mrc) through rosettasciio, the extra ``hier[em]``."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import math
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import ImageError, check_size, missing_extra
+from .picture import Picture, Reading, page_index
+from .pixel_size import PixelSize, pixel_size_from
+
+MODULES = {".dm3": "digitalmicrograph", ".dm4": "digitalmicrograph", ".emd": "emd", ".ser": "tia", ".mrc": "mrc"}
+SQUARE = 0.01  # relative difference of a pixel's sides below which it is square
+
+
+def read_em(path: Path, reading: Reading, largest: int | None) -> Picture:
+    """One image of the file; of a stack, or of several images, the page asked for. Raises ImageError."""
+    try:
+        reader = importlib.import_module(f"rsciio.{MODULES[path.suffix.lower()]}")
+    except ImportError as error:
+        raise missing_extra(path.suffix, "em", "rosettasciio") from error
+    logging.getLogger("rsciio").setLevel(logging.CRITICAL)  # its notes on metadata would stand between our lines
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        signals = _signals(reader, path)
+        images = [s for s in signals if len(_image_axes(s)) == 2]
+        if not images:
+            shapes = ", ".join(str(tuple(s["data"].shape)) for s in signals) or "none"
+            raise ImageError(f"holds no image but spectra or bare numbers (shapes {shapes}): export an image from it")
+        counts = [math.prod(_navigation(s)) for s in images]
+        index = page_index(reading.page, sum(counts))
+        for signal, count in zip(images, counts, strict=True):
+            if index < count:
+                return _page(signal, index, largest)
+            index -= count
+    raise ImageError("holds no image")
+
+
+def _signals(reader: Any, path: Path) -> list[dict[str, Any]]:
+    """What the file holds, not in memory yet where the library can leave it on disk."""
+    try:
+        signals: list[dict[str, Any]] = reader.file_reader(str(path), lazy=True)
+    except ValueError as error:
+        if "lazy" not in str(error).lower():
+            raise
+        signals = reader.file_reader(str(path), lazy=False)
+    return signals
+
+
+def _image_axes(signal: dict[str, Any]) -> list[dict[str, Any]]:
+    """The axes of an image; an image alone is told as navigation by some readers."""
+    axes: list[dict[str, Any]] = signal["axes"]
+    within = [axis for axis in axes if not axis.get("navigate", False)]
+    return within if within or len(axes) != 2 else axes
+
+
+def _navigation(signal: dict[str, Any]) -> tuple[int, ...]:
+    data = signal["data"]
+    return tuple(data.shape[: len(signal["axes"]) - 2])
+
+
+def _page(signal: dict[str, Any], index: int, largest: int | None) -> Picture:
+    lead = _navigation(signal)
+    data = signal["data"][np.unravel_index(index, lead)] if lead else signal["data"]
+    check_size(*data.shape[:2], largest=largest)
+    return Picture(_plain(np.asarray(data)), _pixel_size(_image_axes(signal)))
+
+
+def _plain(array: NDArray[Any]) -> NDArray[Any]:
+    """Colours, which the library keeps as fields, along a last axis."""
+    names = array.dtype.names
+    return array if names is None else np.stack([array[name] for name in names if name in "RGB"], -1)
+
+
+def _pixel_size(axes: list[dict[str, Any]]) -> PixelSize | None:
+    y, x = (float(axis.get("scale", 0)) for axis in axes)
+    unit = str(axes[-1].get("units", ""))
+    if abs(x - y) > SQUARE * max(abs(x), abs(y)):
+        return None
+    return pixel_size_from(abs(x), unit)

@@ -1,0 +1,128 @@
+"""Images from files, arrays and PIL pictures, ready for a classifier; clear words on those that cannot be used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from .errors import FlatImageError, ImageError, check_size, readable
+from .files import SUFFIXES, from_pillow, read_file
+from .picture import Picture, Reading, page_of_stack
+from .pixel_size import PixelSize
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["FlatImageError", "ImageError", "ImageLike", "Read", "images_in", "open_picture", "read", "read_image"]
+
+ImageLike = Path | str | NDArray[Any] | Image.Image | Tensor
+ROUNDING = 1e-6  # differences below it, relative to the largest value, are no contrast
+FAINT = 1e-3  # floats in [0, 1] of less contrast are measurements in some unit: heights in metres, say
+PLAIN = Reading()
+
+
+@dataclass(frozen=True)
+class Read:
+    """An image (3, H, W) float32 in [0, 1], and the size of its pixels if that is known."""
+
+    image: Tensor
+    pixel_size: PixelSize | None = None
+
+
+def read(source: ImageLike, reading: Reading = PLAIN) -> Read:
+    """One image with its pixel size.
+
+    Paths to any format of `image_files`; arrays (H, W), (H, W, 1 to 4) or (1 or 3, H, W), and stacks (..., H, W) with
+    a page. Bytes are divided by 255, floats that fill part of [0, 1] kept, all else is scaled by its own range;
+    transparent pixels are laid on white. Raises ImageError.
+    """
+    picture = open_picture(source, reading)
+    return Read(readable(lambda: as_tensor(picture.array)), picture.pixel_size)
+
+
+def read_image(source: ImageLike, reading: Reading = PLAIN) -> Tensor:
+    """One image as (3, H, W) float32 in [0, 1]: see `read`."""
+    return read(source, reading).image
+
+
+def open_picture(source: ImageLike, reading: Reading = PLAIN, mapped: bool = False) -> Picture:
+    """The pixels of `source` as they are, (H, W) or (H, W, channels). Raises ImageError.
+
+    With `mapped`, a file that need not be read into memory as a whole may be of any size.
+    """
+    match source:
+        case Image.Image():
+            found = Picture(readable(lambda: from_pillow(source)))
+        case Tensor():
+            whole = source.detach().cpu()
+            found = Picture((whole.float() if whole.is_floating_point() else whole).numpy())
+        case np.ndarray():
+            found = Picture(source)
+        case str() | Path():
+            found = readable(lambda: read_file(source, reading, mapped))
+        case _:
+            raise ImageError(f"a {type(source).__name__} is no image: give a path, an array or a PIL image")
+    array = found.array if isinstance(source, (str, Path)) else page_of_stack(found.array, reading.page)
+    return Picture(channels_last(array), reading.pixel_size or found.pixel_size)
+
+
+def channels_last(array: NDArray[Any]) -> NDArray[Any]:
+    """(H, W) or (H, W, 1 to 4) of any array that is an image; ImageError for others."""
+    if array.dtype.kind not in "buif":
+        raise ImageError(f"an array of {array.dtype} is no image: integers or floats are needed")
+    if array.ndim == 3 and array.shape[0] in (1, 3) and array.shape[-1] not in (1, 2, 3, 4):
+        array = np.moveaxis(array, 0, -1)
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[-1] not in (1, 2, 3, 4)):
+        stack = "; of a stack, --page N chooses one" if array.ndim > 2 else ""
+        raise ImageError(
+            f"an array of shape {array.shape} is no image: (H, W), (H, W, 3) or (3, H, W) is needed{stack}"
+        )
+    return array
+
+
+def as_tensor(array: NDArray[Any]) -> Tensor:
+    """(3, H, W) float32 in [0, 1] of an array (H, W) or (H, W, 1 to 4); ImageError for what shows nothing."""
+    if array.ndim == 2:
+        array = array[..., None]
+    check_size(*array.shape[:2])
+    scaled = _scaled(np.asarray(array))
+    if scaled.shape[-1] in (2, 4):
+        alpha = scaled[..., -1:].clip(0, 1)
+        scaled = scaled[..., :-1] * alpha + (1 - alpha)
+    image = torch.from_numpy(np.ascontiguousarray(np.moveaxis(scaled, -1, 0)))
+    if float(image.max() - image.min()) < ROUNDING:
+        raise FlatImageError("every pixel has the same value: there is nothing to find")
+    return image.expand(3, -1, -1)
+
+
+def _scaled(array: NDArray[Any]) -> NDArray[np.float32]:
+    if array.dtype.kind == "b":
+        return array.astype(np.float32)
+    if array.dtype == np.uint8:
+        return array.astype(np.float32) / np.float32(255)
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        bad = int((~np.isfinite(array)).sum())
+        raise ImageError(f"{bad} of {array.size} values are NaN or infinite: fill or crop them first")
+    low, high = float(array.min()), float(array.max())
+    largest = max(abs(low), abs(high))
+    if high / max(largest, 1e-300) - low / max(largest, 1e-300) < ROUNDING:
+        raise FlatImageError("every pixel has the same value: there is nothing to find")
+    if array.dtype.kind == "f" and low >= 0 and high <= 1 and high - low > FAINT:
+        return array.astype(np.float32)
+    scaled = array.astype(np.float64) / largest
+    return ((scaled - low / largest) / (high / largest - low / largest)).astype(np.float32)
+
+
+def images_in(folder: Path) -> Iterator[tuple[str, Path]]:
+    """(label, file) of a folder with one subfolder of images for each label, in order."""
+    for sub in sorted(p for p in folder.iterdir() if p.is_dir()):
+        for file in sorted(sub.rglob("*")):
+            if file.suffix.lower() in SUFFIXES:
+                yield sub.name, file

@@ -1,0 +1,69 @@
+"""Names of images: files, folders, patterns of names, and lists on standard input."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TextIO
+
+from .files import RAW, SUFFIXES
+
+STDIN = "-"
+
+
+def image_names(given: Iterable[str], stdin: TextIO, bare: bool = False) -> Iterator[str]:
+    """The images that `given` names, one by one, folders and patterns in order of their names.
+
+    Folders are searched to any depth for files of the suffixes that can be read, with `bare` for bare pixels too;
+    ``-`` reads one name a line from `stdin`. A name that leads to nothing is given out as it is, to be told as an
+    error in its turn.
+    """
+    suffixes = SUFFIXES | set(RAW) if bare else SUFFIXES
+    for name in given:
+        if name == STDIN:
+            for line in stdin:
+                if line.strip():
+                    yield from _found(line.rstrip("\r\n"), suffixes)
+        else:
+            yield from _found(name, suffixes)
+
+
+def _found(name: str, suffixes: set[str]) -> Iterator[str]:
+    some = False
+    for path in _expanded(name):
+        if _is_folder(path):
+            for file in _in_folder(path, suffixes):
+                some = True
+                yield file
+        else:
+            some = True
+            yield path
+    if not some:
+        yield name
+
+
+def _expanded(name: str) -> Iterable[str]:
+    """What a pattern matches; a name that is there is itself, whatever signs it has."""
+    try:
+        there = not glob.has_magic(name) or os.path.lexists(name)
+    except ValueError:  # names that can be no file
+        there = True
+    if there:
+        return (name,)
+    matches = sorted(glob.glob(name, recursive=True))
+    return [m for m in matches if not os.path.isdir(m)] if "**" in name else matches
+
+
+def _is_folder(name: str) -> bool:
+    try:
+        return os.path.isdir(name)
+    except ValueError:
+        return False
+
+
+def _in_folder(folder: str, suffixes: set[str]) -> Iterator[str]:
+    for parent, folders, files in os.walk(folder):
+        folders.sort()
+        yield from (str(Path(parent, f)) for f in sorted(files) if Path(f).suffix.lower() in suffixes)

@@ -1,0 +1,75 @@
+"""The length that a pixel spans: from a file, or as a user writes it."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+from ...hierarchy import HierError
+
+METRES = {"pm": 1e-12, "A": 1e-10, "nm": 1e-9, "um": 1e-6, "mm": 1e-3, "cm": 1e-2, "m": 1.0}
+SPELLINGS = {"å": "A", "ångström": "A", "angstrom": "A", "angstroms": "A", "ang": "A", "µm": "um", "μm": "um",
+             "micron": "um", "microns": "um", "micrometer": "um", "micrometre": "um", "nanometer": "nm",
+             "nanometre": "nm", "\\u00b5m": "um", "metre": "m", "meter": "m"}  # fmt: skip
+SHOWN = {"A": "Å", "um": "µm"}
+
+
+@dataclass(frozen=True)
+class PixelSize:
+    """One pixel spans `value` `unit`; units are pm, A, nm, um, mm, cm and m."""
+
+    value: float
+    unit: str
+
+    @property
+    def metres(self) -> float:
+        """The same length in metres."""
+        return self.value * METRES[self.unit]
+
+    def __str__(self) -> str:
+        return f"{self.value:g} {shown(self.unit)}"
+
+
+def shown(unit: str) -> str:
+    """A unit as people write it: Å and µm."""
+    return SHOWN.get(unit, unit)
+
+
+def unit_named(text: str) -> str | None:
+    """The unit that files or users mean by `text`; None for one that is no length."""
+    plain = text.strip()
+    if plain in METRES:
+        return plain
+    return SPELLINGS.get(plain.lower())
+
+
+def pixel_size_from(value: float, unit: str) -> PixelSize | None:
+    """What a file says of its pixels, if it can be: None for another unit, or a length that is none.
+
+    Metres become the unit in which the number is easiest to read, since files of instruments are in SI units.
+    """
+    name = unit_named(unit)
+    if name is None or not math.isfinite(value) or value <= 0:
+        return None
+    if name == "m":
+        name = next((u for u in ("nm", "um", "mm") if value / METRES[u] < 1000), "m")
+        value /= METRES[name]
+    return PixelSize(float(f"{value:.7g}"), name)  # beyond seven figures stands the rounding of 32-bit floats
+
+
+def parse_pixel_size(text: str) -> PixelSize:
+    """A pixel size as users write it: ``0.02nm``, ``12.5 pm``, ``1e-3 um``. Raises HierError.
+
+    >>> parse_pixel_size("0.2 Å")
+    PixelSize(value=0.2, unit='A')
+    """
+    match = re.fullmatch(r"\s*([0-9.]+(?:[eE][-+]?[0-9]+)?)\s*([^\W\d]+)\s*", text)
+    unit = unit_named(match[2]) if match else None
+    try:
+        value = float(match[1]) if match else 0.0
+    except ValueError:
+        value = 0.0
+    if unit is None or value <= 0 or not math.isfinite(value):
+        raise HierError(f"--pixel-size {text}: give a length such as 0.02nm; units are pm, A, nm, um, mm, cm and m")
+    return PixelSize(value, unit)

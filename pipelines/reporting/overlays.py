@@ -1,0 +1,54 @@
+"""Where the overlays of one call go: one file, a folder, or a name for each."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from ...hierarchy import HierError, UnknownNameError
+from ..answering.figure import drawable, plotted
+from ..answering.results import Prediction
+from ..drawing.overlay import SUFFIXES, save
+
+NAME = "{name}"
+
+
+class OverlayFiles:
+    """Overlays in files that `target` names: ``out.svg`` for one image, ``folder`` or ``folder/{name}.pdf`` for many.
+
+    In a folder they are called ``NAME_overlay.png``. Raises HierError for one file and several images, and
+    UnknownNameError for a kind of picture that cannot be written.
+    """
+
+    def __init__(self, target: str, several: bool) -> None:
+        path = Path(target)
+        if target.endswith(("/", "\\")) or path.is_dir() or not path.suffix:
+            path = path / f"{NAME}_overlay.png"
+        if path.suffix.lower() not in SUFFIXES:
+            raise UnknownNameError("kind of overlay", path.suffix, SUFFIXES)
+        if several and NAME not in str(path):
+            raise HierError(
+                f"--overlay {target} is one file and there are several images: give a folder, or {NAME} in it, as in "
+                f"overlays/{NAME}{path.suffix}"
+            )
+        self.pattern = str(path)
+        self._used: set[str] = set()
+
+    def draw(self, found: Prediction) -> Path:
+        """Draw one image's overlay; its file. HierError where there is nothing to draw or it cannot be written."""
+        drawable(found)
+        path = self._free(found.file)
+        if path.exists() and Path(found.file).exists() and path.samefile(found.file):
+            raise HierError(f"the overlay {path} would take the place of the image itself: give another name")
+        save(plotted(found), path)
+        return path
+
+    def _free(self, file: str) -> Path:
+        """A name that no other image of this call has: images of one name in two folders are numbered."""
+        stem = re.sub(r"[^\w.-]+", "_", Path(file).stem) or "image"
+        name, count = stem, 1
+        while NAME in self.pattern and name in self._used:
+            count += 1
+            name = f"{stem}-{count}"
+        self._used.add(name)
+        return Path(self.pattern.replace(NAME, name))

@@ -1,0 +1,102 @@
+"""A page of evidence for each call of `hier predict --report`: one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from ...hierarchy import HierError
+from ..answering.figure import cell_in_words
+from ..answering.results import Failure, Prediction
+from ..answering.words import percent
+from .pictures import map_pictures, pictures
+
+TEMPLATE = "report.html"
+BAR = 220  # px: a bar of probability one
+
+
+def write_report(path: Path, results: Sequence[Prediction | Failure], title: str = "Symmetry of images") -> None:
+    """Write the page of `results` to `path`; images are read again, one at a time. Raises HierError."""
+    import jinja2
+
+    loader = jinja2.FileSystemLoader(Path(__file__).parent)
+    page = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True).get_template(TEMPLATE)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    index = [_entry(result) for result in results]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with unfinished.open("w", encoding="utf-8") as file:
+            sections = (_section(result, entry) for result, entry in zip(results, index, strict=True))
+            file.writelines(page.generate(title=title, version=version("hier"), index=index, sections=sections))
+        unfinished.replace(path)
+    except OSError as error:
+        raise HierError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        with suppress(OSError):
+            unfinished.unlink()
+
+
+def _entry(result: Prediction | Failure) -> dict[str, str]:
+    if isinstance(result, Failure):
+        return {"file": result.file, "error": result.error}
+    answer = result.group or result.statement
+    probability = result.probability if result.periodic else 1 - result.periodic_probability
+    cell = cell_in_words(result) if result.symmetry is not None else ""
+    return {"file": result.file, "answer": answer, "probability": percent(probability), "cell": cell}
+
+
+def _section(result: Prediction | Failure, entry: dict[str, str]) -> dict[str, Any]:
+    made: dict[str, Any] = {"entry": entry}
+    if isinstance(result, Failure):
+        return made
+    made |= {"steps": list(_steps(result)), "groups": _groups(result), "note": _note(result)}
+    if result.symmetry is not None:
+        made["operations"] = [
+            {"xyz": o.xyz, "kind": o.kind, **_numbers(o.score, o.noise)} for o in result.symmetry.operations
+        ]
+        made["supergroups"] = [
+            {"group": s.group, "operations": s.operations, "strain": f"{s.strain:.2f}", **_numbers(s.score, s.noise)}
+            for s in result.symmetry.supergroups
+        ]
+    try:
+        made["pictures"] = pictures(result)
+        if result.periodic and result.source is not None:
+            made["maps"], impossible = map_pictures(result.source.read().image)
+            made["impossible"] = f"This lattice does not allow: {', '.join(impossible)}." if impossible else ""
+    except HierError as error:
+        made["note"] = f"{made['note']} No pictures: {error}".strip()
+    return made
+
+
+def _steps(result: Prediction) -> Iterator[dict[str, Any]]:
+    for step in result.path:
+        choices = [
+            {"name": name, "percent": percent(p), "width": round(BAR * p), "taken": name == step.choice}
+            for name, p in step.choices.items()
+        ]
+        yield {"level": step.level, "node": step.node, "choices": choices}
+
+
+def _groups(result: Prediction) -> list[dict[str, str]]:
+    """All labels, likeliest first."""
+    order = sorted(result.groups.items(), key=lambda item: -item[1])
+    return [{"name": name, "percent": percent(p)} for name, p in order]
+
+
+def _note(result: Prediction) -> str:
+    periodic = f"Periodic with probability {percent(result.periodic_probability)}."
+    if result.symmetry is None:
+        return periodic
+    left, top, width, height = result.symmetry.view
+    part = f" Read and shown: the middle {width} × {height} px." if left or top else ""
+    return periodic + part
+
+
+def _numbers(score: float | None, noise: float) -> dict[str, str]:
+    if score is None:
+        return {"score": "–", "missing": "–", "noise": "–"}
+    return {"score": f"{score:.4f}", "missing": f"{1 - score:.2g}", "noise": f"{noise:.2g}"}

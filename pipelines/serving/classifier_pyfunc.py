@@ -1,0 +1,78 @@
+"""The model that MLflow keeps of a whole tree: images to what `hier predict --json` says of them.
+
+Copied and run by MLflow as `node_pyfunc.py` is.
+"""
+
+import base64
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import hier
+import mlflow
+import numpy as np
+import pandas as pd
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+from mlflow.pyfunc.model import PythonModel
+
+from ..answering.results import Failure
+from ..loading import load
+
+SUFFIXES = {b"II*\0": ".tif", b"MM\0*": ".tif", b"\x93NUM": ".npy"}  # by a file's first bytes; others tell themselves
+
+
+class ClassifierModel(PythonModel):
+    """A column `image` of files in base64, or of arrays (H, W) or (H, W, 3), to one row of answers for each.
+
+    Numbers are read as `hier.load().predict` reads arrays: floats in [0, 1] are kept, all else is scaled by its range.
+    """
+
+    def load_context(self, context: Any) -> None:
+        """Read the bundle."""
+        self.predictor = hier.load(Path(context.artifacts["card"]))
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
+        """Answers in order; an image that cannot be used refuses the whole request, and is named."""
+        with tempfile.TemporaryDirectory() as folder:
+            images = [image(cell, k, Path(folder)) for k, cell in enumerate(cells(model_input["image"]))]
+            answers = []
+            for k, answer in enumerate(self.predictor.predict_each(images, symmetry=True)):
+                if isinstance(answer, hier.Failure):
+                    raise refused(k, answer.error)
+                answers.append(answer.as_dict())
+        return pd.DataFrame(answers).drop(columns="file", errors="ignore")
+
+
+def cells(column: pd.Series) -> Iterator[Any]:
+    """The images of a column; the server packs a list of texts into one cell."""
+    for cell in column:
+        if isinstance(cell, list) and cell and isinstance(cell[0], str):
+            yield from cell
+        else:
+            yield cell
+
+
+def image(cell: Any, index: int, folder: Path) -> Any:
+    """One image as `predict_each` takes it: a file in `folder`, or an array."""
+    if isinstance(cell, str):
+        try:
+            content = base64.b64decode(cell.partition("base64,")[2] or cell, validate=True)
+        except ValueError as error:
+            raise refused(index, f"no base64 ({error}): send the bytes of an image file in base64") from error
+        file = folder / f"{index}{SUFFIXES.get(content[:4], '.png')}"
+        file.write_bytes(content)
+        return file
+    try:
+        return np.asarray(cell)
+    except ValueError as error:
+        raise refused(index, "rows of numbers differ in length") from error
+
+
+def refused(index: int, why: str) -> Exception:
+    """What the client is told, with status 400."""
+    return MlflowException(f"image {index}: {why}", INVALID_PARAMETER_VALUE)
+
+
+mlflow.models.set_model(ClassifierModel())

@@ -1,0 +1,87 @@
+"""Models out of the registry as bundles on this disk."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+from ...hierarchy import UnknownNameError
+from ...models.bundle import find_card
+from .errors import StoreError, shown, telling
+from .registry import Registered, registered
+from .runs import store
+
+SCHEME = "models:/"
+
+
+def local_model(model: Path | str, root: Path = Path("mlruns")) -> Path:
+    """The bundle that `model` names: a path as it is, ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION`` fetched.
+
+    The store is the one of `root`, or of MLFLOW_TRACKING_URI; what was fetched once is kept under ``root/work``.
+    Raises StoreError when the store does not answer, and UnknownNameError or StoreError for what it does not have.
+    """
+    uri = str(model)
+    if not uri.startswith(SCHEME):
+        return Path(model)
+    parts = re.fullmatch(rf"{SCHEME}([^/@]+)(?:@([^/@]+)|/(\d+))", uri)
+    if parts is None:
+        raise StoreError(f"{uri} names no model: give models:/NAME@ALIAS or models:/NAME/VERSION")
+    where = store(root)
+    if where.uri.startswith("sqlite:") and not _database(where.uri).exists():
+        raise StoreError(f"{uri} is in no store: {_database(where.uri)} is not there; {HINT}")
+    client = where.connect().client
+    with telling(where.uri):
+        found = registered(client, parts[1])
+        if not found.versions:
+            names = [m.name for m in client.search_registered_models()]
+            if not names:
+                raise StoreError(f"{uri}: {shown(where.uri)} has no models yet; {HINT}")
+            raise UnknownNameError("registered model", parts[1], names)
+        return fetch(found, _version(found, parts[2], parts[3]), root)
+
+
+HINT = "`hier train --level all`, `hier promote all` and `hier assemble` make hier-tree, or change the folder"
+
+
+def fetch(model: Registered, version: int, root: Path) -> Path:
+    """The card of a version, fetched unless it is there already: versions never change."""
+    import mlflow
+
+    entity = model.versions[version]
+    kept = root / "work" / "models" / (entity.model_id or f"{entity.run_id}-{model.name}")
+    if not kept.exists():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=kept.parent, prefix="unfinished-") as folder:
+            got = mlflow.artifacts.download_artifacts(f"{SCHEME}{model.name}/{version}", dst_path=folder)
+            if not Path(got, "artifacts").is_dir():
+                raise StoreError(f"{model.name} version {version} was not made by hier: it holds no bundle")
+            _put(Path(got, "artifacts"), kept)
+    return find_card(kept)
+
+
+def _put(folder: Path, kept: Path) -> None:
+    """Move a finished folder into place; another process may have been faster."""
+    try:
+        os.replace(folder, kept)
+    except OSError:
+        if not kept.exists():
+            shutil.copytree(folder, kept)
+
+
+def _version(model: Registered, alias: str | None, number: str | None) -> int:
+    if alias is not None:
+        if alias not in model.aliases:
+            raise StoreError(f"{model.name} has no alias {alias!r}; its versions: {model}")
+        return model.aliases[alias]
+    if int(str(number)) not in model.versions:
+        raise StoreError(f"{model.name} has no version {number}; its versions: {model}")
+    return int(str(number))
+
+
+def _database(uri: str) -> Path:
+    from sqlalchemy.engine import make_url
+
+    return Path(make_url(uri).database or "")

@@ -1,0 +1,229 @@
+"""Trainings as MLflow shows them: one run for a training, one inside it for each node, all with the same columns.
+
+A training never stops for its records. When the store fails they are kept in a file, and sent later.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .artifacts import NODE, TREE, node_model, slug, tree_model
+from .errors import StoreError, reason, shown, store_errors
+from .records import Kind, Pending, Record
+from .sender import Sender
+from .store import connect
+
+RETRY = 60.0  # s between attempts to reach a store that failed
+logger = logging.getLogger("hier")
+
+
+@dataclass(frozen=True)
+class Store:
+    """Where trainings are recorded: `uri` in MLflow's sense, `root` the folder of everything local."""
+
+    root: Path
+    uri: str
+
+    @property
+    def database(self) -> Path:
+        """The store's file when no server is named."""
+        return self.root / "mlflow.db"
+
+    @property
+    def pending(self) -> Pending:
+        """Records that could not be sent yet."""
+        return Pending(self.root / "work" / "pending")
+
+    def connect(self) -> Sender:
+        """Open it; StoreError if that fails."""
+        return connect(self.uri, self.root / "artifacts")
+
+    @contextmanager
+    def training(
+        self, name: str, params: Mapping[str, object], tags: Mapping[str, str], resume: Path
+    ) -> Iterator[Training]:
+        """Record a training as one run, FINISHED, FAILED or, after Ctrl-C, KILLED.
+
+        The file `resume` keeps the key of the run. A training that finds it goes on in the run of that key, and
+        in the node runs inside; what they hold already is not recorded again.
+        """
+        key = _key(resume)
+        training = Training(_Way(self, key), key, tags.get("hier.tree", "wallpaper"))
+        all_tags = {**tags, "hier.version": version("hier")}
+        with _ending(training):
+            training._start(name, params, all_tags, None)
+            yield training
+
+
+def store(root: Path) -> Store:
+    """The store of `root`, or the one named by MLFLOW_TRACKING_URI."""
+    given = os.environ.get("MLFLOW_TRACKING_URI", "").strip()
+    return Store(root, given or f"sqlite:///{(root / 'mlflow.db').resolve().as_posix()}")
+
+
+def send_pending(store: Store, sender: Sender | None = None) -> int:
+    """Send what trainings before could not; how many records that were. StoreError if it fails again."""
+    sent = 0
+    if store.pending:
+        sender = sender or store.connect()
+        for file, records in store.pending.batches():
+            try:
+                for record in records:
+                    sender.send(record)
+                file.unlink()
+            except store_errors() as error:
+                raise StoreError(f"MLflow's store {shown(store.uri)} failed: {reason(error)}") from error
+            sent += len(records)
+    return sent
+
+
+@dataclass
+class _Way:
+    """The way of a training's records to the store: sent at once, or kept until the store answers again."""
+
+    store: Store
+    key: str
+    sender: Sender | None = None
+    failed: float | None = None
+
+    def put(self, record: Record) -> None:
+        """Send or keep a record; never raises for the store."""
+        if self.sender is None and (self.failed is None or time.monotonic() - self.failed > RETRY):
+            self._open()
+        if self.sender is not None:
+            try:
+                return self.sender.send(record)
+            except store_errors() as error:
+                self._fail(StoreError(f"MLflow's store {shown(self.store.uri)} failed: {reason(error)}"))
+        self.store.pending.keep(record)
+
+    def _open(self) -> None:
+        try:
+            sender = self.store.connect()
+            sent = send_pending(self.store, sender)
+        except StoreError as error:
+            return self._fail(error)
+        self.sender = sender
+        if sent:
+            logger.warning("MLflow's store answers: %d records kept earlier are sent", sent)
+        return None
+
+    def _fail(self, error: StoreError) -> None:
+        if self.failed is None or self.sender is not None:
+            logger.warning(
+                "%s. The training goes on; its records are kept in %s and sent when the store answers, "
+                "at the latest by the next `hier train`, `hier compare` or `hier ui`", error, self.store.pending.folder,
+            )  # fmt: skip
+        self.sender, self.failed = None, time.monotonic()
+
+
+@dataclass
+class Run:
+    """One run, of a training or of a node."""
+
+    way: _Way = field(repr=False)
+    key: str
+
+    def metrics(self, values: Mapping[str, float]) -> None:
+        """Final figures; at the step of the last epoch."""
+        self._put("metrics", values=_figures(values), step=None)
+
+    def epoch(self, epoch: int, values: Mapping[str, float]) -> None:
+        """Figures of an epoch, counted from 0: a point on each curve."""
+        self._put("metrics", values=_figures(values), step=epoch)
+
+    def file(self, path: Path) -> None:
+        """A file beside the figures: a picture, a table."""
+        self._put("file", path=str(path.resolve()))
+
+    def _put(self, kind: Kind, **data: Any) -> None:
+        self.way.put(Record(self.key, kind, data))
+
+    def _start(self, name: str, params: Mapping[str, object], tags: Mapping[str, str], parent: str | None) -> None:
+        self._put("start", name=name, params={k: _text(v) for k, v in params.items()}, tags=dict(tags), parent=parent)
+
+
+@dataclass
+class NodeRun(Run):
+    """The run of a node."""
+
+    node: str
+    tree: str
+
+    def confusion(self, counts: npt.NDArray[np.integer], choices: Sequence[str]) -> None:
+        """Validation images (k, k) by true choice (rows) and answer: a picture and a table."""
+        self._put("confusion", counts=counts.tolist(), choices=list(choices))
+
+    def model(self, card: Path) -> None:
+        """The bundle of this node alone, as a pyfunc model from images to probabilities, registered as a candidate."""
+        self._put("model", name=node_model(self.tree, self.node), code=NODE, card=str(card.resolve()))
+
+
+@dataclass
+class Training(Run):
+    """The run of a training."""
+
+    tree: str
+
+    def model(self, tree: str, card: Path) -> None:
+        """The bundle of a whole tree, as a pyfunc model from images to answers, registered as a candidate."""
+        self._put("model", name=tree_model(tree), code=TREE, card=str(card.resolve()))
+
+    @contextmanager
+    def node(self, name: str, level: str, params: Mapping[str, object], tags: Mapping[str, str]) -> Iterator[NodeRun]:
+        """Record a node as a run inside this one. The node is in name, tags and params, never in a metric's name."""
+        run = NodeRun(self.way, f"{self.key}/{slug(name)}", name, self.tree)
+        place = {"node": name, "level": level}
+        with _ending(run):
+            tags = {**tags, "hier.tree": self.tree, "hier.node": name, "hier.level": level}
+            run._start(f"node/{slug(name)}", {**params, **place}, tags, self.key)
+            yield run
+
+
+@contextmanager
+def _ending(run: Run) -> Iterator[None]:
+    """Mark the run by the way its block ends; the exception goes on."""
+    status = "FAILED"
+    try:
+        yield
+        status = "FINISHED"
+    except KeyboardInterrupt:
+        status = "KILLED"
+        raise
+    finally:
+        run._put("end", status=status)
+
+
+def _key(resume: Path) -> str:
+    try:
+        return resume.read_text(encoding="utf-8").strip() or _new_key(resume)
+    except FileNotFoundError:
+        return _new_key(resume)
+
+
+def _new_key(resume: Path) -> str:
+    key = uuid.uuid4().hex
+    resume.parent.mkdir(parents=True, exist_ok=True)
+    resume.write_text(key + "\n", encoding="utf-8")
+    return key
+
+
+def _figures(values: Mapping[str, float]) -> dict[str, float]:
+    """Six digits: all that counts, and all that fits into a column of MLflow's table."""
+    return {name: float(f"{value:.6g}") for name, value in values.items()}
+
+
+def _text(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

@@ -1,0 +1,3 @@
+"""Trainings: `settings` from command line and YAML, `data` the images, `fit` one network, `train` a tree of them,
+`fit_routers` and `calibrate` what comes after, `assemble` champions to a classifier, `estimator` the same for
+scikit-learn."""

@@ -1,0 +1,98 @@
+"""Settings of a training, checked at the edge: from the command line, a YAML file, or both."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ...datasets import split_pool
+from ...hierarchy import GROUP_NAMES, HierError, TreeError, load_tree
+from ...models.node import NodeClassifier, NodeSettings
+
+
+class SettingsError(HierError):
+    """Settings that cannot be used; names the key, its value and what is allowed."""
+
+
+class TrainSettings(BaseModel):
+    """Everything that decides what a training makes. Two equal settings make the same nodes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tree: str = "wallpaper"
+    source: tuple[Literal["photos", "atoms", "noise"], ...] = Field(("photos",), min_length=1)
+    photos: Path | None = None
+    count: int = Field(3400, ge=17, description="training images")
+    valid_count: int = Field(510, ge=17, description="validation images, of pictures not trained on")
+    cross_count: int = Field(340, ge=17, description="images of each cross-validation set")
+    sizes: tuple[int, ...] = Field((128, 192, 256, 256), min_length=1, description="px, each an equal share")
+    augment: bool = Field(True, description="blur, noise, contrast, slope and drift on most training images")
+    pasted: float = Field(0.35, ge=0, le=1, description="share of training images made by pasting whole-pixel cells")
+    whitened: float = Field(0, ge=0, le=1, description="share of patterns of photographs whose pictures are whitened")
+    disorder: float = Field(
+        0.1, ge=0, le=1, description="share of training images with displaced content, and share with missing content"
+    )
+    near_misses: float = Field(0.4, ge=0, le=1, description="share of near misses among training images")
+    epochs: int = Field(15, ge=1, description="epochs of the backbone on all groups")
+    tune_epochs: int = Field(6, ge=1, description="epochs of fine-tuning at each node")
+    batch: int = Field(128, ge=8)
+    lr: float = Field(5e-3, gt=0, description="highest learning rate of the backbone")
+    tune_lr: float = Field(1e-3, gt=0, description="highest learning rate of fine-tuning")
+    backbone: str = "lcnet_050"
+    pretrained: bool = False
+    seed: int = Field(0, ge=0, lt=1_000_000)
+
+    def digest(self) -> str:
+        """Short name of these settings: the folder of an interrupted training is found by it."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
+
+
+def train_settings(config: Path | None, **given: Any) -> TrainSettings:
+    """Settings from a YAML file, overruled by those `given` that are not None.
+
+    Raises SettingsError for an unreadable file, an unknown key or a value out of range.
+    """
+    values: dict[str, Any] = {}
+    if config is not None:
+        try:
+            values = yaml.safe_load(config.read_text(encoding="utf-8")) or {}
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise SettingsError(f"config {config} cannot be read as YAML: {error}") from error
+        if not isinstance(values, dict):
+            raise SettingsError(f"config {config} holds a {type(values).__name__}, keys with values are needed")
+    values.update({k: v for k, v in given.items() if v is not None})
+    try:
+        return TrainSettings.model_validate(values)
+    except ValidationError as error:
+        known = ", ".join(TrainSettings.model_fields)
+        lines = []
+        for e in error.errors():
+            key = ".".join(str(part) for part in e["loc"])
+            if e["type"] == "extra_forbidden":
+                lines.append(f"unknown key {key!r}; known: {known}")
+            else:
+                lines.append(f"{key} = {e['input']!r}: {e['msg'].lower()}")
+        where = f"config {config}: " if config else ""
+        raise SettingsError(where + "; ".join(lines)) from error
+
+
+def check(settings: TrainSettings) -> None:
+    """Look at what a training would only find out once it has begun to write: its photographs, tree and backbone.
+
+    Raises SourceError, TreeError or BackboneError.
+    """
+    labels = set(load_tree(settings.tree).labels)
+    if labels != set(GROUP_NAMES):
+        foreign, missing = sorted(labels - set(GROUP_NAMES)), [name for name in GROUP_NAMES if name not in labels]
+        lists = [f"{what} {', '.join(names)}" for what, names in (("has", foreign), ("lacks", missing)) if names]
+        raise TreeError(
+            f"tree {settings.tree} {' and '.join(lists)}: `hier train` makes patterns of the 17 wallpaper groups, and "
+            "a tree must have them all and no others. With images of your own labels use hier.HierarchicalClassifier"
+        )
+    for split in ("train", "valid") if settings.photos else ():
+        split_pool(settings.photos, split)
+    NodeClassifier(NodeSettings(("no", "yes"), settings.backbone))

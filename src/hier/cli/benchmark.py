@@ -1,0 +1,95 @@
+"""`hier benchmark`: every system of Guo, Qin and Agar, and ours, trained and measured side by side."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .options import ROOT, Device, Json, Photos, device_named
+
+if TYPE_CHECKING:
+    from ..pipelines.benchmark.rows import Row
+
+EPILOG = "Examples:  hier benchmark --preset cpu --photos holiday/  |  hier benchmark --only flat --only convnext_nano"
+
+
+def benchmark(
+    preset: Annotated[str, typer.Option(help="smoke, cpu, paper, or a YAML file like theirs.")] = "smoke",
+    only: Annotated[
+        list[str] | None, typer.Option(help="A system, or any timm model on pixels; may be repeated.")
+    ] = None,
+    budget_images: Annotated[
+        int | None, typer.Option(min=17, help="At most so many images seen in the training of a network.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for tables and pictures.")] = None,
+    photos: Photos = None,
+    systems: Annotated[bool, typer.Option("--list", help="Say which systems there are, and stop.")] = False,
+    show: Annotated[bool, typer.Option("--show", help="Print the preset, to copy and change, and stop.")] = False,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Train and measure the systems of Guo, Qin and Agar, and ours, on the same images.
+
+    smoke says in minutes that every row runs; cpu is a small comparison; paper is for a GPU. The same command again
+    takes up an interrupted benchmark at the row it was in. Runs are tracked by MLflow in mlruns/; see `hier ui`.
+    """
+    from ..pipelines.benchmark.settings import load_preset, preset_file
+
+    if systems:
+        return _list(as_json)
+    chosen = load_preset(preset).within(budget_images)
+    if show:
+        typer.echo(preset_file(preset).read_text(encoding="utf-8"), nl=False)
+        return
+    from rich.console import Console
+
+    from ..pipelines.benchmark.report import write_all
+    from ..pipelines.benchmark.run import benchmark as run
+    from ..pipelines.benchmark.run import chosen_systems, hardware
+    from ..pipelines.tracking.runs import store
+    from ..screen.benchmark import rich_table
+    from ..screen.progress import benchmark_progress
+
+    names = only or []
+    chosen_systems(chosen, names)
+    device = device_named(device)
+    folder = out or ROOT / "benchmark" / chosen.name
+    command = shlex.join(["hier", *(Path(a).name if "/" in a else a for a in sys.argv[1:])])
+    drawn: set[str] = set()
+
+    def write(rows: list[Row]) -> None:
+        write_all(rows, chosen, folder, command, hardware(device), photos is not None, drawn)
+
+    with benchmark_progress(Console(stderr=True)) as reporter:
+        rows = run(chosen, names, ROOT, store(ROOT), photos, device, reporter, write)
+    write(rows)
+    if as_json:
+        typer.echo((folder / "results.json").read_text(encoding="utf-8"))
+        return
+    screen = Console()
+    screen.print(rich_table(rows, chosen))
+    screen.print(f"tables and confusions are in {folder}; curves of every row with [bold]hier ui[/bold]")
+
+
+def _list(as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from ..models.systems import SYSTEMS
+
+    if as_json:
+        typer.echo(json.dumps({name: asdict(system) for name, system in SYSTEMS.items()}, indent=2))
+        return
+    from rich.box import SIMPLE
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("system", "route", "what it is", box=SIMPLE, show_edge=False)
+    for name, system in SYSTEMS.items():
+        table.add_row(name, system.route, system.about)
+    Console().print(table)
+    Console().print("and any model of timm by its name, on pixels")

@@ -1,0 +1,68 @@
+"""`hier calibrate`: probabilities that are right as often as they say, and routers fitted to a model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .options import ROOT, Device, Json, Model, Photos, device_named
+
+if TYPE_CHECKING:
+    from ..pipelines.training.calibrate import Calibrated
+
+EPILOG = "Example:  hier calibrate --model mlruns/models/wallpaper --photos holiday/"
+
+
+def calibrate(
+    model: Model = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the calibrated model; over the one given if left out.")
+    ] = None,
+    count: Annotated[int, typer.Option(min=34, help="Patterns in each of three splits.")] = 1020,
+    seed: Annotated[int, typer.Option(min=0, max=10**9, help="Which; neither training nor evaluation sees them.")] = 0,
+    source: Annotated[
+        list[str] | None,
+        typer.Option(help="photos, atoms or noise; may be repeated. What it was trained on otherwise."),
+    ] = None,
+    photos: Photos = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Fit a temperature at every node and after routing, the mix with the flat head, and the stack.
+
+    Half of the patterns are corrupted as in training. Winners of nodes stay. A reliability diagram is written beside
+    the model, and all is recorded by MLflow in mlruns/.
+    """
+    from rich.console import Console
+
+    from ..datasets import SOURCES
+    from ..hierarchy import UnknownNameError
+    from ..pipelines.tracking.runs import store
+    from ..pipelines.training.calibrate import Wanted, calibrate_file
+    from ..screen.progress import training_progress
+
+    for name in source or ():
+        if name not in SOURCES:
+            raise UnknownNameError("source", name, SOURCES)
+    device = device_named(device)
+    wanted = Wanted(count, seed, photos, tuple(source or ()))
+    with training_progress(Console(stderr=True)) as reporter:
+        made, card, picture = calibrate_file(model, out, wanted, ROOT, store(ROOT), device, reporter.stage)
+    if as_json:
+        typer.echo(json.dumps(made.as_dict() | {"card": str(card), "diagram": str(picture)}, indent=2))
+    else:
+        _show(made, card, picture)
+
+
+def _show(made: Calibrated, card: Path, picture: Path) -> None:
+    from rich.console import Console
+
+    from ..screen.comparisons import calibration_tables
+
+    console = Console()
+    for table in calibration_tables(made):
+        console.print(table)
+    console.print(f"calibrated: {card}\nreliability: {picture}", soft_wrap=True)

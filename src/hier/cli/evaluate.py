@@ -1,0 +1,122 @@
+"""`hier evaluate`: accuracy on generated patterns or labelled images, and how often what is no pattern is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .options import Device, Json, Models, Photos, RouterName, device_named, fail, router_named
+
+if TYPE_CHECKING:
+    from ..pipelines.measuring.evaluate import Report
+
+EPILOG = "Examples:  hier evaluate --source atoms --count 1700 --seed 7  |  hier evaluate my/labelled/images"
+
+
+def evaluate(
+    folder: Annotated[Path | None, typer.Argument(help="Folder with one subfolder of images for each group.")] = None,
+    source: Annotated[
+        str, typer.Option(help="Generated patterns instead: photos, atoms or noise; or none.")
+    ] = "photos",
+    count: Annotated[int, typer.Option(min=1, help="How many of them.")] = 1700,
+    seed: Annotated[int, typer.Option(min=0, max=10**9, help="Which of them; no training sees these seeds.")] = 0,
+    size: Annotated[int, typer.Option(min=64, max=2048, help="Height and width in px.")] = 256,
+    orientation: Annotated[str, typer.Option(help="any or aligned.")] = "any",
+    construction: Annotated[str, typer.Option(help="fold (exact) or paste (whole pixels, always aligned).")] = "fold",
+    cells: Annotated[str | None, typer.Option(help="Fewest-most primitive cells in view, for instance 4-60.")] = None,
+    near_misses: Annotated[
+        float, typer.Option(min=0, max=1, help="Share that is nearly a supergroup; of photos and noise, folded.")
+    ] = 0.0,
+    photos: Photos = None,
+    corrupt: Annotated[list[str] | None, typer.Option(help="NAME=SEVERITY (0 to 5); may be repeated.")] = None,
+    model: Models = None,
+    router: RouterName = "soft",
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Measure accuracy, on generated patterns or on a folder of labelled images.
+
+    With --source none: on images without a lattice (photographs, noise, stripes, scattered atoms, slopes), which share
+    of them is held to be no pattern.
+    """
+    from rich.console import Console
+
+    from ..pipelines.loading import load
+    from ..pipelines.measuring.evaluate import (
+        evaluate_folder,
+        evaluate_patterns,
+        evaluate_refusals,
+        folder_count,
+        parse_corruptions,
+    )
+    from ..screen.progress import progress
+
+    device, chosen = device_named(device), router_named(router)
+    corruptions = parse_corruptions(corrupt or [])
+    dataset: Any = _dataset(source, seed, size, orientation, construction, cells, near_misses, corruptions)
+    classifier = load(model, device, chosen).classifier
+    with progress(Console(stderr=True), "images", folder_count(folder) if folder else count) as advance:
+        if folder is not None:
+            report = evaluate_folder(classifier, folder, chosen, advance)
+        elif source == "none":
+            refusals = evaluate_refusals(classifier, dataset, count, photos, advance)
+        else:
+            report = evaluate_patterns(classifier, dataset, count, photos, chosen, advance)
+    if folder is None and source == "none":
+        _show_refusals(refusals, as_json)
+    else:
+        _show(report, as_json)
+
+
+def _dataset(
+    source: str,
+    seed: int,
+    size: int,
+    orientation: str,
+    construction: str,
+    cells: str | None,
+    near_misses: float,
+    corruptions: Any,
+) -> Any:
+    from ..datasets import SOURCES, NonPatternDataset, PatternDataset
+    from ..hierarchy import UnknownNameError
+    from .generate import cell_range
+
+    if source == "none":
+        return NonPatternDataset(seed, size, corruptions=corruptions)
+    if source not in SOURCES:
+        raise UnknownNameError("source", source, [*SOURCES, "none"])
+    return PatternDataset(
+        source, seed, size, orientation=orientation, construction=construction,  # type: ignore[arg-type]
+        cells=cell_range(cells), near_misses=near_misses, corruptions=corruptions,
+    )  # fmt: skip
+
+
+def _show_refusals(refusals: dict[str, float], as_json: bool) -> None:
+    from rich.console import Console
+
+    from ..screen.tables import refusal_table
+
+    if as_json:
+        typer.echo(json.dumps(refusals))
+    else:
+        Console().print(refusal_table(refusals))
+
+
+def _show(report: Report, as_json: bool) -> None:
+    from rich.console import Console
+
+    from ..screen.tables import report_tables
+
+    if as_json:
+        typer.echo(json.dumps(report.as_dict()))
+    else:
+        for table in report_tables(report):
+            Console().print(table)
+    for file, error in report.errors.items():
+        fail(f"{file}: {error}")
+    if report.errors:
+        raise typer.Exit(2)

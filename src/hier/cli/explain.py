@@ -1,0 +1,63 @@
+"""`hier explain`: a picture of what decided an answer, pixels or symmetry maps."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import ROOT, Device, Json, Model, device_named
+
+EPILOG = "Examples:  hier explain image.png  |  hier explain image.png --backbone resnet --out why.png"
+
+
+def explain(
+    image: Annotated[str, typer.Argument(help="An image file.")],
+    backbone: Annotated[
+        str | None, typer.Option(help="A system of `hier benchmark` that reads pixels; our own model if left out.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The picture, .png, .svg or .pdf; <image>-why.png if left out.")
+    ] = None,
+    model: Model = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Show what an answer hangs on: which symmetry maps, or with --backbone which pixels.
+
+    The networks on pixels are those that `hier benchmark` has trained in this folder.
+    """
+    from ..pipelines.benchmark.explain import draw_pixels
+    from ..pipelines.reading.images import read_image
+    from ..pipelines.reporting.explained import check_out, draw_maps
+
+    path = out or Path(f"{Path(image).stem}-why.png")
+    check_out(path)
+    device = device_named(device)
+    pixels = read_image(image)
+    if backbone is not None:
+        from ..pipelines.benchmark.explain import explain_pixels, fitted, load_ensemble
+
+        ensemble, side = load_ensemble(ROOT, backbone)
+        answer = explain_pixels(ensemble.to(device), fitted(pixels, side))
+        draw_pixels(answer, backbone, path)
+        told = {"answer": answer.answer, "probability": answer.probability, "picture": str(path)}
+        typer.echo(json.dumps(told) if as_json else f"{answer.answer} ({100 * answer.probability:.1f} %): drew {path}")
+        return
+    from ..models.evidence.crops import best_view
+    from ..pipelines.answering.explain import explain_maps
+    from ..pipelines.loading import load
+
+    view = best_view(pixels).image
+    steps = explain_maps(load(model, device).classifier, view)
+    draw_maps(steps, view, path)
+    if as_json:
+        typer.echo(json.dumps({"path": [vars(step) for step in steps], "picture": str(path)}, indent=2))
+        return
+    for step in steps:
+        name, drop = max(step.drops.items(), key=lambda item: item[1])
+        weight = f"hangs most on {name}" if drop > 0.01 else "hangs on no single operation"
+        typer.echo(f"{step.node}: {step.choice} ({100 * step.probability:.1f} %) {weight}")
+    typer.echo(f"drew {path}")

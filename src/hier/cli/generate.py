@@ -1,0 +1,128 @@
+"""`hier generate`: patterns written to disk, or a sheet of them to look at."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..hierarchy import HierError, group
+
+if TYPE_CHECKING:
+    from ..pipelines.generating.export import Export, Summary
+
+EPILOG = (
+    "Examples:  hier generate --source atoms --groups p4,p4m,p4g --count 3000 --format npy --out atoms  |  "
+    "hier generate --preview sheet.png"
+)
+
+
+def generate(
+    source: Annotated[str, typer.Option(help="photos, atoms or noise.")] = "photos",
+    groups: Annotated[list[str] | None, typer.Option(help="Such as p4,pmg; may be repeated. All if left out.")] = None,
+    count: Annotated[int, typer.Option(min=1, help="How many images; the groups take turns.")] = 1700,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed, other images.")] = 0,
+    size: Annotated[
+        int | None, typer.Option(min=16, max=4096, help="Height and width in px: 256, on a sheet 144.")
+    ] = None,
+    orientation: Annotated[str, typer.Option(help="any or aligned.")] = "any",
+    construction: Annotated[str, typer.Option(help="fold (exact) or paste (whole pixels, always aligned).")] = "fold",
+    cells: Annotated[str | None, typer.Option(help="Fewest-most primitive cells in view, for instance 4-60.")] = None,
+    corrupt: Annotated[list[str] | None, typer.Option(help="NAME=SEVERITY (0 to 5); may be repeated.")] = None,
+    photos: Annotated[
+        Path | None, typer.Option(help="Folder of photographs; scikit-image's and textures if left out.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="Pictures to use: train or valid, which share none.")] = "train",
+    format: Annotated[str, typer.Option(help="png, npy, hdf5 or webdataset.")] = "png",
+    shard: Annotated[int, typer.Option(min=1, help="Images in a file; for png, in a step that can be resumed.")] = 500,
+    out: Annotated[Path | None, typer.Option(help="Folder to write to.")] = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Only compare what --out holds with its manifest.")] = False,
+    preview: Annotated[Path | None, typer.Option(help="Draw one image of each group and source to this file.")] = None,
+    device: Annotated[str, typer.Option(help="cpu, on all cores, or a GPU such as cuda.")] = "cpu",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+) -> None:
+    """Make patterns with known wallpaper groups. The same command again resumes, or says that all is there."""
+    from ..datasets import PatternDataset
+    from ..hierarchy import UnknownNameError
+    from ..pipelines.measuring.evaluate import parse_corruptions
+
+    if split not in ("train", "valid"):
+        raise UnknownNameError("split", split, ("train", "valid"))
+    names = [group(name).name for text in groups or [] for name in text.split(",") if name]
+    given: dict[str, Any] = {"groups": tuple(dict.fromkeys(names))} if names else {}
+    small = preview is not None and cells is None and size is None
+    dataset = PatternDataset(
+        source, seed, size or (144 if preview else 256), orientation=orientation, construction=construction,  # type: ignore[arg-type]
+        cells=(5.0, 14.0) if small else cell_range(cells), corruptions=parse_corruptions(corrupt or []), **given,
+    )  # fmt: skip
+    if preview is not None:
+        from ..pipelines.generating.preview import draw_sheet
+
+        draw_sheet(dataset, photos, preview, split)
+        typer.echo(json.dumps({"preview": str(preview)}) if as_json else f"drew {preview}")
+        return
+    if out is None:
+        raise HierError("where to? give --out FOLDER, or --preview FILE.png for a sheet to look at")
+    from ..pipelines.generating.export import Export
+
+    _export(Export(dataset, count, format, out, photos, split, shard), verify, device, as_json)
+
+
+def _export(run: Export, verify: bool, device: str, as_json: bool) -> None:
+    from rich.console import Console
+
+    from ..pipelines.generating.export import export
+    from ..pipelines.generating.export import verify as check
+    from ..screen.progress import progress
+    from .options import device_named
+
+    begun = time.perf_counter()
+    with progress(Console(stderr=True), "verify" if verify else "images", run.count) as advance:
+        summary = check(run, advance) if verify else export(run, advance, device_named(device))
+    seconds = time.perf_counter() - begun
+    if as_json:
+        values = asdict(summary) | {
+            "complete": summary.complete, "seconds": round(seconds, 2), "out": str(run.out),
+            "images_per_second": round(summary.made / seconds, 1), **run.settings,
+        }  # fmt: skip
+        typer.echo(json.dumps(values))
+    else:
+        typer.echo(_told(run, summary, seconds, verify))
+    if summary.damaged:
+        raise HierError(
+            f"{summary.images - summary.found} of {summary.images} images are missing or damaged, first "
+            f"{summary.damaged[0]}: delete what is damaged and run the command without --verify"
+        )
+
+
+def _told(run: Export, summary: Summary, seconds: float, verify: bool) -> str:
+    if verify:
+        return f"{run.out}: {summary.found} of {summary.images} images are as the manifest has them"
+    if not summary.made:
+        return f"{run.out}: complete, all {summary.images} images are there; --verify reads them again"
+    lines = [
+        f"{run.out}: {summary.images} images, {summary.made} made in {seconds:.1f} s "
+        f"({summary.made / seconds:.0f} a second), {summary.found} found there"
+    ]
+    worst = sorted(((rate, name) for name, rate in summary.refused.items() if rate), reverse=True)[:5]
+    if worst:
+        refused = ", ".join(f"{name} {100 * rate:.1f} %" for rate, name in worst)
+        lines.append(f"draws refused for having more symmetry, most of all: {refused}")
+    if summary.skipped_photographs:
+        lines.append(f"{summary.skipped_photographs} files in {run.photos} could not be read and were skipped")
+    return "\n".join(lines)
+
+
+def cell_range(text: str | None) -> tuple[float, float]:
+    """``FEWEST-MOST`` primitive cells in view; the dataset's own range for None."""
+    if text is None:
+        return (4.0, 60.0)
+    try:
+        low, high = (float(part) for part in text.split("-"))
+    except ValueError:
+        raise HierError(f"--cells {text}: give fewest and most as in 4-60") from None
+    return low, high

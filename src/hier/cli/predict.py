@@ -1,0 +1,199 @@
+"""`hier predict`: the group of each image, with the path through the tree."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import ExitStack
+from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..hierarchy import HierError
+from .options import (
+    Channel,
+    Device,
+    Json,
+    Models,
+    Page,
+    PixelSizeText,
+    RawText,
+    RouterName,
+    device_named,
+    fail,
+    router_named,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from ..pipelines.answering.many import Tally
+    from ..pipelines.answering.results import Failure, Prediction
+    from ..pipelines.reporting.overlays import OverlayFiles
+
+EPILOG = (
+    "Examples:  hier predict micrograph.tif --pixel-size 0.02nm  |  hier predict scans/ --csv scans.csv  |  "
+    "hier predict image.png --overlay out.svg --report out.html  |  hier predict stack.h5::/entry/data --page 3"
+)
+
+
+def predict(
+    images: Annotated[
+        list[str],
+        typer.Argument(
+            help="Files (PNG, JPEG, TIFF, BMP, GIF, WebP, .npy, .raw, HDF5 as FILE.h5::/path, dm3, dm4, emd, ser, mrc, "
+            "spm, ibw, gwy, jpk), folders, 'patterns*', or - for a list on standard input."
+        ),
+    ],
+    as_json: Json = False,
+    model: Models = None,
+    router: RouterName = "soft",
+    min_confidence: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, help="Say only what is at least so probable: 0.9 stops where p4m or p4g is undecided."
+        ),
+    ] = None,
+    pixel_size: PixelSizeText = None,
+    page: Page = None,
+    raw: RawText = None,
+    channel: Channel = None,
+    csv: Annotated[Path | None, typer.Option(help="Write a row per image to this table, errors too.")] = None,
+    jsonl: Annotated[Path | None, typer.Option(help="The same as JSON lines, with every detail.")] = None,
+    overlay: Annotated[
+        str | None,
+        typer.Option(
+            help="Draw cell, lattice and symmetry elements on the image: a .png, .svg or .pdf. For several images a "
+            "folder, or a name with {name} in it."
+        ),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Write all the evidence to one HTML page, of all images answered now.")
+    ] = None,
+    restart: Annotated[bool, typer.Option("--restart", help="Empty --csv and --jsonl first.")] = False,
+    device: Device = "auto",
+) -> None:
+    """Find the wallpaper group of each image, with the path through the tree.
+
+    With --csv or --jsonl the same command again goes on where it stopped: images whose files have not changed since
+    are passed over, those that failed are tried again.
+    """
+    from rich.console import Console
+
+    from ..pipelines.answering.many import Tally, predict_into, run_of
+    from ..pipelines.answering.rows import CsvRows, JsonRows
+    from ..pipelines.loading import cards_of, load
+    from ..pipelines.reading.names import STDIN, image_names
+    from ..pipelines.reading.picture import Reading
+    from ..screen.progress import counter
+
+    reading = Reading.of(page, raw, channel, pixel_size)
+    device, chosen = device_named(device), router_named(router)
+    cards = cards_of(model)
+    predictor = load(cards, device, chosen, min_confidence)
+    errors = Console(stderr=True)
+    names = image_names(images, sys.stdin, raw is not None)
+    if overlay is not None:
+        from ..pipelines.reporting.overlays import OverlayFiles
+
+        first = list(islice(names, 2))
+        overlays, names = OverlayFiles(overlay, len(first) > 1), chain(first, names)
+    quiet = not (csv or jsonl or as_json)
+    total = None
+    if STDIN not in images and errors.is_terminal and not quiet:
+        total = sum(1 for _ in image_names(images, sys.stdin, raw is not None))
+    tally = Tally()
+    with ExitStack() as stack:
+        kinds = ((csv, CsvRows), (jsonl, JsonRows))
+        if csv or jsonl:
+            run = run_of(cards, (chosen, predictor.min_confidence, reading))
+            labels = predictor.classifier.labels
+            tables = [stack.enter_context(kind(path, run, labels, restart)) for path, kind in kinds if path]
+        else:
+            tables = []
+        advance = stack.enter_context(counter(errors, "images", total)) if not quiet else lambda _: None
+        symmetry = bool(as_json or jsonl or overlay or report)
+        results = predict_into(tables, predictor, names, reading, tally, advance, symmetry)
+        told: list[Prediction | Failure] = []
+        if overlay is not None:
+            results = _drawn(results, overlays)
+        if report is not None:
+            results = _noted(results, told)
+        if as_json:
+            _print_json(results)
+        elif tables:
+            for result in results:
+                _tell_failure(result)
+        else:
+            _print_panels(results)
+    if report is not None:
+        from ..pipelines.reporting.report import write_report
+
+        write_report(report, told)
+        typer.echo(f"report: {report}", err=True)
+    if not tally.answered + tally.failed + tally.kept:
+        raise HierError("no image was named: standard input was empty")
+    if tables and not as_json:
+        _sum_up(tally, [path for path, _ in kinds if path])
+    if tally.failed:
+        raise typer.Exit(2)
+
+
+def _drawn(results: Iterable[Prediction | Failure], overlays: OverlayFiles) -> Iterator[Prediction | Failure]:
+    """The results as they are, each with its overlay drawn; what is no pattern has none, and that is said."""
+    from ..pipelines.answering.results import Failure
+
+    for result in results:
+        yield result
+        if not isinstance(result, Failure):
+            if result.symmetry is None:
+                typer.echo(f"{result.file}: {result.statement}, no overlay is drawn", err=True)
+            else:
+                typer.echo(f"overlay: {overlays.draw(result)}", err=True)
+
+
+def _noted(results: Iterable[Prediction | Failure], told: list[Prediction | Failure]) -> Iterator[Prediction | Failure]:
+    """The results as they are, kept in `told` for a report."""
+    for result in results:
+        told.append(result)
+        yield result
+
+
+def _print_panels(results: Iterable[Prediction | Failure]) -> None:
+    from rich.console import Console
+
+    from ..pipelines.answering.results import Failure
+    from ..screen.panels import panel
+
+    console = Console()
+    for result in results:
+        if not isinstance(result, Failure):
+            console.print(panel(result))
+        _tell_failure(result)
+
+
+def _print_json(results: Iterable[Prediction | Failure]) -> None:
+    """A JSON list, an element at a time, so that none of them has to wait for the last."""
+    some = False
+    for result in results:
+        text = "\n".join(f"  {line}" for line in json.dumps(result.as_dict(), indent=2).splitlines())
+        typer.echo(f"{',' if some else '['}\n{text}", nl=False)
+        some = True
+        _tell_failure(result)
+    typer.echo("\n]" if some else "[]")
+
+
+def _tell_failure(result: Prediction | Failure) -> None:
+    from ..pipelines.answering.results import Failure
+
+    if isinstance(result, Failure):
+        fail(f"{result.file}: {result.error}")
+
+
+def _sum_up(tally: Tally, files: list[Path]) -> None:
+    parts = [f"{tally.answered} images answered"]
+    parts += [f"{tally.kept} were there before"] if tally.kept else []
+    parts += [f"{tally.failed} could not be used"] if tally.failed else []
+    typer.echo(f"{', '.join(parts)}: {', '.join(str(f) for f in files)}")

@@ -1,0 +1,70 @@
+"""`hier train`: a classifier at each node of a level or of the whole tree."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import ROOT, Device, Json, Photos, device_named
+
+EPILOG = "Example:  hier train --level rotation --photos holiday/ --count 5000"
+
+
+def train(
+    level: Annotated[str | None, typer.Option(help="rotation, reflection, finer (the tree's levels), or all.")] = None,
+    node: Annotated[
+        list[str] | None, typer.Option(help="A single node, as `hier tree` names it; may be repeated.")
+    ] = None,
+    source: Annotated[list[str] | None, typer.Option(help="photos, atoms or noise; may be repeated.")] = None,
+    photos: Photos = None,
+    count: Annotated[int | None, typer.Option(help="Training images.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs of the backbone on all groups.")] = None,
+    tune_epochs: Annotated[int | None, typer.Option(help="Epochs of fine-tuning at each node.")] = None,
+    backbone: Annotated[str | None, typer.Option(help="Any timm model, for instance resnet18.")] = None,
+    pretrained: Annotated[bool | None, typer.Option("--pretrained", help="Start from timm's weights.")] = None,
+    tree: Annotated[str | None, typer.Option(help="wallpaper, paper, or a YAML file.")] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML file with any of these settings and more.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Another seed, another training.")] = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Train a classifier at each node of a level: a backbone on all groups, fine-tuned at every node.
+
+    The same command again resumes an interrupted training. Runs are tracked by MLflow in mlruns/; see `hier ui`.
+    """
+    from ..pipelines.training.settings import train_settings
+
+    settings = train_settings(
+        config, tree=tree, source=source or None, photos=photos, count=count, epochs=epochs,
+        tune_epochs=tune_epochs, backbone=backbone, pretrained=pretrained, seed=seed,
+    )  # fmt: skip
+    from rich.console import Console
+
+    from ..hierarchy import load_tree
+    from ..pipelines.tracking.runs import store
+    from ..pipelines.training.settings import check
+    from ..pipelines.training.train import nodes_at
+    from ..pipelines.training.train import train as run
+    from ..screen.progress import training_progress
+    from ..screen.tables import training_table
+
+    chosen = nodes_at(load_tree(settings.tree), level, node or [])
+    device = device_named(device)
+    check(settings)
+    console = Console(stderr=True)
+    with training_progress(console) as reporter:
+        result = run(settings, chosen, ROOT, store(ROOT), device, reporter)
+    if as_json:
+        typer.echo(json.dumps({"card": str(result.card), "missing": list(result.missing),
+                               "nodes": {n.node: dict(n.metrics) for n in result.nodes}}, indent=2))  # fmt: skip
+        return
+    out = Console()
+    out.print(training_table(result))
+    out.print(f"nodes are in {result.card.parent}; see them side by side with [bold]hier ui[/bold]")
+    if result.missing:
+        out.print(f"still to train for a whole model: {', '.join(result.missing)}")
+    else:
+        out.print(f"use them: [bold]hier predict IMAGE --model {result.card.parent}[/bold]")

@@ -1,0 +1,1 @@
+"""All that is shown on a terminal: `panels` answers, `progress` bars, `tables` of trainings, accuracies and maps."""

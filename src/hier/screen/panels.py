@@ -1,0 +1,48 @@
+"""One image's answer in a panel."""
+
+from __future__ import annotations
+
+from rich.console import Group
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from ..pipelines.answering.results import Failure, Prediction
+from ..pipelines.answering.words import percent
+from ..pipelines.reading.pixel_size import shown
+
+
+def panel(result: Prediction | Failure) -> Panel:
+    """One image's answer: the group, the path with a probability at each step, runners-up and the lattice."""
+    if isinstance(result, Failure):
+        return Panel(Text(result.error, style="red"), title=Text(result.file), title_align="left", border_style="red")
+    if not result.periodic:
+        text = Text.assemble(
+            ("not periodic", "bold yellow"), f"  (a pattern with probability {percent(result.periodic_probability)})"
+        )
+        return Panel(text, title=Text(result.file), title_align="left", border_style="yellow")
+    sure = result.group is not None
+    head = Text.assemble((str(result.group), "bold green"), "  ", (percent(result.probability), "bold"))
+    if not sure:
+        head = Text(result.statement, style="bold yellow")
+    steps = Table.grid(padding=(0, 2))
+    for step in result.path:
+        filled = round(12 * step.probability)
+        bar = Text("█" * filled, style="green") + Text("░" * (12 - filled), style="dim")
+        steps.add_row(Text(step.level, style="cyan"), step.choice, bar, percent(step.probability))
+    rows: list[Text | Table] = [head, steps]
+    others = sorted(((p, g) for g, p in result.groups.items() if g != result.group), reverse=True)
+    likely = [f"{g} {percent(p)}" for p, g in others[:3] if p >= 0.001]
+    if likely:
+        rows.append(Text(("else " if sure else "likeliest: ") + ", ".join(likely), style="dim"))
+    if result.disagreement is not None:
+        rows.append(Text(f"the models disagree by {result.disagreement:.3f} nats", style="dim"))
+    if result.lattice is not None:
+        cell = result.lattice
+        name = f"{'centred ' if cell.centred else ''}{cell.system}"
+        rows.append(Text(f"{name} cell: a = {cell.a:.2f} px, b = {cell.b:.2f} px, γ = {cell.gamma:.1f}°", style="dim"))
+        if cell.unit is not None:
+            unit = shown(cell.unit)
+            rows.append(Text(f"a = {cell.a_length:.4g} {unit}, b = {cell.b_length:.4g} {unit}", style="dim"))
+    return Panel(Group(*rows), title=Text(result.file), title_align="left",
+                 border_style="green" if sure else "yellow", expand=False)  # fmt: skip

@@ -1,0 +1,109 @@
+"""Tables of accuracies: trainings, evaluations, maps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from rich.box import SIMPLE
+from rich.table import Table
+
+from ..pipelines.answering.words import percent
+from ..pipelines.reading.pixel_size import shown
+
+if TYPE_CHECKING:
+    from ..pipelines.measuring.evaluate import Report
+    from ..pipelines.training.train import TrainResult
+
+
+def training_table(result: TrainResult) -> Table:
+    """Final figures of every node trained."""
+    table = Table(title="accuracy in % on images never trained on", title_justify="left", box=SIMPLE, show_edge=False)
+    columns = {"valid/accuracy": "valid", "cross_photos/accuracy": "photos", "cross_atoms/accuracy": "atoms",
+               "cross_noise/accuracy": "noise"}  # fmt: skip
+    for title in ("node", "level"):
+        table.add_column(title, no_wrap=True)
+    for title in (*columns.values(), "loss", "images", "time"):
+        table.add_column(title, justify="right")
+    for node in result.nodes:
+        m = node.metrics
+        cells = [f"{100 * m[key]:.1f}" if key in m else "" for key in columns]
+        table.add_row(
+            node.node, node.level, *cells, f"{m['valid/loss']:.3f}", f"{m['images']:.0f}", f"{m['seconds']:.0f} s"
+        )
+    return table
+
+
+def report_tables(report: Report) -> list[Table]:
+    """Accuracies at the leaves, levels and nodes, the probabilities' honesty, and the commonest confusions."""
+    table = Table(title=f"{report.count} images", title_justify="left")
+    table.add_column("")
+    for title in ("accuracy", "balanced", "end to end"):
+        table.add_column(title, justify="right")
+    table.add_row("group", percent(report.accuracy), percent(report.balanced["group"]), style="bold")
+    for name, value in report.levels.items():
+        table.add_row(f"level {name}", percent(value), percent(report.balanced["levels"][name]))
+    for name, value in report.nodes.items():
+        end = percent(report.end_to_end[name]["accuracy"])
+        table.add_row(f"node {name}", percent(value), percent(report.balanced["nodes"][name]), end)
+    figures = Table(title="probabilities and errors", title_justify="left", show_header=False)
+    figures.add_column("")
+    figures.add_column("", justify="right")
+    for title, text in _figures(report).items():
+        figures.add_row(title, text)
+    wrong = [
+        (n, report.labels[i], report.labels[j])
+        for i, row in enumerate(report.confusion)
+        for j, n in enumerate(row)
+        if i != j and n
+    ]
+    confusions = Table(title="commonest confusions", title_justify="left")
+    for title in ("is", "taken for", "images"):
+        confusions.add_column(title)
+    for n, truth, found in sorted(wrong, reverse=True)[:8]:
+        confusions.add_row(truth, found, str(n))
+    return [table, figures, confusions] if wrong else [table, figures]
+
+
+def _figures(report: Report) -> dict[str, str]:
+    """What stands below the accuracies, by title."""
+    told = {
+        "log loss": f"{report.loss:.5f}",
+        "Brier score": f"{report.brier:.5f}",
+        "calibration error, 15 bins": f"{report.ece:.5f}",
+        "hierarchical F": percent(report.hierarchical["f"]),
+        "area under risk over coverage": f"{report.aurc:.5f}",
+    }
+    if report.disagreement is not None:
+        told["disagreement of models, nats"] = f"{report.disagreement:.4f}"
+    for counts in (report.mistakes, report.mistake_levels):
+        if counts:
+            told[f"errors: {', '.join(counts)}"] = ", ".join(map(str, counts.values()))
+    return told | {"held to be no pattern": str(report.refused)}
+
+
+def refusal_table(refusals: Mapping[str, float]) -> Table:
+    """Shares of images held to be no pattern, by kind."""
+    table = Table(title="held to be no pattern", title_justify="left")
+    table.add_column("images")
+    table.add_column("share", justify="right")
+    for kind, share in refusals.items():
+        table.add_row(kind, percent(share), style="bold" if kind == "all" else "")
+    return table
+
+
+def map_table(told: dict[str, Any]) -> Table:
+    """The same as a table."""
+    places = told["rows"] * told["columns"]
+    table = Table(title=f"{places} places, {told['measured']} measured", title_justify="left")
+    for title in ("group", "share", "sure", "a", "b", "γ"):
+        table.add_column(title, justify="left" if title == "group" else "right")
+    for entry in told["groups"]:
+        cells = ["", "", ""]
+        if entry["group"] is not None:
+            unit, suffix = (shown(entry["unit"]), "_length") if "unit" in entry else ("px", "")
+            cells = [f"{entry[name + suffix]:.4g} {unit}" for name in ("a", "b")]
+            cells.append(f"{entry['gamma']:.1f}°")
+        name = entry["group"] or "not periodic"
+        table.add_row(name, percent(entry["share"]), percent(entry["probability"]), *cells)
+    return table
