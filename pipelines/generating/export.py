@@ -10,28 +10,25 @@ import errno
 import hashlib
 import json
 import os
-import signal
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from importlib.metadata import version
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from ...datasets import PatternDataset, split_pool
 from ...hierarchy import HierError
 from .formats import Images, check_format, encoded, shard, shard_files
+from .workers import in_order
 
 MANIFEST = "manifest.jsonl"
 BATCH = 16  # images made at a time on the CPU
 PIECE = 64  # images that a worker makes before it hands them back
-ALONE = 128  # so few images are made sooner by one process than by starting others
+ALONE = 128  # up to this many images one process is faster than starting others
 SHARD = 500  # images: 100 MB at 256 x 256 px
 
 
@@ -145,42 +142,25 @@ def _made(
     """Shards written, with their records. Workers make a few pieces ahead and no more, whatever the count."""
     size = run.dataset.size
     pieces = (run.indices(k)[i : i + PIECE] for k in shards for i in range(0, len(run.indices(k)), PIECE))
-    made = _pieces(run, pieces, sum(len(run.indices(k)) for k in shards), device)
-    for k in shards:
-        files, indices = run.files(k), run.indices(k)
-        refused: Counter[str] = Counter()
-        with shard(run.format, files, (len(indices), size, size, 3)) as add:
-            for _ in range(0, len(indices), PIECE):
-                images, draws = next(made)
-                add(images)
-                refused.update(draws)
-                advance(len(images.indices))
-        yield k, {"shard": k, "start": indices.start, "stop": indices.stop, "bytes": _size(files),
-                  "sha256": _hash(files), "refused": dict(refused)}  # fmt: skip
+    count = sum(len(run.indices(k)) for k in shards)
+    jobs = ((run, piece, device) for piece in pieces)
+    with closing(in_order(_piece, jobs, _workers(count, device))) as made:
+        for k in shards:
+            files, indices = run.files(k), run.indices(k)
+            refused: Counter[str] = Counter()
+            with shard(run.format, files, (len(indices), size, size, 3)) as add:
+                for _ in range(0, len(indices), PIECE):
+                    images, draws = next(made)
+                    add(images)
+                    refused.update(draws)
+                    advance(len(images.indices))
+            yield k, {"shard": k, "start": indices.start, "stop": indices.stop, "bytes": _size(files),
+                      "sha256": _hash(files), "refused": dict(refused)}  # fmt: skip
 
 
-def _pieces(run: Export, pieces: Iterator[range], count: int, device: str) -> Iterator[tuple[Images, dict[str, int]]]:
-    workers = min(os.cpu_count() or 1, -(-count // PIECE))
-    if device != "cpu" or workers <= 1 or count <= ALONE:
-        for piece in pieces:
-            yield _piece(run, piece, device)
-        return
-    with ProcessPoolExecutor(workers, get_context("spawn"), _in_worker) as executor:
-        ahead: deque[Future[tuple[Images, dict[str, int]]]] = deque()
-        try:
-            for piece in pieces:
-                ahead.append(executor.submit(_piece, run, piece, device))
-                if len(ahead) > 2 * workers:
-                    yield ahead.popleft().result()
-            while ahead:
-                yield ahead.popleft().result()
-        finally:
-            executor.shutdown(wait=False, cancel_futures=True)
-
-
-def _in_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interruption is told once, by the process that writes
-    torch.set_num_threads(1)
+def _workers(count: int, device: str) -> int:
+    """Processes that make `count` images."""
+    return 1 if device != "cpu" or count <= ALONE else min(os.cpu_count() or 1, -(-count // PIECE))
 
 
 @lru_cache(maxsize=1)
@@ -188,7 +168,8 @@ def _with_pictures(dataset: PatternDataset, photos: Path | None, split: str) -> 
     return replace(dataset, pool=split_pool(photos, split)) if dataset.source == "photos" else dataset
 
 
-def _piece(run: Export, indices: range, device: str) -> tuple[Images, dict[str, int]]:
+def _piece(job: tuple[Export, range, str]) -> tuple[Images, dict[str, int]]:
+    run, indices, device = job
     dataset = _with_pictures(run.dataset, run.photos, run.split)
     step = BATCH if device == "cpu" else PIECE
     data: list[Any] = []

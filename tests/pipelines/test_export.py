@@ -98,10 +98,10 @@ def test_an_interrupted_export_goes_on_and_ends_as_if_nothing_had_happened(
     run = run_of(tmp_path / "out", format)
     made = module._piece
 
-    def stopped(run: Export, indices: range, device: str) -> object:
-        if indices.start >= 4:
+    def stopped(job: tuple[Export, range, str]) -> object:
+        if job[1].start >= 4:
             raise KeyboardInterrupt
-        return made(run, indices, device)
+        return made(job)
 
     monkeypatch.setattr(module, "_piece", stopped)
     with pytest.raises(KeyboardInterrupt):
