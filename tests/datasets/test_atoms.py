@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from hier.datasets import PatternDataset
-from hier.datasets.atoms import Atoms, draw_atoms, render, spots
+from hier.datasets.atoms import WIDEST, Atoms, draw_atoms, multiplicity, render, spots
 from hier.hierarchy import GROUP_NAMES, group
 from numpy.typing import NDArray
 
@@ -127,3 +127,29 @@ def test_drawn_sites_are_general_or_fixed_by_an_operation(name: str) -> None:
     fix_a_point = sum(op.kind() in ("rotation", "mirror") for op in group(name).operations)
     expected = 0.4 * fix_a_point / len(group(name).operations)
     assert special / total == pytest.approx(expected, abs=4 * (expected / total) ** 0.5)
+
+
+def test_atoms_cover_the_same_share_of_the_cell_whatever_the_group() -> None:
+    """Else their widths would tell p1, with one atom for a general site, from p6m with twelve."""
+    area = 900.0
+
+    def covered(name: str) -> float:
+        """Median of the squared widths of all atoms in the primitive cell, relative to its area."""
+        operations = group(name).operations
+        drawn = [draw_atoms(np.random.default_rng(seed), operations, area) for seed in range(150)]
+        each = [
+            sum(multiplicity(operations, site) * w**2 for site, w in zip(a.sites, a.widths, strict=True)) for a in drawn
+        ]
+        return float(np.median(each)) / area / len(group(name).centring)
+
+    shares = {name: covered(name) for name in GROUP_NAMES}
+    assert max(shares.values()) < 1.5 * min(shares.values()), shares
+
+
+def test_widths_are_relative_to_the_cell() -> None:
+    """The same draw in a cell of four times the area has atoms twice as wide."""
+    for name in ("p1", "pmg", "p6m"):
+        for seed in range(20):
+            small, large = (draw_atoms(np.random.default_rng(seed), group(name).operations, s) for s in (1e4, 4e4))
+            np.testing.assert_allclose(large.widths, 2 * small.widths)
+            assert (small.widths <= WIDEST * 1e4**0.5 + 1e-9).all()

@@ -72,6 +72,26 @@ def test_share_and_severity_are_drawn_for_each_image() -> None:
     assert torch.equal(found[200:], corrupt(flat[200:], (Corruption("noise", (0, 5), 0.5),), keys[200:]))
 
 
+@pytest.mark.parametrize("severity", [1.0, 2.0, 3.0, 4.5])
+@pytest.mark.parametrize("grey", [0.25, 0.81])
+def test_shot_noise_is_that_of_so_many_counts(severity: float, grey: float) -> None:
+    """N counts scatter by their root; a white pixel has 400 at severity 0 and a quarter of them at every step."""
+    flat = torch.full((2, 3, 200, 200), grey)
+    found = CORRUPTIONS["shot"](flat, torch.full((2,), severity), [np.random.default_rng(i) for i in range(2)])
+    white = 400 / 4**severity
+    assert float(found.std()) == pytest.approx((grey * white) ** 0.5 / white, rel=0.02)
+    assert float(found.mean()) == pytest.approx(grey, abs=0.02 * 2**severity)
+
+
+@pytest.mark.parametrize("severity", [1.0, 2.5, 5.0])
+def test_deviations_of_noise_are_those_told(severity: float) -> None:
+    flat = torch.full((1, 3, 200, 200), 0.5)
+    own = flat + 0.1 * torch.randn(1, 1, 200, 200, generator=torch.Generator().manual_seed(0))
+    for name, image, step in (("noise", flat, 0.06), ("grain", own, 0.2 * float(own.std()))):
+        added = CORRUPTIONS[name](image, torch.tensor([severity]), [np.random.default_rng(1)]) - image
+        assert float(added.std()) == pytest.approx(step * severity, rel=0.02), name
+
+
 def test_atoms_are_displaced_and_taken_out_themselves() -> None:
     rng = np.random.default_rng(0)
     at, site = rng.uniform(0, 100, (5000, 2)), np.arange(5000)

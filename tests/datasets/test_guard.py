@@ -73,6 +73,17 @@ def test_matrices_that_the_lattice_forbids_do_not_count() -> None:
     assert float(residuals(turned[None], [Frame(OBLIQUE, own)])) > 0.3
 
 
+@pytest.mark.parametrize(("aspect", "seen"), [(1.02, True), (1.05, True), (1.08, False), (1.2, False)])
+def test_a_lattice_that_is_nearly_square_counts_as_one(aspect: float, seen: bool) -> None:
+    """An observer, or a camera with a few per cent of distortion, would call its pattern fourfold."""
+    turned = sum(torch.rot90(smooth_cell(2), k, (1, 2)) for k in range(4))
+    assert isinstance(turned, Tensor)
+    own = frozenset({IDENTITY, (-1, 0, 0, -1)})
+    found = float(residuals(turned[None], [Frame(np.diag([20.0, 20.0 * aspect]), own)]))
+    assert (found < 1e-4) == seen
+    assert seen or found > 0.3
+
+
 def test_detail_beyond_the_reach_and_brightness_do_not_count() -> None:
     cell, own = smooth_cell(3), frozenset({IDENTITY})
     here = residuals(cell[None], [Frame(SQUARE, own)])

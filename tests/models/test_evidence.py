@@ -8,7 +8,7 @@ import pytest
 import torch
 from hier.datasets import PatternDataset, Pool
 from hier.models.evidence.maps import MAPS, WEIGHTINGS
-from hier.models.evidence.representation import EVIDENCE, MAP_CHANNELS, SIDE, Evidence, SymmetryEvidence
+from hier.models.evidence.representation import ABSENT, EVIDENCE, MAP_CHANNELS, SIDE, Evidence, SymmetryEvidence
 from torch import Tensor
 
 SEED = 10**9 + 7
@@ -118,3 +118,27 @@ def test_images_without_any_pattern_have_finite_evidence(shape: tuple[int, int])
     for k in range(len(made)):
         assert found.maps[k].isfinite().all(), k
         assert found.numbers[k].isfinite().all(), k
+
+
+def rectangles(aspect: float) -> Tensor:
+    """A pattern (1, 3, 160, 160) that a quarter turn would keep, were its cell not `aspect` times as wide as high."""
+    ticks = torch.arange(160)
+    y, x = torch.meshgrid(2 * torch.pi * ticks / 24, 2 * torch.pi * ticks / (24 * aspect), indexing="ij")
+    value = (
+        x.cos() + y.cos() + 0.7 * (2 * x + y).cos() + 0.7 * (x - 2 * y).cos() + 0.4 * ((2 * x).cos() + (2 * y).cos())
+    )
+    return (0.5 + 0.1 * value).expand(1, 3, -1, -1)
+
+
+@pytest.mark.parametrize(("aspect", "offered"), [(1.0, True), (1.06, True), (1.1, False), (1.15, False), (1.4, False)])
+def test_a_node_is_offered_an_operation_that_the_lattice_has_or_nearly_has(aspect: float, offered: bool) -> None:
+    """A quarter turn changes the metric of a rectangle of 1 : 1.1 by 0.19; beyond 0.15 its maps are left empty."""
+    found = SymmetryEvidence()(rectangles(aspect))
+    names = [name for name, _, _ in MAPS]
+    maps = found.maps.unflatten(1, (len(MAPS), -1))[0]
+    peaks = found.numbers[0, :MAP_CHANNELS].unflatten(0, (len(MAPS), -1))
+    for seen in (maps, peaks):
+        quarter = seen[names.index("4-fold")]
+        assert bool((quarter > 0).any() if offered else (quarter == ABSENT).all())
+        for always in ("2-fold", "mirror a", "mirror b"):
+            assert bool((seen[names.index(always)] > ABSENT).all()), "every rectangle has these"

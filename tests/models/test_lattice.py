@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from hier.datasets import Corruption, Pattern, PatternDataset, Pool
+from hier.models.evidence import lattice
 from hier.models.evidence.autocorrelation import autocorrelation
 from hier.models.evidence.lattice import find_lattice, reduce_basis
 from hypothesis import assume, given
@@ -204,3 +205,68 @@ def test_missing_atoms_do_not_make_cells_larger_where_only_four_to_six_are_in_vi
     indices = list(range(34))
     patterns, _ = dataset.accepted(indices)
     assert np.mean(_fine_lattice_found(dataset.finish(patterns, indices), patterns)) >= 0.9
+
+
+def test_short_vectors_and_small_cells_are_not_looked_for() -> None:
+    """Every second pixel alike, say, is the camera's raster or an interlaced file, and no lattice to have a group."""
+    y, x = torch.meshgrid(torch.arange(120), torch.arange(120), indexing="ij")
+    rasters = [
+        ((x % 2) + (y % 2)).float(),
+        ((x + y) % 3).float(),
+        (x % 2 + (y % 20 < 9)).float(),
+        (x % 4 + y % 5).float(),
+    ]
+    rng = np.random.default_rng(5)
+    fine = [waves(np.diag([2.5, 12.5]), rng, (120, 120)), waves(np.diag([5.0, 5.0]), rng, (120, 120))]
+    images = torch.stack([*(r.expand(3, -1, -1) for r in rasters), *fine])
+    noisy = images + 0.05 * torch.rand(images.shape, generator=torch.Generator().manual_seed(0))
+    for found in (find_lattice(images).basis, find_lattice(noisy).basis):
+        assert float(found.norm(dim=1).min()) > 3  # px
+        assert float(torch.linalg.det(found).abs().min()) > 30  # px^2
+
+
+def sublattices(prime: int) -> list[Array]:
+    """The prime + 1 sublattices of that index, as integer matrices whose columns span them."""
+    return [np.array([[prime, k], [0, 1]]) for k in range(prime)] + [np.array([[1, 0], [0, prime]])]
+
+
+@pytest.mark.parametrize(
+    ("prime", "long"), [(2, 1.0), (3, 1.0), (5, 1.0), (7, 1.0), (11, 1.0), (13, 1.0), (17, 1.0), (2, 2.8), (3, 4.2)]
+)
+def test_a_lattice_too_coarse_by_a_prime_in_any_direction_is_made_finer(
+    prime: int, long: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever peaks the search begins with: nothing lies between a lattice and its sublattice of prime index.
+
+    In long cells the vector that is too long by the prime is still the shorter of the two.
+    """
+    basis = np.array([[8.6, -2.4], [0.9, 9.7]]) @ np.diag([1, long])
+    side = max(144, 14 * prime)  # px: the longest vectors have to fit in
+    image = waves(basis, np.random.default_rng(prime), (side, side))
+    starts = np.stack([basis @ coarse for coarse in sublattices(prime)])
+    monkeypatch.setattr(lattice, "candidates", lambda *_: torch.from_numpy(starts).float())
+    found = find_lattice(image.expand(len(starts), -1, -1, -1)).basis.double().numpy()
+    for start, f in zip(starts, found, strict=True):
+        assert unimodular(f, basis, 0.05), (start, f)
+
+
+def test_a_cell_of_two_by_three_is_made_finer_step_by_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    basis = np.array([[14.0, -3.0], [1.0, 15.0]])
+    monkeypatch.setattr(lattice, "candidates", lambda *_: torch.from_numpy(basis @ np.diag([2.0, 3.0]))[None].float())
+    found = find_lattice(waves(basis, np.random.default_rng(1))[None]).basis[0].double().numpy()
+    assert unimodular(found, basis, 0.02)
+
+
+@pytest.mark.parametrize(("cells", "kept"), [(3.0, False), (9.0, True)])
+def test_a_cell_of_which_few_copies_are_in_view_is_given_up_for_a_finer_one_more_easily(
+    cells: float, kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A little of what the finer lattice does not repeat may be chance where there are but two or three copies."""
+    fine = np.diag([24.0, 25.0])
+    coarse = fine @ np.diag([2.0, 1.0])
+    side = round((cells * abs(np.linalg.det(coarse))) ** 0.5)
+    rng = np.random.default_rng(2)
+    image = waves(fine, rng, (side, side)) + 0.25 * waves(coarse, rng, (side, side))
+    monkeypatch.setattr(lattice, "candidates", lambda *_: torch.from_numpy(coarse)[None].float())
+    found = find_lattice(image[None]).basis[0].double().numpy()
+    assert unimodular(found, coarse if kept else fine, 0.05)

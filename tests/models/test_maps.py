@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from hier.hierarchy import group
-from hier.models.evidence.maps import BANDS, MAPS, band_weights, symmetry_maps
+from hier.models.evidence.maps import BANDS, MAPS, band_weights, symmetry_maps, wiener_weight
 from hier.models.evidence.structure import GRID, Structure, structure_factors
 from numpy.typing import NDArray
 from torch import Tensor
@@ -217,3 +217,22 @@ def test_bands_nest() -> None:
     assert weight.shape == (len(BANDS), GRID, GRID)
     assert (weight[:-1] <= weight[1:] + 1e-6).all()
     assert (weight[:, 0, 0] == 0).all(), "the mean is no detail"
+
+
+def test_wiener_weights_leave_out_the_scales_that_are_noise() -> None:
+    """Signal in the inner half of the frequencies, noise everywhere: nearly all is kept within, nothing beyond."""
+    radius = torch.linspace(0, 1, 32 * 32).reshape(1, 32, 32)
+    noise = torch.ones_like(radius)
+    weight = wiener_weight(radius, noise + 19.0 * (radius < 0.5), noise)
+    assert weight[radius < 0.4].tolist() == pytest.approx([0.95] * int((radius < 0.4).sum()), abs=1e-4)
+    assert float(weight[radius > 0.6].max()) < 1e-4
+    assert float(wiener_weight(radius, noise, 2 * noise).max()) == 0, "more noise than power is no negative signal"
+
+
+def test_fine_noise_does_not_hide_a_symmetry_of_coarse_detail() -> None:
+    c = symmetrised(coefficients(7), "p4")
+    clean = image(c, np.array(BASES["square"]).T, np.zeros(2))
+    noisy = clean + 0.25 * torch.randn(3, SIZE, SIZE, generator=torch.Generator().manual_seed(2))
+    found = symmetry_maps(*structure_of(noisy[None], "square")).peaks[0, NAMES.index("4-fold")]
+    wiener, whole = float(found[-1]), float(found[-2])
+    assert 1 - wiener < 0.6 * (1 - whole)

@@ -149,3 +149,14 @@ def test_a_pattern_on_a_lattice_of_higher_symmetry_gets_its_own_axes() -> None:
     assert mirror.score > 0.99
     assert abs(placed.basis[1, 0]) < 0.1, "a lies across the mirrors, along x"
     assert [r.score is None for r in placed.refused if r.group == "pmm"] == [False]
+
+
+@pytest.mark.parametrize(("aspect", "asked"), [(1.05, True), (1.12, False), (1.2, False)])
+def test_a_supergroup_is_tried_where_the_lattice_nearly_has_its_metric(aspect: float, asked: bool) -> None:
+    """p4m above pmm: on rectangles it is refused by the metric alone, and what it would score is not told."""
+    ticks = torch.arange(SIZE)
+    y, x = torch.meshgrid(2 * torch.pi * ticks / 24, 2 * torch.pi * ticks / (24 * aspect), indexing="ij")
+    image = 0.5 + 0.1 * (x.cos() + y.cos() + 0.6 * x.cos() * y.cos() + 0.4 * (2 * x).cos() + 0.3 * (2 * y).cos())
+    (square,) = (r for r in placed_on(image.expand(3, -1, -1), "pmm").refused if r.group == "p4m")
+    assert square.strain == pytest.approx((aspect**2 - 1) / aspect, abs=0.02)
+    assert (square.score is not None) == asked

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -180,3 +181,51 @@ def test_without_swap_a_and_b_stay_what_they_are() -> None:
     for swap in (True, False):
         new = random_relabel(maps, numbers, swap)[0].unflatten(1, (len(MAPS), -1))[:, named].amax((-1, -2))
         assert torch.equal(new, old) != swap
+
+
+HEXAGONAL_ONLY = ("3-fold", "6-fold", "mirror along a", "mirror across a", "mirror along b", "mirror across b")
+
+
+def marked(strain: float, count: int = 400) -> tuple[Tensor, Tensor]:
+    """Evidence of lattices in which each operation that only hexagonal lattices have changes the metric by `strain`.
+
+    One place on no axis of the grid is marked, so that a change of basis shows.
+    """
+    maps = torch.zeros(count, MAP_CHANNELS, SIDE, SIDE)
+    maps[:, :, 2, 5] = 1
+    numbers = torch.zeros(count, representation.EVIDENCE)
+    of = [strain if name in HEXAGONAL_ONLY else 0.05 for name, _, _ in MAPS]
+    numbers[:, MAP_CHANNELS : MAP_CHANNELS + len(MAPS)] = -torch.log10(torch.tensor(of) + 1e-3) / 3
+    return maps, numbers
+
+
+def where(maps: Tensor) -> dict[tuple[int, int], int]:
+    """How many images have their mark at each place."""
+    rows, columns = torch.nonzero(maps[:, 0], as_tuple=True)[1:]
+    return dict(Counter(zip(rows.tolist(), columns.tolist(), strict=True)))
+
+
+@pytest.mark.parametrize(("strain", "flipped"), [(0.12, False), (0.14, False), (0.17, True), (0.25, True)])
+def test_b_is_turned_round_only_where_the_angle_may_be_acute(strain: float, flipped: bool) -> None:
+    """Where a node is offered the operations of an obtuse hexagonal angle, -b would have it look for them in vain."""
+    maps, numbers = marked(strain)
+    torch.manual_seed(0)
+    new, _ = random_relabel(maps, numbers, swap=False)
+    assert (strain > STRAIN) == flipped, "the limit is that of what a node is offered"
+    seen = where(new)
+    assert set(seen) == ({(2, 5), (2, SIDE - 5)} if flipped else {(2, 5)})
+    assert all(150 < n < 250 for n in seen.values()) or not flipped
+
+
+@pytest.mark.parametrize(("strain", "turned"), [(0.0, True), (0.08, True), (0.12, False)])
+def test_all_three_pairs_of_a_hexagonal_lattice_are_shown_and_of_no_other(strain: float, turned: bool) -> None:
+    """None, one or two turns by 60 degrees."""
+    maps, numbers = marked(strain, 1200)
+    torch.manual_seed(0)
+    new, _ = random_relabel(maps, numbers, swap=False)
+    seen = where(new)
+    if turned:
+        assert len(seen) == 3
+        assert all(n > 120 for n in seen.values()), seen
+    else:
+        assert seen == {(2, 5): 1200}
