@@ -125,7 +125,7 @@ def test_a_table_has_a_row_for_every_image_and_resumes(
 def test_an_interrupted_run_keeps_what_was_answered(
     hier: Callable[..., Told], scans: Path, card_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import hier.pipelines.predict as module
+    import hier.pipelines.answering.predict as module
 
     monkeypatch.setattr(module, "AHEAD", 2)
     read = module.read
