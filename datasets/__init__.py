@@ -9,6 +9,22 @@ nothing need be stored. Its symmetry is exact by construction; a label guard see
 
 `PatternDataset` makes patterns and `NonPatternDataset` images that are none; `split_pool` finds the
 photographs behind them, and `Corruption` adds what microscopes and cameras add.
+
+===============  ======================================================================================
+`dataset`        `PatternDataset`: source, seed and index to an image
+`drawn`          what is drawn for a pattern before any pixel is made
+`lattices`       random cells, alike for every group of a lattice system
+`fold`           points folded into a fundamental domain, the exact construction
+`paste`          whole-pixel cells tiled, the construction of most published data
+`sources`        photographs and noise that a pattern is made of
+`pictures`       a source read at folded points
+`atoms`          Gaussian spots on the orbits of a few sites
+`near_miss`      patterns that nearly have a supergroup
+`guard`          rejects patterns with more symmetry than their label
+`negatives`      `NonPatternDataset`: images that are not periodic
+`corruptions`    blur, noise, drift and others, of severity 0 to 5
+`disorder`       atoms displaced or missing
+===============  ======================================================================================
 """
 
 from .corruptions import CORRUPTIONS, OF_ATOMS, Corruption, corrupt

@@ -1,14 +1,15 @@
 """Images to probabilities: evidence of symmetry, networks that read it, and what joins their answers.
 
-==============  =======================================================================================
-`evidence`      an image's lattice, averaged cell and symmetry maps; what a node reads
-`placing`       where a group's operations lie on the lattice, and how well each holds
-`routing`       nodes' probabilities to those of the labels; temperatures; partial answers
-`systems`       the systems of Guo, Qin and Agar
-`node`          the network at one node of a tree
-`bundle`        nodes in a file: a card (JSON) and weights without pickle
-`classifier`    a bundle, put to use
-==============  =======================================================================================
+================  =====================================================================================
+`evidence`        an image's lattice, averaged cell and symmetry maps; what a node reads
+`placing`         where a group's operations lie on the lattice, and how well each holds
+`routing`         nodes' probabilities to those of the labels; temperatures; partial answers
+`systems`         the systems of Guo, Qin and Agar
+`node`            the network at one node of a tree
+`bundle`          nodes in a file: a card (JSON) and weights without pickle
+`classifier`      a bundle, put to use
+`representation`  an old name of one in `evidence`, for models logged in MLflow
+================  =====================================================================================
 
 `wallpaper.json` and `.safetensors` are the bundled model, made by `recipes/training.yaml`.
 """

@@ -1,15 +1,20 @@
-"""What a user runs: files, MLflow and pictures. Each room is a package; imports go from the later to the earlier.
+"""What a user runs: files, MLflow and pictures. Each room is a package; imports go from the later to the earlier
+(`tests/test_architecture.py` has the whole order).
 
 =============  ========================================================================================
-`files`        written whole or not at all
 `reading`      images of any format, with the length of their pixels
-`answering`    images to predictions, and predictions to tables
-`drawing`      overlays, diagrams, figures and the report
-`field`        maps of images with more than one domain
 `generating`   datasets on disk, and the evidence that trainings read
+`measuring`    accuracy and calibration on labelled images
+`drawing`      overlays, diagrams and charts
+`answering`    images to predictions, and predictions to tables
+`reporting`    predictions as pages and pictures
+`field`        maps of images with more than one domain
 `tracking`     MLflow: runs, models, registry, page
 `training`     nodes, routers, calibration, the scikit-learn estimator
-`measuring`    accuracy and calibration on labelled images
 `benchmark`    every system of Guo, Qin and Agar beside ours
+`loading`      `hier.load`: a model by its path or its name in the registry
+`serving`      what MLflow keeps beside a model
 =============  ========================================================================================
+
+`predict` and `results` are old names of a function and a class, for models logged in MLflow.
 """

@@ -1,5 +1,10 @@
 """Every system of Guo, Qin and Agar, "Understanding Experimental Data by Identifying Symmetries with Deep Learning",
-from small modules, each of which cites the paper that it comes from. `table` says what there is."""
+from small modules, each of which cites the paper that it comes from. `table` lists them.
+
+Representations: `spectra` (Fourier, Radon) and `symmetry_filter`; `stn`, a spatial transformer, comes before them.
+Layers: `group_conv`, `harmonic` and `reparam`, with the kernels of `kernels`. `fpn` is a feature pyramid, `losses` what
+is minimised, `network` joins representation, backbone and head.
+"""
 
 from .losses import supervised_contrastive
 from .network import QUESTIONS, Network, Part, Questions, assembled, parts_of

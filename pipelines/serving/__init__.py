@@ -1,1 +1,5 @@
-"""Code that MLflow keeps beside a model and runs by itself. It imports from `hier` alone, so that moves inside break nothing."""
+"""Code that MLflow keeps beside a model and runs by itself. It imports from `hier` alone.
+
+So a move inside `hier` breaks none of the models that were logged before. `node_pyfunc` serves a node,
+`classifier_pyfunc` the whole tree.
+"""

@@ -1,1 +1,5 @@
-"""The command line: `app` has the commands, a file each; `options` what they share; `screen` what they show."""
+"""The command line: `app` has the commands, `options` what they share, `hier.screen` what they show.
+
+A file each: `predict`, `explain`, `map`; `generate`, `diagram` (of ``hier tree``); `train`, `evaluate`, `calibrate`,
+`benchmark`. `registry` has ``compare``, ``promote`` and ``assemble``.
+"""
