@@ -14,9 +14,9 @@ from __future__ import annotations
 import argparse
 import ast
 import hashlib
+import multiprocessing
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import xml.etree.ElementTree as ElementTree
@@ -60,7 +60,8 @@ OPERATORS = (
     "core/ReplaceUnaryOperator_Delete_USub",
     "core/ReplaceUnaryOperator_Delete_Not",
 )
-PYTEST = (sys.executable, "-m", "pytest", "-q", "-x", "--tb=no", "-p", "no:cacheprovider")
+PROCESSES = multiprocessing.get_context("forkserver")  # libraries are imported once, hier anew for every mutant
+PROCESSES.set_forkserver_preload(["torch", "timm", "sklearn.tree", "skimage.data", "networkx", "pytest", "hypothesis"])
 
 
 @dataclass(frozen=True)
@@ -120,15 +121,30 @@ def copied(tree: Path, to: Path) -> Path:
     return to
 
 
+def pytest_in(root: Path, arguments: list[str]) -> None:
+    """Pytest in a copy, in a process of its own, quietly; leaves with its exit code."""
+    os.chdir(root)
+    sys.path.insert(0, str(root))
+    os.environ["PYTHONPATH"] = str(root)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+        os.dup2(nowhere.fileno(), 2)
+    import pytest
+
+    code = pytest.main(["-q", "-x", "--tb=no", "-p", "no:cacheprovider", *arguments])
+    os._exit(int(code))  # threads of libraries need not be waited for
+
+
 def run(root: Path, arguments: list[str], timeout: float | None = None) -> int | None:
     """Pytest's exit code in a copy, None after `timeout` seconds."""
-    environment = os.environ | {"PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
-    try:
-        return subprocess.run(
-            [*PYTEST, *arguments], cwd=root, env=environment, timeout=timeout, stdout=subprocess.DEVNULL
-        ).returncode
-    except subprocess.TimeoutExpired:
+    process = PROCESSES.Process(target=pytest_in, args=(root, arguments))
+    process.start()
+    process.join(timeout)
+    if process.exitcode is None:
+        process.kill()
+        process.join()
         return None
+    return process.exitcode
 
 
 def seconds_of_tests(root: Path, package: str) -> dict[str, float]:
@@ -175,7 +191,7 @@ def users_of(root: Path, tests: Iterable[str]) -> dict[str, set[str]]:
 
 
 def nearest_tests(file: str, users: dict[str, set[str]], seconds: dict[str, float], budget: float) -> list[str]:
-    """The tests nearest to a file by imports, the quickest first: one, and as many more as fit into `budget` seconds."""
+    """The tests nearest to a file by imports, the quickest first: one, and as many more as take `budget` seconds."""
     near: dict[str, int] = {}
     here, distance = {file}, 0
     while here - near.keys():
@@ -211,6 +227,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60, help="begin no mutant after that long")
     parser.add_argument("--tree", type=Path, default=Path(__file__).resolve().parents[1], help="what to mutate")
     options = parser.parse_args()
+    os.environ |= {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     began = monotonic()
     with tempfile.TemporaryDirectory() as temporary, ThreadPoolExecutor(options.workers) as pool:
         roots = [copied(options.tree, Path(temporary) / str(k)) for k in range(options.workers)]

@@ -37,6 +37,7 @@ ORDER = (
     "models.systems",
     "models",
     "pipelines.reading",
+    "pipelines.outputs",
     "pipelines.generating",
     "pipelines.measuring",
     "pipelines.drawing",
