@@ -1,9 +1,12 @@
-"""Bundles: the nodes of a tree on disk, as one safetensors file and a JSON card beside it. No pickle."""
+"""Bundles: the nodes of a tree on disk, as one safetensors file and a JSON card beside it. No pickle.
+
+The safetensors file holds the card too, so that weights and card change as one. ``NAME.json`` is the copy for people
+and other programs; it is used while the digest in it is that of the weights.
+"""
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,25 +14,22 @@ from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ..hierarchy import HierError, Tree, TreeError, TreeSpec, UnknownNameError
+from ..hierarchy import Tree, TreeError, TreeSpec, UnknownNameError
+from ..hierarchy.files import whole
 from .node import BackboneError, NodeClassifier, NodeSettings
 from .routing.mixture import Mix, Stack
 from .routing.router import FLAT as FLAT  # it stands beside GATE for whoever reads bundles
+from .weights import BundleError as BundleError
+from .weights import digest, load_weights, one_line, save_weights
 
 BUNDLED = Path(__file__).with_name("wallpaper.json")
-FORMAT = 2  # 2: temperatures, what routers are fitted to, a flat head
+FORMAT = 3  # 2: temperatures, what routers are fitted to, a flat head; 3: the card in the weights, their digest
 STACK = "router.stack"  # a dot keeps it apart from the names of nodes
 GATE = "periodic"  # the node outside the tree that tells patterns from other images
 GATE_CHOICES = ("no pattern", "pattern")
 OUTSIDE = (GATE, FLAT)
-
-
-class BundleError(HierError):
-    """A bundle that cannot be read or used; says which file, what is wrong and what to do."""
 
 
 class NodeCard(BaseModel):
@@ -63,6 +63,7 @@ class Card(BaseModel):
     hier: str
     created: str
     command: str = ""
+    weights: str = ""  # SHA-256 of the weights, see `weights.digest`; empty before format 3
     tree: TreeSpec
     nodes: dict[str, NodeCard]
     routing: Routing = Field(default_factory=Routing)
@@ -89,10 +90,12 @@ def choices_of(tree: Tree, name: str) -> tuple[str, ...]:
 def save_bundle(
     card_path: Path, card: Card, nodes: Mapping[str, NodeClassifier], half: bool = True, stack: Stack | None = None
 ) -> None:
-    """Write ``NAME.json`` and ``NAME.safetensors``; a reader never meets one half written.
+    """Write ``NAME.json`` and ``NAME.safetensors``; a reader meets the bundle of before or this one, never a mixture.
 
-    `half` stores weights as float16, statistics of normalisation layers and the `stack` excepted.
+    `half` stores weights as float16, statistics of normalisation layers and the `stack` excepted. Raises BundleError
+    for weights that are not finite, and for a ``NAME.json`` that is something else than a model's card.
     """
+    _check_replaceable(card_path)
     tensors: dict[str, Tensor] = {}
     for name, node in nodes.items():
         for key, value in node.state_dict().items():
@@ -100,15 +103,11 @@ def save_bundle(
             tensors[f"{name}/{key}"] = (value.half() if small else value).detach().cpu().contiguous()
     if stack is not None:
         tensors |= {f"{STACK}/weight": stack.weight.cpu().contiguous(), f"{STACK}/bias": stack.bias.cpu().contiguous()}
-    card_path.parent.mkdir(parents=True, exist_ok=True)
-    weights = card_path.with_suffix(".safetensors")
-    unfinished = weights.with_suffix(".unfinished"), card_path.with_suffix(".unfinished-card")
-    save_file(tensors, unfinished[0])
-    unfinished[1].write_text(
-        card.model_copy(update={"format": FORMAT}).model_dump_json(indent=1) + "\n", encoding="utf-8"
-    )
-    os.replace(unfinished[0], weights)
-    os.replace(unfinished[1], card_path)
+    stamped = card.model_copy(update={"format": FORMAT, "weights": digest(tensors)})
+    text = stamped.model_dump_json(indent=1) + "\n"
+    save_weights(card_path.with_suffix(".safetensors"), tensors, text)
+    with whole(card_path) as file:
+        file.write_text(text, encoding="utf-8")
 
 
 def find_card(path: Path) -> Path:
@@ -129,14 +128,7 @@ def find_card(path: Path) -> Path:
 def load_bundle(path: Path = BUNDLED) -> Bundle:
     """Read a bundle by its card or folder; the bundled model by default. Nodes are in evaluation mode."""
     card_path = find_card(path)
-    card, tree = _read_card(card_path)
-    weights = card_path.with_suffix(".safetensors")
-    try:
-        tensors = load_file(weights)
-    except (OSError, SafetensorError) as error:
-        raise BundleError(
-            f"weights {weights} cannot be read, train or fetch the model again: {_line(error)}"
-        ) from error
+    card, tree, tensors = _read(card_path)
     nodes = {}
     for name, node_card in card.nodes.items():
         if node_card.choices != choices_of(tree, name):
@@ -147,9 +139,9 @@ def load_bundle(path: Path = BUNDLED) -> Bundle:
             node = NodeClassifier(settings)
             node.load_state_dict({k: v.float() if v.dtype == torch.float16 else v for k, v in own.items()})
         except (RuntimeError, BackboneError) as error:
-            raise BundleError(f"node {name!r} of {card_path} does not fit its weights: {_line(error)}") from error
+            raise BundleError(f"node {name!r} of {card_path} does not fit its weights: {one_line(error)}") from error
         nodes[name] = node.eval()
-    return Bundle(tree, nodes, card, _stack(tensors, weights, len(tree.labels)))
+    return Bundle(tree, nodes, card, _stack(tensors, card_path.with_suffix(".safetensors"), len(tree.labels)))
 
 
 def _stack(tensors: Mapping[str, Tensor], weights: Path, labels: int) -> Stack | None:
@@ -161,9 +153,29 @@ def _stack(tensors: Mapping[str, Tensor], weights: Path, labels: int) -> Stack |
     return Stack(weight, bias)
 
 
-def _read_card(path: Path) -> tuple[Card, Tree]:
+def _read(card_path: Path) -> tuple[Card, Tree, dict[str, Tensor]]:
+    """A card and the weights that belong to it, also while another process replaces both."""
     try:
-        raw = json.loads(path.read_bytes())
+        content = card_path.read_bytes()
+    except OSError as error:
+        raise BundleError(f"model {card_path} cannot be read: {one_line(error)}") from error
+    beside = _card(content, card_path)
+    weights = card_path.with_suffix(".safetensors")
+    tensors, inside = load_weights(weights)
+    if beside[0].format < 3 and inside is None:
+        return *beside, tensors
+    found = digest(tensors)
+    if beside[0].weights == found:
+        return *beside, tensors
+    # a writer has replaced the weights, and their card not yet or never
+    if inside is not None and (within := _card(inside.encode(), weights))[0].weights == found:
+        return *within, tensors
+    raise BundleError(f"weights {weights} are damaged, they are not those that were saved: train or fetch them again")
+
+
+def _card(content: bytes, path: Path) -> tuple[Card, Tree]:
+    try:
+        raw = json.loads(content)
         newer = raw.get("format", 0) if isinstance(raw, dict) else 0
         if isinstance(newer, int) and newer > FORMAT:
             raise BundleError(f"{path} has format {newer}, this version of hier reads up to {FORMAT}: update hier")
@@ -172,19 +184,24 @@ def _read_card(path: Path) -> tuple[Card, Tree]:
         for name in card.nodes:
             if name not in OUTSIDE:
                 tree.level_of(name)
-    except BundleError:
-        raise
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise BundleError(f"{path} is no model card: {where or 'file'}: {first['msg']}") from error
-    except (TreeError, UnknownNameError, OSError) as error:
-        raise BundleError(f"model {path} cannot be read: {_line(error)}") from error
+        raise BundleError(f"{path} is not a model card: {where or 'file'}: {first['msg']}") from error
+    except (TreeError, UnknownNameError) as error:
+        raise BundleError(f"model {path} cannot be read: {one_line(error)}") from error
     except (ValueError, RecursionError) as error:
-        raise BundleError(f"{path} is no model card: {_line(error)}") from error
+        raise BundleError(f"{path} is not a model card: {one_line(error)}") from error
     return card, tree
 
 
-def _line(error: Exception) -> str:
-    """The beginning of an error's text, on one line."""
-    return " ".join(str(error).split())[:200]
+def _check_replaceable(card_path: Path) -> None:
+    """BundleError where ``NAME.json`` is somebody's file and not a card."""
+    try:
+        there = json.loads(card_path.read_bytes() or b"{}")
+    except FileNotFoundError:
+        return
+    except ValueError:
+        there = None
+    if not isinstance(there, dict) or (there and not {"tree", "nodes"} <= there.keys()):
+        raise BundleError(f"{card_path} is not a model card and is not replaced: choose another folder or name")

@@ -1,0 +1,62 @@
+"""Tensors on disk with text about them, in one safetensors file that is replaced as one; and their digest."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ..hierarchy import HierError
+from ..hierarchy.files import whole
+
+ABOUT = "card"  # the entry of the file's metadata that holds the text
+
+
+class BundleError(HierError):
+    """A bundle that cannot be read or used; says which file, what is wrong and what to do."""
+
+
+def save_weights(path: Path, tensors: Mapping[str, Tensor], about: str) -> None:
+    """Write `tensors` and the text `about` to `path`, whole or not at all. BundleError for NaN or infinite values."""
+    _check_finite(path, tensors)
+    with whole(path) as file:
+        save_file(dict(tensors), file, {ABOUT: about})
+
+
+def load_weights(path: Path) -> tuple[dict[str, Tensor], str | None]:
+    """The tensors in `path` and the text about them, None in files of before format 3. Raises BundleError."""
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise BundleError(
+            f"weights {path} cannot be read, train or fetch the model again: {one_line(error)}"
+        ) from error
+    _check_finite(path, tensors)
+    return tensors, metadata.get(ABOUT)
+
+
+def digest(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names, dtypes, shapes and values, whatever the order of the names."""
+    found = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        found.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
+        found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return found.hexdigest()
+
+
+def one_line(error: Exception) -> str:
+    """The beginning of an error's text, on one line."""
+    return " ".join(str(error).split())[:200]
+
+
+def _check_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise BundleError(f"weights {name!r} of {path} are not finite (NaN or infinity): train the model again")
