@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from errno import EACCES
 from pathlib import Path
+from secrets import token_hex
 
 from .errors import HierError
 
@@ -16,22 +17,39 @@ def whole(path: Path) -> Iterator[Path]:
     """Yields a new file beside `path`, with its suffix; it takes the place of `path` when the block ends well.
 
     Until then, and after an error, a kill or a full disk, `path` is what it was before. The folder is made if need be.
+    Where `path` is a link, what it leads to is replaced; a device or a pipe is written to as it is.
 
     >>> with whole(Path("out") / "table.csv") as file:  # doctest: +SKIP
     ...     file.write_text("a,b")
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):  # /dev/stdout, a pipe: nothing to take the place of
+        yield path
+        return
+    path = path.resolve()  # a link stays one
+    if path.exists() and not os.access(path, os.W_OK):
+        raise PermissionError(EACCES, os.strerror(EACCES), str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(path.suffix, f".{path.stem[:40]}.", path.parent)
-    os.close(handle)
-    unfinished = Path(name)
+    unfinished = path.with_name(f".{path.stem[:40]}.{token_hex(4)}{path.suffix}")
     try:
+        os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666))
         yield unfinished
         _sync(unfinished)
-        unfinished.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask())
+        if path.exists():
+            unfinished.chmod(path.stat().st_mode & 0o777)
         os.replace(unfinished, path)
         _sync(path.parent)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+@contextmanager
+def output(path: Path) -> Iterator[Path]:
+    """`whole`, with HierError where the disk refuses."""
+    try:
+        with whole(path) as file:
+            yield file
+    except OSError as error:
+        raise HierError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 @contextmanager
@@ -63,9 +81,3 @@ def _sync(path: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -95,7 +95,7 @@ def save_bundle(
     `half` stores weights as float16, statistics of normalisation layers and the `stack` excepted. Raises BundleError
     for weights that are not finite, and for a ``NAME.json`` that is something else than a model's card.
     """
-    _check_replaceable(card_path)
+    check_replaceable(card_path)
     tensors: dict[str, Tensor] = {}
     for name, node in nodes.items():
         for key, value in node.state_dict().items():
@@ -195,7 +195,7 @@ def _card(content: bytes, path: Path) -> tuple[Card, Tree]:
     return card, tree
 
 
-def _check_replaceable(card_path: Path) -> None:
+def check_replaceable(card_path: Path) -> None:
     """BundleError where ``NAME.json`` is somebody's file and not a card."""
     try:
         there = json.loads(card_path.read_bytes() or b"{}")

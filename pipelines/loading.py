@@ -14,7 +14,8 @@ from ..models.classifier import Classifier
 from ..models.evidence.representation import SymmetryEvidence
 from ..models.routing.router import Router
 from .answering.predict import Predictor
-from .tracking.registry_files import local_model
+
+REGISTRY = "models:/"
 
 
 def load(
@@ -40,7 +41,15 @@ def load(
 def cards_of(model: Path | str | Sequence[Path | str] | None = None) -> list[Path]:
     """The cards of the models that `load` would read, fetched from the registry where that is where they are."""
     several = [model] if isinstance(model, (Path, str)) else model or [BUNDLED]
-    return [find_card(local_model(m)) for m in several]
+    return [find_card(_local(m)) for m in several]
+
+
+def _local(model: Path | str) -> Path:
+    if not str(model).startswith(REGISTRY):
+        return Path(model)
+    from .tracking.registry_files import local_model  # a bundle on this disk needs no MLflow
+
+    return local_model(model)
 
 
 def load_node(card: Path | str) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -21,6 +20,7 @@ from torch import Tensor
 from ...datasets import Pattern, PatternDataset, split_pool
 from ...hierarchy import HierError, group
 from ...hierarchy.elements import rotation_centres
+from ...hierarchy.files import whole
 from ...models.evidence.representation import SymmetryEvidence
 from ...models.systems import centred_side
 from ..generating.evidence import REVISION, Part
@@ -112,27 +112,24 @@ def _draw(part: Part, name: str, file: Path, windows: Path, device: str, stage: 
     if dataset.source == "photos":
         dataset = replace(dataset, pool=split_pool(part.photos, part.split))
     count, side = part.stop - part.start, centred_side(dataset.size)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = [path.with_suffix(f".{os.getpid()}") for path in (file, windows)]
-    out, cropped = (
-        np.lib.format.open_memmap(path, "w+", np.uint8, (count, 3, s, s))
-        for path, s in zip(unfinished, (dataset.size, side), strict=True)
-    )
     advance = stage(f"images: {name}", count)
     step = BATCH if device == "cpu" else BATCH_GPU
-    for k in range(0, count, step):
-        indices = range(part.start + k, part.start + min(k + step, count))
-        patterns, _ = dataset.accepted(indices, device)
-        images = dataset.finish(patterns, indices, device)
-        centres = np.stack([centre(p, dataset.label(i)) for p, i in zip(patterns, indices, strict=True)])
-        at = slice(k, k + len(indices))
-        out[at] = _bytes(images)
-        cropped[at] = _bytes(crops(images, torch.from_numpy(centres).float().to(images.device), side))
-        advance(len(indices))
-    out.flush()
-    cropped.flush()
-    for path, final in zip(unfinished, (file, windows), strict=True):
-        os.replace(path, final)
+    with whole(windows) as second, whole(file) as first:
+        out, cropped = (
+            np.lib.format.open_memmap(path, "w+", np.uint8, (count, 3, s, s))
+            for path, s in ((first, dataset.size), (second, side))
+        )
+        for k in range(0, count, step):
+            indices = range(part.start + k, part.start + min(k + step, count))
+            patterns, _ = dataset.accepted(indices, device)
+            images = dataset.finish(patterns, indices, device)
+            centres = np.stack([centre(p, dataset.label(i)) for p, i in zip(patterns, indices, strict=True)])
+            at = slice(k, k + len(indices))
+            out[at] = _bytes(images)
+            cropped[at] = _bytes(crops(images, torch.from_numpy(centres).float().to(images.device), side))
+            advance(len(indices))
+        out.flush()
+        cropped.flush()
 
 
 def _bytes(images: Tensor) -> NDArray[np.uint8]:
@@ -175,8 +172,8 @@ def evidence_of(images: ImageSet, name: str, device: str, stage: Stage) -> Evide
             advance(len(maps[-1]))
         tensors = {"maps": torch.cat(maps), "numbers": torch.cat(numbers)}
         tensors["seconds"] = torch.tensor(time.monotonic() - started)
-        save_file(tensors, file.with_suffix(f".{os.getpid()}"))
-        os.replace(file.with_suffix(f".{os.getpid()}"), file)
+        with whole(file) as unfinished:
+            save_file(tensors, unfinished)
     kept = load_file(file)
     return Evidence(kept["maps"], kept["numbers"], float(kept["seconds"]))
 

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...hierarchy import HierError, compile_tree, load_tree
+from ...hierarchy.files import output
 from ...models.evidence.autocorrelation import gaussian_blur
 from ...models.evidence.crops import best_view
 from ...models.systems import MAPS as MAPS_SYSTEM
@@ -122,4 +123,5 @@ def draw_pixels(found: PixelAnswer, system: str, path: Path) -> None:
     figure.suptitle(system)
     for axes in (left, right):
         axes.set_axis_off()
-    figure.savefig(path, dpi=120)
+    with output(path) as file:
+        figure.savefig(file, dpi=120)

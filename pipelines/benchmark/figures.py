@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ...hierarchy.files import whole
 from .rows import Row
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ def draw_confusions(row: Row, blocks: Mapping[str, int], path: Path) -> None:
         _matrix(right, shares, [[_share(v) for v in line] for line in shares.tolist()], blocks)
         left.set_title(f"{title}: images ({accuracy:.1f} % right)")
         right.set_title(f"{title}: % of the true group")
-    figure.savefig(path, dpi=80)
+    with whole(path) as file:
+        figure.savefig(file, dpi=80)
 
 
 def _share(value: float) -> str:
@@ -82,5 +84,6 @@ def draw_curve(rows: Sequence[Row], path: Path) -> bool:
         axes.grid(alpha=0.3)
     figure.axes[0].set_ylabel("% right")
     figure.axes[0].legend()
-    figure.savefig(path, dpi=80)
+    with whole(path) as file:
+        figure.savefig(file, dpi=80)
     return True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ...hierarchy.files import whole
 from ...models.systems import Network
 from ..training.fit import WEIGHT_DECAY, Metrics, Schedule
 from .data import pixels
@@ -97,8 +97,8 @@ def _right(network: Network, logits: Tensor, targets: Tensor) -> tuple[Tensor, T
 
 def _keep(state: dict[str, object], checkpoint: Path) -> None:
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(state, checkpoint.with_suffix(".unfinished"))
-    os.replace(checkpoint.with_suffix(".unfinished"), checkpoint)
+    with whole(checkpoint) as file:
+        torch.save(state, file)
 
 
 @torch.inference_mode()

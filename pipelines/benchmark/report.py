@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from ...hierarchy import load_tree
+from ...hierarchy import HierError, load_tree
+from ...hierarchy.files import whole
 from ...models.systems import SYSTEMS
 from .figures import draw_confusions, draw_curve
 from .rows import Row
@@ -17,6 +17,8 @@ from .theirs import LATER, SAID, TABLE
 
 SETS = {"train": "train", "valid": "valid", "cross_atoms": "atoms", "cross_noise": "noise"}
 HEAD = ("system", "network", "classes", *SETS.values(), *(f"{s} loss" for s in SETS.values()), "images seen", "time")
+RESULTS, TABLE_FILE, PAGE = "results.json", "results.csv", "benchmark.md"
+CURVE, CONFUSIONS = "learning_curve.png", "confusion"
 NOT_SHOWN = (2, *range(7, 12))  # columns that the screen has no room for
 
 
@@ -89,7 +91,7 @@ def write_csv(rows: Sequence[Row], path: Path) -> None:
     """Every figure of every row, the points of the learning curve too."""
     figures = sorted({key for row in rows for key in row.figures})
     plain = ("system", "route", "network", "count", "images_seen", "seconds", "parameters", "device")
-    with path.open("w", newline="", encoding="utf-8") as out:
+    with whole(path) as file, file.open("w", newline="", encoding="utf-8") as out:
         table = csv.writer(out)
         table.writerow([*plain, "classes", *figures])
         for row in rows:
@@ -110,19 +112,31 @@ def write_all(
     rows: Sequence[Row], preset: Preset, out: Path, command: str, where: str, photos: bool, drawn: set[str]
 ) -> None:
     """Everything into `out`; pictures of rows in `drawn` are there already, and it grows."""
-    (out / "confusion").mkdir(parents=True, exist_ok=True)
+    results = {"preset": preset.model_dump(mode="json"), "hardware": where,
+               "rows": [row.model_dump(mode="json") for row in rows], "not_run": not_run(rows, preset)}  # fmt: skip
+    with whole(out / RESULTS) as file:  # first: by it the folder is known as a benchmark's
+        file.write_text(json.dumps(results, indent=1), encoding="utf-8")
     for row in rows:
         if row.key not in drawn:
             name = row.system if row.count == preset.count else f"{row.system}-{row.count}"
-            draw_confusions(row, blocks_of(row, preset.tree), out / "confusion" / f"{name}.png")
+            draw_confusions(row, blocks_of(row, preset.tree), out / CONFUSIONS / f"{name}.png")
             drawn.add(row.key)
-    curve = draw_curve(rows, out / "learning_curve.png")
-    write_csv(rows, out / "results.csv")
-    results = {"preset": preset.model_dump(mode="json"), "hardware": where,
-               "rows": [row.model_dump(mode="json") for row in rows], "not_run": not_run(rows, preset)}  # fmt: skip
-    for name, text in (
-        ("results.json", json.dumps(results, indent=1)),
-        ("benchmark.md", markdown(rows, preset, command, where, photos, curve)),
-    ):
-        (out / f"{name}.unfinished").write_text(text, encoding="utf-8")
-        os.replace(out / f"{name}.unfinished", out / name)
+    curve = draw_curve(rows, out / CURVE)
+    write_csv(rows, out / TABLE_FILE)
+    with whole(out / PAGE) as file:
+        file.write_text(markdown(rows, preset, command, where, photos, curve), encoding="utf-8")
+
+
+def check_folder(out: Path) -> None:
+    """HierError for a folder that holds files of the names to be written, and no benchmark."""
+    try:
+        there = json.loads((out / RESULTS).read_bytes())
+    except (OSError, ValueError):
+        there = None
+    if isinstance(there, dict) and {"preset", "rows"} <= there.keys():
+        return
+    if out.exists() and not out.is_dir():
+        raise HierError(f"--out {out} is a file: give a folder")
+    taken = [name for name in (RESULTS, TABLE_FILE, PAGE, CURVE, CONFUSIONS) if (out / name).exists()]
+    if taken:
+        raise HierError(f"--out {out} holds {taken[0]}, but not of a benchmark: give another folder")

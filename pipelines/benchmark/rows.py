@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from sklearn.metrics import confusion_matrix
 from torch import Tensor
 
 from ...hierarchy import CompiledTree, compile_tree, load_tree
+from ...hierarchy.files import whole
 from ...models.node import NodeClassifier, NodeSettings
 from ...models.systems import BACKBONES, LOSSES, MAPS, Part, Sizes, System, assembled, build, parts_of
 from ...models.systems.table import timm_name
@@ -190,9 +190,10 @@ def _pixels(
 def keep_network(file: Path, network: torch.nn.Module, sizes: Sizes, tree: str) -> None:
     """Weights, and what the network was built from, for `hier explain`."""
     made = {"sizes": {**vars(sizes), "networks": dict(sizes.networks)}, "tree": tree}
-    file.with_name("made.json").write_text(json.dumps(made, indent=1), encoding="utf-8")
-    torch.save({k: v.cpu() for k, v in network.state_dict().items()}, file.with_suffix(".unfinished"))
-    os.replace(file.with_suffix(".unfinished"), file)
+    with whole(file.with_name("made.json")) as about:
+        about.write_text(json.dumps(made, indent=1), encoding="utf-8")
+    with whole(file) as weights:
+        torch.save({k: v.cpu() for k, v in network.state_dict().items()}, weights)
 
 
 def _maps(

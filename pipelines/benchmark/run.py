@@ -12,6 +12,7 @@ import torch
 from pydantic import ValidationError
 
 from ...hierarchy import HierError, UnknownNameError, compile_tree, load_tree
+from ...hierarchy.files import whole
 from ...models.systems import LOSSES, REPRESENTATIONS, SYSTEMS, Sizes, System, system_named
 from ...models.systems.table import MAPS
 from ..generating.evidence import Part
@@ -144,9 +145,8 @@ def benchmark(
                     seen = {"images_seen": float(row.images_seen), "seconds": row.seconds}
                     run.metrics({**row.figures, **seen, "parameters": float(row.parameters)})
                     run.put("confusion", counts=row.confusion["valid"], choices=list(row.classes))
-                job.work.mkdir(parents=True, exist_ok=True)
-                job.file.with_suffix(".unfinished").write_text(row.model_dump_json(indent=1), encoding="utf-8")
-                job.file.with_suffix(".unfinished").replace(job.file)
+                with whole(job.file) as file:
+                    file.write_text(row.model_dump_json(indent=1), encoding="utf-8")
             rows.append(row)
             row_done(rows)
         training.metrics({"rows": float(len(rows)), "seconds": sum(row.seconds for row in rows)})

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from ...hierarchy import HierError, UnknownNameError, WallpaperGroup
+from ...hierarchy import UnknownNameError, WallpaperGroup
 from ...hierarchy.elements import reflection_lines, rotation_centres
+from ...hierarchy.files import output
 from .symbols import cut, dashes, symbol
 
 Array = NDArray[np.float64]
@@ -197,7 +198,5 @@ def draw_diagram(group: WallpaperGroup, path: Path) -> None:
             content = file.getvalue()
         case other:
             raise UnknownNameError("kind of picture", other, (".svg", ".png"))
-    try:
-        path.write_bytes(content)
-    except OSError as error:
-        raise HierError(f"cannot write {path}: {error.strerror or error}") from error
+    with output(path) as file:
+        file.write_bytes(content)

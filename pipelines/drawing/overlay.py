@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
-from ...hierarchy import HierError, UnknownNameError, WallpaperGroup
+from ...hierarchy import UnknownNameError, WallpaperGroup
+from ...hierarchy.files import output
 from .symbols import (
     ORDERS,
     Array,
@@ -246,8 +247,5 @@ def encoded(figure: Figure, suffix: str) -> bytes:
 def save(figure: Figure, path: Path) -> None:
     """Write the figure as its file's name says; HierError where it cannot be written."""
     content = encoded(figure, path.suffix)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    except OSError as error:
-        raise HierError(f"cannot write {path}: {error.strerror or error}") from error
+    with output(path) as file:
+        file.write_bytes(content)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...hierarchy import HierError
+from ...hierarchy.files import output
 from ...models.classifier import Classifier
 from ..reading.images import ImageError, as_tensor
 from ..reading.picture import Picture
@@ -183,8 +184,5 @@ def suits(found: FieldMap, cell_areas: NDArray[np.float64]) -> str | None:
 
 def save_arrays(path: Path, arrays: dict[str, Any]) -> None:
     """Write ``.npz``; HierError when that fails."""
-    try:
-        with path.open("wb") as file:
-            np.savez_compressed(file, **arrays)
-    except OSError as error:
-        raise HierError(f"cannot write {path}: {error.strerror or error}") from error
+    with output(path) as file:
+        np.savez_compressed(file, **arrays)

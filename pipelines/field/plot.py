@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from ...hierarchy import HierError
+from ...hierarchy.files import output
 from .domains import Domains
 from .measure import FieldMap
 
@@ -43,10 +43,8 @@ def draw_map(array: NDArray[Any], found: FieldMap, what: Domains, path: Path) ->
     _boundaries(draw, rows, columns, what)
     _directions(draw, found, what, scale)
     _legend(draw, width + 14, found, what)
-    try:
-        sheet.save(path)
-    except (OSError, ValueError) as error:
-        raise HierError(f"cannot write {path}: {error}") from error
+    with output(path) as file:
+        sheet.save(file)
 
 
 def shrunk(array: NDArray[Any], side: int = SIDE) -> tuple[NDArray[np.float32], int]:

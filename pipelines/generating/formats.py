@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ...hierarchy import GROUP_NAMES, HierError, UnknownNameError
+from ...hierarchy.files import whole
 
 FORMATS = ("png", "npy", "hdf5", "webdataset")
 _SUFFIX = {"npy": "npy", "hdf5": "h5", "webdataset": "tar"}
@@ -70,24 +70,16 @@ def shard(format: str, files: Sequence[Path], shape: tuple[int, int, int, int]) 
     if format == "png":
         yield _png(files)
         return
-    path = files[0]
-    part = path.with_name(path.name + ".part")
-    try:
-        with open(part, "wb") as file:
-            match format:
-                case "npy":
-                    yield _npy(file, shape)
-                case "hdf5":
-                    with _hdf5(file, shape) as add:
-                        yield add
-                case _:
-                    with tarfile.open(fileobj=file, mode="w") as tar:
-                        yield lambda images: _webdataset(tar, images)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole(files[0]) as path, path.open("wb") as file:
+        match format:
+            case "npy":
+                yield _npy(file, shape)
+            case "hdf5":
+                with _hdf5(file, shape) as add:
+                    yield add
+            case _:
+                with tarfile.open(fileobj=file, mode="w") as tar:
+                    yield lambda images: _webdataset(tar, images)
 
 
 def _png(files: Sequence[Path]) -> Add:
@@ -95,19 +87,10 @@ def _png(files: Sequence[Path]) -> Add:
 
     def add(images: Images) -> None:
         for data in images.data:
-            _whole(next(places), bytes(data))
+            with whole(next(places)) as file:
+                file.write_bytes(bytes(data))
 
     return add
-
-
-def _whole(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_bytes(data)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _npy(file: BinaryIO, shape: tuple[int, int, int, int]) -> Add:

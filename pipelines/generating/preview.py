@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ...datasets import PatternDataset, Source, split_pool
-from ...hierarchy import HierError
+from ...hierarchy.files import output
 from .formats import Pixels
 
 GAP = 6  # px between images
@@ -22,16 +22,16 @@ BLOCKS = 2  # groups stand in so many columns, to make the sheet nearly square
 
 def draw_sheet(dataset: PatternDataset, photos: Path | None, path: Path, split: str = "train") -> None:
     """Draw the dataset's groups from all three sources, image 0 of each, and save the picture to `path`."""
+    if path.suffix.lower() not in Image.registered_extensions():
+        raise HierError(f"a sheet {path.name!r} cannot be drawn: give a name that ends in .png")
     sources = get_args(Source)
     pictures = split_pool(photos, split)
     columns = [
         _images(replace(dataset, source=source, pool=pictures if source == "photos" else None)) for source in sources
     ]
     sheet = _sheet(dataset.groups, sources, columns)
-    try:
-        sheet.save(path)
-    except (OSError, ValueError) as error:
-        raise HierError(f"cannot write the sheet {path}: {error}") from error
+    with output(path) as file:
+        sheet.save(file)
 
 
 def _images(dataset: PatternDataset) -> Pixels:

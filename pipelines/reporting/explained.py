@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from ...hierarchy import HierError
+from ...hierarchy.files import output
 from ..answering.explain import MapAnswer
 
 SUFFIXES = (".png", ".svg", ".pdf")
@@ -37,4 +38,5 @@ def draw_maps(steps: Sequence[MapAnswer], view: Tensor, path: Path) -> None:
         axes.set_xlabel("log-probability lost without it")
         if k:
             axes.set_yticklabels([])
-    figure.savefig(path, dpi=120)
+    with output(path) as file:
+        figure.savefig(file, dpi=120)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from ...hierarchy import HierError, UnknownNameError
 from ..answering.figure import drawable, plotted
 from ..answering.results import Prediction
 from ..drawing.overlay import SUFFIXES, save
+from ..outputs import Inputs
 
 NAME = "{name}"
 
@@ -16,21 +18,25 @@ NAME = "{name}"
 class OverlayFiles:
     """Overlays in files that `target` names: ``out.svg`` for one image, ``folder`` or ``folder/{name}.pdf`` for many.
 
-    In a folder they are called ``NAME_overlay.png``. Raises HierError for one file and several images, and
-    UnknownNameError for a kind of picture that cannot be written.
+    `images` are all images of the call, none of which is ever replaced. In a folder overlays are called
+    ``NAME_overlay.png``. Raises HierError for one file and several images, UnknownNameError for another kind of
+    picture.
     """
 
-    def __init__(self, target: str, several: bool) -> None:
+    def __init__(self, target: str, images: Sequence[str]) -> None:
+        self._inputs = Inputs(images)
         path = Path(target)
         if target.endswith(("/", "\\")) or path.is_dir() or not path.suffix:
             path = path / f"{NAME}_overlay.png"
         if path.suffix.lower() not in SUFFIXES:
             raise UnknownNameError("kind of overlay", path.suffix, SUFFIXES)
-        if several and NAME not in str(path):
+        if len(images) > 1 and NAME not in str(path):
             raise HierError(
                 f"--overlay {target} is one file and there are several images: give a folder, or {NAME} in it, as in "
                 f"overlays/{NAME}{path.suffix}"
             )
+        if NAME not in str(path):
+            self._inputs.check(path, "--overlay")
         self.pattern = str(path)
         self._used: set[str] = set()
 
@@ -38,8 +44,7 @@ class OverlayFiles:
         """Draw one image's overlay; its file. HierError where there is nothing to draw or it cannot be written."""
         drawable(found)
         path = self._free(found.file)
-        if path.exists() and Path(found.file).exists() and path.samefile(found.file):
-            raise HierError(f"the overlay {path} would take the place of the image itself: give another name")
+        self._inputs.check(path, "--overlay")
         save(plotted(found), path)
         return path
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from ...hierarchy import HierError
+from ...hierarchy.files import output
 from ..answering.figure import cell_in_words
 from ..answering.results import Failure, Prediction
 from ..answering.words import percent
@@ -25,19 +24,11 @@ def write_report(path: Path, results: Sequence[Prediction | Failure], title: str
 
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
     page = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True).get_template(TEMPLATE)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     index = [_entry(result) for result in results]
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with unfinished.open("w", encoding="utf-8") as file:
-            sections = (_section(result, entry) for result, entry in zip(results, index, strict=True))
-            file.writelines(page.generate(title=title, version=version("hier"), index=index, sections=sections))
-        unfinished.replace(path)
-    except OSError as error:
-        raise HierError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        with suppress(OSError):
-            unfinished.unlink()
+    sections = (_section(result, entry) for result, entry in zip(results, index, strict=True))
+    # a file's name may hold bytes that are not UTF-8
+    with output(path) as unfinished, unfinished.open("w", encoding="utf-8", errors="backslashreplace") as file:
+        file.writelines(page.generate(title=title, version=version("hier"), index=index, sections=sections))
 
 
 def _entry(result: Prediction | Failure) -> dict[str, str]:

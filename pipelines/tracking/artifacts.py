@@ -5,19 +5,18 @@ from __future__ import annotations
 import base64
 import io
 import re
+import tempfile
 from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-if TYPE_CHECKING:
-    pass
-
-REQUIREMENTS = ("hier", "torch", "timm", "numpy", "mlflow")
+# hier itself is missing, as a distribution of that name on the index is another project
+REQUIREMENTS = ("torch", "torchvision", "timm", "numpy", "networkx", "pydantic", "safetensors", "pillow", "mlflow")
 NODE, TREE = "node_pyfunc.py", "classifier_pyfunc.py"  # the files with the models' classes, in `serving`
 PREFIX = "hier-"  # of every registered model's name
 
@@ -37,24 +36,32 @@ def tree_model(tree: str) -> str:
     return f"{PREFIX}tree" + ("" if tree == "wallpaper" else f"-{slug(tree)}")
 
 
-def log_bundle(run_id: str, name: str, code: str, card: Path) -> str:
-    """Log the bundle of `card` as a pyfunc model whose class is in `code` of the room `serving`; its id."""
+def log_bundle(client: Any, experiment: str, run_id: str, name: str, code: str, card: Path) -> str:
+    """Log the bundle of `card` as a pyfunc model whose class is in `code` of the room `serving`; its id.
+
+    All of it by `client`: `mlflow.pyfunc.log_model` writes to the store that the program has set for itself.
+    """
     import mlflow
+    from mlflow.entities import LoggedModelOutput, LoggedModelStatus
     from mlflow.models import Model
 
     signature, shown = _node_interface() if code == NODE else _tree_interface()
-    info = Model.log(
-        artifact_path=None,
-        name=name,
-        flavor=mlflow.pyfunc,
-        run_id=run_id,
-        python_model=str(Path(__file__).parents[1] / "serving" / code),
-        artifacts={"card": str(card), "weights": str(card.with_suffix(".safetensors"))},
-        signature=signature,
-        input_example=shown,
-        pip_requirements=[f"{package}=={version(package)}" for package in REQUIREMENTS],
-    )
-    return str(info.model_id)
+    made = client.create_logged_model(experiment, name, source_run_id=run_id)
+    with tempfile.TemporaryDirectory() as folder:
+        mlflow.pyfunc.save_model(
+            Path(folder) / "model",
+            python_model=str(Path(__file__).parents[1] / "serving" / code),
+            artifacts={"card": str(card), "weights": str(card.with_suffix(".safetensors"))},
+            signature=signature,
+            input_example=shown,
+            pip_requirements=[f"{package}=={version(package).partition('+')[0]}" for package in REQUIREMENTS],
+            metadata={"hier": version("hier")},
+            mlflow_model=Model(artifact_path=made.artifact_location, run_id=run_id, model_id=made.model_id),
+        )
+        client.log_model_artifacts(made.model_id, str(Path(folder) / "model"))
+    client.finalize_logged_model(made.model_id, LoggedModelStatus.READY)
+    client.log_outputs(run_id, [LoggedModelOutput(made.model_id, step=0)])
+    return str(made.model_id)
 
 
 def _node_interface() -> tuple[Any, npt.NDArray[np.float32]]:

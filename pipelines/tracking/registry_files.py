@@ -40,14 +40,14 @@ def local_model(model: Path | str, root: Path = Path("mlruns")) -> Path:
             if not names:
                 raise StoreError(f"{uri}: {shown(where.uri)} has no models yet; {HINT}")
             raise UnknownNameError("registered model", parts[1], names)
-        return fetch(found, _version(found, parts[2], parts[3]), root)
+        return fetch(found, _version(found, parts[2], parts[3]), root, where.uri)
 
 
 HINT = "`hier train --level all`, `hier promote all` and `hier assemble` make hier-tree, or change the folder"
 
 
-def fetch(model: Registered, version: int, root: Path) -> Path:
-    """The card of a version, fetched unless it is there already: versions never change."""
+def fetch(model: Registered, version: int, root: Path, uri: str) -> Path:
+    """The card of a version in the store `uri`, fetched unless it is there already: versions never change."""
     import mlflow
 
     entity = model.versions[version]
@@ -55,7 +55,9 @@ def fetch(model: Registered, version: int, root: Path) -> Path:
     if not kept.exists():
         kept.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=kept.parent, prefix="unfinished-") as folder:
-            got = mlflow.artifacts.download_artifacts(f"{SCHEME}{model.name}/{version}", dst_path=folder)
+            got = mlflow.artifacts.download_artifacts(
+                f"{SCHEME}{model.name}/{version}", dst_path=folder, tracking_uri=uri, registry_uri=uri
+            )
             if not Path(got, "artifacts").is_dir():
                 raise StoreError(f"{model.name} version {version} was not made by hier: it holds no bundle")
             _put(Path(got, "artifacts"), kept)

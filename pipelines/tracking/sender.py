@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..drawing.charts import confusion_figure
 from .artifacts import PREFIX, log_bundle
 from .errors import shown
 from .records import Record
@@ -59,6 +58,8 @@ class Sender:
             case "metrics":
                 self._metrics(run, data["values"], data["step"], record.time)
             case "confusion":
+                from ..drawing.charts import confusion_figure
+
                 self.client.log_dict(run.id, data, "confusion.json")
                 self.client.log_figure(run.id, confusion_figure(data["counts"], data["choices"]), "confusion.png")
             case "file":
@@ -118,12 +119,12 @@ class Sender:
             logger.warning("model %s is not sent to MLflow: %s is gone", name, card)
             return
         if run.model is None:
-            run.model = log_bundle(run.id, name.removeprefix(PREFIX), code, card)
+            run.model = log_bundle(self.client, self.experiment, run.id, name.removeprefix(PREFIX), code, card)
             self.client.set_tag(run.id, MODEL, run.model)
         if not any(v.run_id == run.id for v in self.client.search_model_versions(f"name = '{name}'")):
             if not self.client.search_registered_models(f"name = '{name}'"):
                 self.client.create_registered_model(name)
-            made = self.client.create_model_version(
-                name, f"models:/{run.model}", run.id, model_id=run.model, await_creation_for=0
-            )
+            # the address models:/ID would be looked up in the store that the program has set for itself
+            source = self.client.get_logged_model(run.model).artifact_location
+            made = self.client.create_model_version(name, source, run.id, model_id=run.model, await_creation_for=0)
             self.client.set_registered_model_alias(name, alias, made.version)

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from .database import ready_database
 from .errors import StoreError, reason, shown, store_errors
 from .sender import Sender
 
 EXPERIMENT = "hier"
-LOCK_PATIENCE = 5.0  # s for another process to finish writing
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
@@ -37,22 +34,18 @@ def quiet() -> None:
 def connect(uri: str, artifacts: Path) -> Sender:
     """Open the store at `uri`, made if it is a database that is not there yet; StoreError if it cannot be used.
 
-    `artifacts` is where a database's artifacts go; a server decides for itself.
+    `artifacts` is where a database's artifacts go; a server decides for itself. The store that a Python program has
+    set for its own use of MLflow stays set.
     """
     quiet()
     try:
         import mlflow
 
-        if uri.startswith("sqlite:"):
-            _try_sqlite(uri)
         quiet()  # importing mlflow has set its loggers up anew
-        with _environment_kept("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
-            mlflow.set_tracking_uri(uri)
-            mlflow.set_registry_uri(uri)
+        if uri.startswith("sqlite:"):
+            ready_database(uri, artifacts)
         client = mlflow.MlflowClient(uri, uri)
         identity = _experiment(client, None if _is_server(uri) else artifacts.resolve().as_uri())
-        with _environment_kept("MLFLOW_EXPERIMENT_ID"):
-            mlflow.set_experiment(experiment_id=identity)
     except store_errors() as error:
         raise StoreError(f"MLflow's store {shown(uri)} cannot be used: {reason(error)}") from error
     return Sender(client, identity, uri)
@@ -77,32 +70,3 @@ def _experiment(client: Any, artifacts: str | None) -> str:
     elif experiment.lifecycle_stage == "deleted":
         client.restore_experiment(experiment.experiment_id)
     return str(experiment.experiment_id)
-
-
-@contextmanager
-def _environment_kept(*names: str) -> Iterator[None]:
-    """Undo what MLflow's setters write into the environment: it would pass for the user's own wish later."""
-    before = {name: os.environ.get(name) for name in names}
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-def _try_sqlite(uri: str) -> None:
-    """Try to write: MLflow itself would try a database it cannot open for two minutes."""
-    from sqlalchemy.engine import make_url
-
-    path = make_url(uri).database
-    if path and path != ":memory:":
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with closing(sqlite3.connect(path, timeout=LOCK_PATIENCE, isolation_level=None)) as database:
-            database.execute("BEGIN IMMEDIATE")
-            # a read-only database is locked without complaint: only writing shows it
-            (number,) = database.execute("PRAGMA user_version").fetchone()
-            database.execute(f"PRAGMA user_version = {number}")
-            database.execute("ROLLBACK")

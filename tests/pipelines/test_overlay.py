@@ -182,13 +182,13 @@ def test_symbols_are_seen_on_dark_and_on_bright_ground() -> None:
 
 def test_one_file_is_for_one_image(tmp_path: Path) -> None:
     with pytest.raises(HierError, match=r"give a folder, or \{name\}"):
-        OverlayFiles(str(tmp_path / "x.png"), several=True)
+        OverlayFiles(str(tmp_path / "x.png"), ["a.png", "b.png"])
     with pytest.raises(HierError, match=r"unknown kind of overlay '\.jpg'"):
-        OverlayFiles(str(tmp_path / "x.jpg"), several=False)
-    files = OverlayFiles(str(tmp_path / "{name}.svg"), several=True)
+        OverlayFiles(str(tmp_path / "x.jpg"), ["a.png"])
+    files = OverlayFiles(str(tmp_path / "{name}.svg"), ["a.png", "b.png"])
     names = [files._free(name).name for name in ("a/x.png", "b/x.png", "stack.h5::/entry/data", "x.tif")]
     assert names == ["x.svg", "x-2.svg", "data.svg", "x-3.svg"]
-    assert OverlayFiles(str(tmp_path), several=True)._free("q.png") == tmp_path / "q_overlay.png"
+    assert OverlayFiles(str(tmp_path), ["a.png", "b.png"])._free("q.png") == tmp_path / "q_overlay.png"
 
 
 @pytest.fixture(scope="module")

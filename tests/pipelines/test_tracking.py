@@ -24,7 +24,7 @@ from hier.models.classifier import Classifier
 from hier.models.evidence.representation import SymmetryEvidence
 from hier.models.node import NodeClassifier, NodeSettings
 from hier.pipelines.tracking import runs as tracking
-from hier.pipelines.tracking import store as mlflow_store
+from hier.pipelines.tracking import database
 from hier.pipelines.tracking.artifacts import example
 from hier.pipelines.tracking.errors import StoreError, reason, shown
 from hier.pipelines.tracking.registry import reopen
@@ -120,12 +120,14 @@ def test_a_training_is_one_run_with_a_comparable_run_for_each_node(root: Path, c
     assert not where.pending
 
 
-def test_the_logged_model_answers_as_the_node_does(root: Path, cards: dict[str, Path]) -> None:
+def test_the_logged_model_answers_as_the_node_does(
+    root: Path, cards: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     import mlflow
 
     where = store(root)
     train(where, cards)
-    where.connect()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", where.uri)
     images = np.random.default_rng(3).random((2, 3, 64, 64), dtype=np.float32)
     images[0] = example()[0]
     node = load_bundle(cards["rotation"]).nodes["rotation"]
@@ -140,7 +142,9 @@ def test_the_logged_model_answers_as_the_node_does(root: Path, cards: dict[str, 
     np.testing.assert_allclose(model.input_example, example())
 
 
-def test_the_logged_classifier_answers_as_the_tree_does(root: Path, tmp_path: Path) -> None:
+def test_the_logged_classifier_answers_as_the_tree_does(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import mlflow
 
     tree = load_tree("wallpaper")
@@ -155,7 +159,7 @@ def test_the_logged_classifier_answers_as_the_tree_does(root: Path, tmp_path: Pa
     where = store(root)
     with where.training("train", {}, {}, tmp_path / "run.txt") as run:
         run.model("wallpaper", card)
-    where.connect()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", where.uri)
     model = mlflow.pyfunc.load_model("models:/hier-tree@candidate")
     found = model.predict(pd.DataFrame({"image": [example()[0, 0], example()[0].transpose(1, 2, 0)]}))
     expected = Classifier.load(card).answer(torch.from_numpy(example())).log_probabilities[0].exp()
@@ -236,7 +240,7 @@ def test_a_store_that_vanishes_is_told_later(
 def test_a_locked_database_does_not_stop_a_training(
     root: Path, cards: dict[str, Path], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(mlflow_store, "LOCK_PATIENCE", 0.2)
+    monkeypatch.setattr(database, "PATIENCE", 0.2)
     where = store(root)
     with sqlite3.connect(root / "mlflow.db", isolation_level=None) as other:
         other.execute("BEGIN EXCLUSIVE")

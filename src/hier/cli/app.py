@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
 
@@ -33,6 +34,7 @@ INTERRUPTED = 130  # typer's exit code for it
 
 def main() -> None:
     """Entry point: errors of the user become one line and exit code 2, an interruption exit code 130."""
+    _tolerate_any_name()
     try:
         app()
     except HierError as error:
@@ -40,8 +42,18 @@ def main() -> None:
         sys.exit(2)
     except SystemExit as stop:
         if stop.code == INTERRUPTED:
-            fail("interrupted; the same command again takes up a training where it stopped")
+            fail("interrupted; the same command again resumes a training where it stopped")
         raise
+
+
+def _tolerate_any_name() -> None:
+    """Print what the output's encoding lacks as escapes, and take names from standard input byte by byte.
+
+    A file's name may hold bytes that are not UTF-8, and a redirected output may be ASCII or cp1252.
+    """
+    for stream, errors in ((sys.stdin, "surrogateescape"), (sys.stdout, "backslashreplace")):
+        if isinstance(stream, TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors=errors)
 
 
 def _version(value: bool) -> None:

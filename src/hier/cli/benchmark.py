@@ -48,7 +48,7 @@ def benchmark(
         return
     from rich.console import Console
 
-    from ..pipelines.benchmark.report import write_all
+    from ..pipelines.benchmark.report import check_folder, write_all
     from ..pipelines.benchmark.run import benchmark as run
     from ..pipelines.benchmark.run import chosen_systems, hardware
     from ..pipelines.tracking.runs import store
@@ -59,6 +59,7 @@ def benchmark(
     chosen_systems(chosen, names)
     device = device_named(device)
     folder = out or ROOT / "benchmark" / chosen.name
+    check_folder(folder)
     command = shlex.join(["hier", *(Path(a).name if "/" in a else a for a in sys.argv[1:])])
     drawn: set[str] = set()
 

@@ -18,8 +18,10 @@ def diagram(name: str, out: Path | None, as_json: bool) -> None:
         typer.echo(json.dumps(elements(drawn), indent=2))
         return
     from ..pipelines.drawing.diagram import draw_diagram
+    from ..pipelines.outputs import check_outputs
 
     path = out or Path(f"{drawn.name}.svg")
+    check_outputs({"--out": path}, [])
     draw_diagram(drawn, path)
     typer.echo(json.dumps({"diagram": str(path)}) if as_json else f"drew {path}")
 

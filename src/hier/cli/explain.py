@@ -30,11 +30,13 @@ def explain(
     The networks on pixels are those that `hier benchmark` has trained in this folder.
     """
     from ..pipelines.benchmark.explain import draw_pixels
+    from ..pipelines.outputs import check_outputs
     from ..pipelines.reading.images import read_image
     from ..pipelines.reporting.explained import check_out, draw_maps
 
     path = out or Path(f"{Path(image).stem}-why.png")
     check_out(path)
+    check_outputs({"--out": path}, [image])
     device = device_named(device)
     pixels = read_image(image)
     if backbone is not None:

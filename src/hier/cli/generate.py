@@ -61,7 +61,9 @@ def generate(
     )  # fmt: skip
     if preview is not None:
         from ..pipelines.generating.preview import draw_sheet
+        from ..pipelines.outputs import check_outputs
 
+        check_outputs({"--preview": preview}, photos.rglob("*") if photos else [])
         draw_sheet(dataset, photos, preview, split)
         typer.echo(json.dumps({"preview": str(preview)}) if as_json else f"drew {preview}")
         return

@@ -42,7 +42,8 @@ def map_(
     from ..pipelines.field.measure import map_field, save_arrays, suits
     from ..pipelines.field.plot import draw_map
     from ..pipelines.field.table import summary
-    from ..pipelines.loading import load
+    from ..pipelines.loading import cards_of, load
+    from ..pipelines.outputs import check_outputs
     from ..pipelines.reading.files import split_inside
     from ..pipelines.reading.images import ImageError, open_picture
     from ..pipelines.reading.picture import Reading
@@ -53,6 +54,8 @@ def map_(
     picture_file = out or Path(f"{split_inside(image)[0].stem}_map.png")
     if picture_file.suffix.lower() != ".png":
         raise HierError(f"--out {picture_file}: give a name that ends in .png; the arrays go beside it as .npz")
+    arrays_file = picture_file.with_suffix(".npz")
+    check_outputs({"--out": picture_file, "--out, arrays in": arrays_file}, [image, *cards_of(model)])
     try:
         picture = open_picture(image, reading, mapped=True)
     except ImageError as error:
@@ -62,7 +65,6 @@ def map_(
         found = map_field(classifier, picture, window, stride, exact, advance)
     what = domains(found)
     draw_map(picture.array, found, what, picture_file)
-    arrays_file = picture_file.with_suffix(".npz")
     save_arrays(arrays_file, as_arrays(found, what, picture.pixel_size))
     told = summary(found, what, picture.pixel_size)
     if as_json:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import ExitStack
-from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -85,6 +84,7 @@ def predict(
     from ..pipelines.answering.many import Tally, predict_into, run_of
     from ..pipelines.answering.rows import CsvRows, JsonRows
     from ..pipelines.loading import cards_of, load
+    from ..pipelines.outputs import check_outputs, kept_apart
     from ..pipelines.reading.names import STDIN, image_names
     from ..pipelines.reading.picture import Reading
     from ..screen.progress import counter
@@ -94,12 +94,16 @@ def predict(
     cards = cards_of(model)
     predictor = load(cards, device, chosen, min_confidence)
     errors = Console(stderr=True)
-    names = image_names(images, sys.stdin, raw is not None)
+    written = {"--csv": csv, "--jsonl": jsonl, "--report": report}
+    check_outputs(
+        written, [*images, *cards, *(card.with_suffix(".safetensors") for card in cards)], {"--report": ".html"}
+    )
+    names = kept_apart(image_names(images, sys.stdin, raw is not None), written)
     if overlay is not None:
         from ..pipelines.reporting.overlays import OverlayFiles
 
-        first = list(islice(names, 2))
-        overlays, names = OverlayFiles(overlay, len(first) > 1), chain(first, names)
+        every = list(names)  # an overlay must not replace an image that is still to be read
+        overlays, names = OverlayFiles(overlay, every), iter(every)
     quiet = not (csv or jsonl or as_json)
     total = None
     if STDIN not in images and errors.is_terminal and not quiet:
@@ -170,7 +174,7 @@ def _print_panels(results: Iterable[Prediction | Failure]) -> None:
     console = Console()
     for result in results:
         if not isinstance(result, Failure):
-            console.print(panel(result))
+            console.print(panel(result, console.options.ascii_only))
         _tell_failure(result)
 
 

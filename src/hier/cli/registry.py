@@ -85,6 +85,7 @@ def assemble(
     from rich.console import Console
 
     from ..hierarchy import load_tree
+    from ..models.bundle import check_replaceable
     from ..pipelines.tracking.runs import store
     from ..pipelines.training.assemble import Trial
     from ..pipelines.training.assemble import assemble as run
@@ -92,6 +93,7 @@ def assemble(
 
     loaded = load_tree(tree)
     folder = out or ROOT / "models" / loaded.name
+    check_replaceable(folder / f"{loaded.name}.json")
     device = device_named(device)
     with training_progress(Console(stderr=True)) as reporter:
         made = run(

@@ -12,13 +12,17 @@ from ..pipelines.answering.words import percent
 from ..pipelines.reading.pixel_size import shown
 
 
-def panel(result: Prediction | Failure) -> Panel:
-    """One image's answer: the group, the path with a probability at each step, runners-up and the lattice."""
+def panel(result: Prediction | Failure, ascii_only: bool = False) -> Panel:
+    """One image's answer: the group, the path with a probability at each step, runners-up and the lattice.
+
+    `ascii_only` is for terminals that know no other signs; rich itself draws the box with them there.
+    """
+    full, empty, gamma, degree = ("#", "-", "gamma", " deg") if ascii_only else ("█", "░", "γ", "°")
     if isinstance(result, Failure):
         return Panel(Text(result.error, style="red"), title=Text(result.file), title_align="left", border_style="red")
     if not result.periodic:
         text = Text.assemble(
-            ("not periodic", "bold yellow"), f"  (a pattern with probability {percent(result.periodic_probability)})"
+            ("not periodic", "bold yellow"), f"  (P(periodic) = {percent(result.periodic_probability)})"
         )
         return Panel(text, title=Text(result.file), title_align="left", border_style="yellow")
     sure = result.group is not None
@@ -28,7 +32,7 @@ def panel(result: Prediction | Failure) -> Panel:
     steps = Table.grid(padding=(0, 2))
     for step in result.path:
         filled = round(12 * step.probability)
-        bar = Text("█" * filled, style="green") + Text("░" * (12 - filled), style="dim")
+        bar = Text(full * filled, style="green") + Text(empty * (12 - filled), style="dim")
         steps.add_row(Text(step.level, style="cyan"), step.choice, bar, percent(step.probability))
     rows: list[Text | Table] = [head, steps]
     others = sorted(((p, g) for g, p in result.groups.items() if g != result.group), reverse=True)
@@ -40,7 +44,8 @@ def panel(result: Prediction | Failure) -> Panel:
     if result.lattice is not None:
         cell = result.lattice
         name = f"{'centred ' if cell.centred else ''}{cell.system}"
-        rows.append(Text(f"{name} cell: a = {cell.a:.2f} px, b = {cell.b:.2f} px, γ = {cell.gamma:.1f}°", style="dim"))
+        lengths = f"a = {cell.a:.2f} px, b = {cell.b:.2f} px"
+        rows.append(Text(f"{name} cell: {lengths}, {gamma} = {cell.gamma:.1f}{degree}", style="dim"))
         if cell.unit is not None:
             unit = shown(cell.unit)
             rows.append(Text(f"a = {cell.a_length:.4g} {unit}, b = {cell.b_length:.4g} {unit}", style="dim"))
