@@ -52,7 +52,6 @@ class Rows(ABC):
         self._superseded = False
         try:
             end = self._recognised(restart) if path.is_file() else 0
-            path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("ab", buffering=0)  # a buffer would try again what a full disk refused
             if path.is_file():
                 self._file.truncate(end)

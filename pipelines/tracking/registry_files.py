@@ -13,6 +13,7 @@ from ...models.bundle import find_card
 from .errors import StoreError, shown, telling
 from .registry import Registered, registered
 from .runs import store
+from .sender import Sender
 
 SCHEME = "models:/"
 
@@ -32,22 +33,22 @@ def local_model(model: Path | str, root: Path = Path("mlruns")) -> Path:
     where = store(root)
     if where.uri.startswith("sqlite:") and not _database(where.uri).exists():
         raise StoreError(f"{uri} is in no store: {_database(where.uri)} is not there; {HINT}")
-    client = where.connect().client
+    sender = where.connect()
     with telling(where.uri):
-        found = registered(client, parts[1])
+        found = registered(sender.client, parts[1])
         if not found.versions:
-            names = [m.name for m in client.search_registered_models()]
+            names = [m.name for m in sender.client.search_registered_models()]
             if not names:
                 raise StoreError(f"{uri}: {shown(where.uri)} has no models yet; {HINT}")
             raise UnknownNameError("registered model", parts[1], names)
-        return fetch(found, _version(found, parts[2], parts[3]), root, where.uri)
+        return fetch(found, _version(found, parts[2], parts[3]), root, sender)
 
 
 HINT = "`hier train --level all`, `hier promote all` and `hier assemble` make hier-tree, or change the folder"
 
 
-def fetch(model: Registered, version: int, root: Path, uri: str) -> Path:
-    """The card of a version in the store `uri`, fetched unless it is there already: versions never change."""
+def fetch(model: Registered, version: int, root: Path, sender: Sender) -> Path:
+    """The card of a version, fetched unless it is there already: versions never change."""
     import mlflow
 
     entity = model.versions[version]
@@ -56,7 +57,11 @@ def fetch(model: Registered, version: int, root: Path, uri: str) -> Path:
         kept.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=kept.parent, prefix="unfinished-") as folder:
             got = mlflow.artifacts.download_artifacts(
-                f"{SCHEME}{model.name}/{version}", dst_path=folder, tracking_uri=uri, registry_uri=uri
+                # an address models:/NAME would be looked up in the store that the program has set for itself
+                sender.client.get_model_version_download_uri(model.name, str(version)),
+                dst_path=folder,
+                tracking_uri=sender.uri,
+                registry_uri=sender.uri,
             )
             if not Path(got, "artifacts").is_dir():
                 raise StoreError(f"{model.name} version {version} was not made by hier: it holds no bundle")

@@ -70,7 +70,7 @@ def assemble(
     sender = reopen(store)
     with telling(store.uri):
         chosen = chosen_versions(sender.client, tree, alias)
-        cards = {node: fetch(model, number, store.root, store.uri) for node, (model, number) in chosen.items()}
+        cards = {node: fetch(model, number, store.root, sender) for node, (model, number) in chosen.items()}
     versions = {node: number for node, (_, number) in chosen.items()}
     card = out / f"{tree.name}.json"
     joined = join(tree, cards, versions)

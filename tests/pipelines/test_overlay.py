@@ -280,5 +280,5 @@ def test_the_command_draws_and_says_what_it_does_not_draw(
     assert not Path("one.png").exists()
     before = pattern.read_bytes()
     assert run(monkeypatch, str(pattern), "--overlay", str(pattern)) == 2
-    assert "take the place of the image itself" in capsys.readouterr().err
+    assert "is an input of this command" in capsys.readouterr().err
     assert pattern.read_bytes() == before

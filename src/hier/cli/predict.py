@@ -92,12 +92,12 @@ def predict(
     reading = Reading.of(page, raw, channel, pixel_size)
     device, chosen = device_named(device), router_named(router)
     cards = cards_of(model)
-    predictor = load(cards, device, chosen, min_confidence)
-    errors = Console(stderr=True)
     written = {"--csv": csv, "--jsonl": jsonl, "--report": report}
     check_outputs(
         written, [*images, *cards, *(card.with_suffix(".safetensors") for card in cards)], {"--report": ".html"}
     )
+    predictor = load(cards, device, chosen, min_confidence)
+    errors = Console(stderr=True)
     names = kept_apart(image_names(images, sys.stdin, raw is not None), written)
     if overlay is not None:
         from ..pipelines.reporting.overlays import OverlayFiles
