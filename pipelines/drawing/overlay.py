@@ -210,7 +210,10 @@ def _write(axes: Axes, elements: Elements, caption: Sequence[str], width: float,
     axes.set_axis_off()
     for k, line in enumerate(caption):
         y = MARGIN + ROW * (k + 0.6)
-        axes.text(MARGIN, y, line, fontsize=15 if k == 0 else 10.5, weight="bold" if k == 0 else "normal", va="center")
+        size, weight = (15, "bold") if k == 0 else (10.5, "normal")
+        # a file's name may hold dollars, and bytes that are not UTF-8
+        text = line.encode("utf-8", "backslashreplace").decode()
+        axes.text(MARGIN, y, text, fontsize=size, weight=weight, va="center", parse_math=False)
     orders = [n for n in ORDERS if any(order == n for order, _ in elements.centres)]
     kinds = [k for k in (False, True) if any(line.glide == k for line in elements.lines)]
     rows: list[int | bool] = [*kinds, *orders]
