@@ -11,10 +11,10 @@ from pathlib import Path
 from ..hierarchy import HierError
 from .reading.files import split_inside
 
-# how files of a kind begin, after blanks, in lower case
-BEGINNINGS = {
+PAGE, JPEG = (b"<!doctype html", b"<html"), (b"\xff\xd8",)
+BEGINNINGS = {  # of files of a kind, after blanks, in lower case
     ".png": (b"\x89png",), ".svg": (b"<svg", b"<?xml"), ".pdf": (b"%pdf",), ".npz": (b"pk",),
-    ".jpg": (b"\xff\xd8",), ".jpeg": (b"\xff\xd8",), ".html": (b"<!doctype html", b"<html"), ".htm": (b"<!doctype html", b"<html"),
+    ".jpg": JPEG, ".jpeg": JPEG, ".html": PAGE, ".htm": PAGE,
 }  # fmt: skip
 Identity = tuple[int, int]  # device and inode: the same for every name of a file
 

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ...datasets import PatternDataset, Source, split_pool
+from ...hierarchy import HierError
 from ...hierarchy.files import output
 from .formats import Pixels
 

@@ -23,8 +23,8 @@ from hier.models.bundle import GATE, GATE_CHOICES, Card, NodeCard, load_bundle, 
 from hier.models.classifier import Classifier
 from hier.models.evidence.representation import SymmetryEvidence
 from hier.models.node import NodeClassifier, NodeSettings
-from hier.pipelines.tracking import runs as tracking
 from hier.pipelines.tracking import database
+from hier.pipelines.tracking import runs as tracking
 from hier.pipelines.tracking.artifacts import example
 from hier.pipelines.tracking.errors import StoreError, reason, shown
 from hier.pipelines.tracking.registry import reopen
