@@ -7,6 +7,7 @@
 `systems`         the systems of Guo, Qin and Agar
 `node`            the network at one node of a tree
 `bundle`          nodes in a file: a card (JSON) and weights without pickle
+`weights`         tensors and text in one file, and the digest that shows damage
 `classifier`      a bundle, put to use
 `representation`  an old name of one in `evidence`, for models logged in MLflow
 ================  =====================================================================================

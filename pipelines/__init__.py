@@ -14,6 +14,7 @@
 `benchmark`    every system of Guo, Qin and Agar beside ours
 `loading`      `hier.load`: a model by its path or its name in the registry
 `serving`      what MLflow keeps beside a model
+`outputs`      refuses an output that is an input or somebody's file of another kind
 =============  ========================================================================================
 
 `predict` and `results` are old names of a function and a class, for models logged in MLflow.
