@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from errno import EACCES
 from pathlib import Path
 from secrets import token_hex
@@ -75,7 +75,7 @@ def only_one(folder: Path, what: str) -> Iterator[None]:
 def _sync(path: Path) -> None:
     """Have the disk hold what was written; folders cannot be synced everywhere."""
     flags = os.O_RDONLY if path.is_dir() else os.O_RDWR
-    with suppress(PermissionError if path.is_dir() else ()):
+    with suppress(PermissionError) if path.is_dir() else nullcontext():
         handle = os.open(path, flags)
         try:
             os.fsync(handle)

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...hierarchy.files import whole
+from ..drawing.charts import draw_confusion
 from .rows import Row
 
 if TYPE_CHECKING:
@@ -34,33 +34,25 @@ def draw_confusions(row: Row, blocks: Mapping[str, int], path: Path) -> None:
     grid = figure.subplots(len(TITLES), 2)
     for (name, title), (left, right) in zip(TITLES.items(), grid, strict=True):
         counts = np.asarray(row.confusion[name])[np.ix_(order, order)]
-        shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+        shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
         accuracy = 100 * row.figures[f"{name}/accuracy"]
-        _matrix(left, shares, [[str(n or "") for n in line] for line in counts.tolist()], blocks)
-        _matrix(right, shares, [[_share(v) for v in line] for line in shares.tolist()], blocks)
+        draw_confusion(left, counts, shown, [[str(n or "") for n in line] for line in counts.tolist()])
+        texts = [[f"{v:.0f}" if v >= 0.5 else "" for v in line] for line in shares.tolist()]
+        draw_confusion(right, counts, shown, texts)
+        for axes in (left, right):
+            _part(axes, blocks)
         left.set_title(f"{title}: images ({accuracy:.1f} % right)")
         right.set_title(f"{title}: % of the true group")
     with whole(path) as file:
         figure.savefig(file, dpi=80)
 
 
-def _share(value: float) -> str:
-    return f"{100 * value:.0f}" if value >= 0.005 else ""
-
-
-def _matrix(axes: Axes, shares: NDArray[np.float64], texts: list[list[str]], blocks: Mapping[str, int]) -> None:
+def _part(axes: Axes, blocks: Mapping[str, int]) -> None:
     classes = list(blocks)
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(len(classes)), classes, rotation=90)
-    axes.set_yticks(range(len(classes)), classes)
-    axes.set(xlabel="taken for", ylabel="is")
     for k in range(1, len(classes)):
         if blocks[classes[k]] != blocks[classes[k - 1]]:
             axes.axhline(k - 0.5, color="0.5", linewidth=0.8)
             axes.axvline(k - 0.5, color="0.5", linewidth=0.8)
-    for i, j in np.argwhere(shares).tolist():
-        colour = "white" if shares[i, j] > 0.5 else "black"
-        axes.text(j, i, texts[i][j], ha="center", va="center", fontsize=7, color=colour)
 
 
 def draw_curve(rows: Sequence[Row], path: Path) -> bool:

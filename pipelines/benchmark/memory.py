@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import psutil
 import torch
 from torch import Tensor, nn
 
@@ -56,16 +57,11 @@ def need_of(system: System, sizes: Sizes, part: Part) -> Need:
     return Need(4.0 * weights, image)
 
 
-def free_memory(device: str) -> float | None:
-    """Bytes free for a training on `device`; None where nobody can tell."""
+def free_memory(device: str) -> float:
+    """Bytes free for a training on `device`; a GPU that is not CUDA shares the memory of the processor."""
     if device.startswith("cuda"):
         return float(torch.cuda.mem_get_info(device)[0])
-    try:
-        with open("/proc/meminfo", encoding="ascii") as lines:
-            kib = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):
-        return None
-    return 1024.0 * kib
+    return float(psutil.virtual_memory().available)
 
 
 def check_memory(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+import psutil
 import torch
 from pydantic import ValidationError
 
@@ -84,13 +85,9 @@ def hardware(device: str) -> str:
     """What it ran on, for the record."""
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(device)
-    name = platform.processor() or platform.machine()
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        name = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        pass
-    return f"{name}, {torch.get_num_threads()} threads"
+    memory = psutil.virtual_memory().total / 2**30
+    name = f"{platform.processor() or platform.machine()} ({torch.backends.cpu.get_cpu_capability()})"
+    return f"{name}, {psutil.cpu_count()} cores, {memory:.0f} GiB, {torch.get_num_threads()} threads"
 
 
 def benchmark(

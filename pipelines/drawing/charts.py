@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import ceil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..measuring.metrics import Reliability
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLUMNS = 5
+MANY = 8  # names of a matrix; more stand upright, and its texts are small
 FADED, STRONG = "#b0a090", "#1f5fa8"
 
 
@@ -47,18 +49,30 @@ def _draw(axes: Axes, curve: Reliability, colour: str, label: str) -> None:
 
 
 def confusion_figure(counts: list[list[int]], choices: list[str]) -> Figure:
-    """Counts in cells, shaded by the share of the row: truth downwards, answers across."""
+    """The confusion matrix of one node."""
     from matplotlib.figure import Figure
 
-    table = np.asarray(counts)
-    shares = table / np.maximum(table.sum(1, keepdims=True), 1)
     side = 1.6 + 0.8 * len(choices)
     figure = Figure(figsize=(side + 1.2, side), layout="constrained")
-    axes = figure.add_subplot()
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(len(choices)), choices, rotation=30, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(len(choices)), choices)
-    axes.set(xlabel="taken for", ylabel="is")
-    for (i, j), count in np.ndenumerate(table):
-        axes.text(j, i, str(count), ha="center", va="center", color="white" if shares[i, j] > 0.5 else "black")
+    draw_confusion(figure.add_subplot(), np.asarray(counts), choices)
     return figure
+
+
+def draw_confusion(
+    axes: Axes, counts: NDArray[np.integer], names: Sequence[str], texts: Sequence[Sequence[str]] | None = None
+) -> None:
+    """Counts (k, k) by true name (rows) and predicted name, shaded by the share of the row.
+
+    `texts` (k, k) stand in the cells in place of the counts.
+    """
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    many = len(names) > MANY
+    upright: dict[str, Any] = {"rotation": 90} if many else {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}
+    axes.set_xticks(range(len(names)), names, **upright)
+    axes.set_yticks(range(len(names)), names)
+    axes.set(xlabel="predicted", ylabel="true")
+    for (i, j), count in np.ndenumerate(counts):
+        text = str(count) if texts is None else texts[i][j]
+        colour = "white" if shares[i, j] > 0.5 else "black"
+        axes.text(j, i, text, ha="center", va="center", color=colour, fontsize=7 if many else None)

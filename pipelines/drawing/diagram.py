@@ -198,5 +198,5 @@ def draw_diagram(group: WallpaperGroup, path: Path) -> None:
             content = file.getvalue()
         case other:
             raise UnknownNameError("kind of picture", other, (".svg", ".png"))
-    with output(path) as file:
-        file.write_bytes(content)
+    with output(path) as unfinished:
+        unfinished.write_bytes(content)

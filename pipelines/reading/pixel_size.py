@@ -22,11 +22,6 @@ class PixelSize:
     value: float
     unit: str
 
-    @property
-    def metres(self) -> float:
-        """The same length in metres."""
-        return self.value * METRES[self.unit]
-
     def __str__(self) -> str:
         return f"{self.value:g} {shown(self.unit)}"
 
@@ -37,7 +32,7 @@ def shown(unit: str) -> str:
 
 
 def unit_named(text: str) -> str | None:
-    """The unit that files or users mean by `text`; None for one that is no length."""
+    """The unit that files or users mean by `text`; None for one that is not of length."""
     plain = text.strip()
     if plain in METRES:
         return plain
@@ -45,7 +40,7 @@ def unit_named(text: str) -> str | None:
 
 
 def pixel_size_from(value: float, unit: str) -> PixelSize | None:
-    """What a file says of its pixels, if it can be: None for another unit, or a length that is none.
+    """The pixel size that a file states: None for another kind of unit, or an invalid length.
 
     Metres become the unit in which the number is easiest to read, since files of instruments are in SI units.
     """

@@ -12,6 +12,7 @@ import sqlite3
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 PATIENCE = 5.0  # s for another process to finish writing
 logger = logging.getLogger("hier")
@@ -73,16 +74,17 @@ def _set_aside(path: Path) -> None:
 
 
 def _make(uri: str, path: Path, artifacts: Path) -> None:
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+    from mlflow.store.tracking import sqlalchemy_store
     from sqlalchemy.engine import make_url
 
+    opened: Any = sqlalchemy_store.SqlAlchemyStore  # without types
     unfinished = path.with_name(f".{path.name}.unfinished")
     journal = unfinished.with_name(f"{unfinished.name}-journal")
     for left in (unfinished, journal):  # of a process that was killed
         left.unlink(missing_ok=True)
     try:
         there = make_url(uri).set(database=str(unfinished)).render_as_string(hide_password=False)
-        made = SqlAlchemyStore(there, artifacts.resolve().as_uri())
+        made = opened(there, artifacts.resolve().as_uri())
         made.engine.dispose()
         os.replace(unfinished, path)
     finally:

@@ -19,7 +19,7 @@ import tifffile
 from hier.pipelines.reading.files import AFM, EM, GWY
 from hier.pipelines.reading.images import ImageError, open_picture, read
 from hier.pipelines.reading.picture import Reading
-from hier.pipelines.reading.pixel_size import PixelSize
+from hier.pipelines.reading.pixel_size import METRES, PixelSize
 
 H, W = 40, 56
 y, x = np.mgrid[:H, :W]
@@ -205,7 +205,7 @@ def test_micrographs_keep_their_picture_and_the_size_of_their_pixels(name: str, 
     assert picture.array.shape == (H, W)
     assert scaled(np.asarray(picture.array)) == pytest.approx(scaled(GREY16), abs=1e-4)
     assert picture.pixel_size is not None
-    assert picture.pixel_size.metres == pytest.approx(NM * 1e-9, rel=1e-4)
+    assert picture.pixel_size.value * METRES[picture.pixel_size.unit] == pytest.approx(NM * 1e-9, rel=1e-4)
     assert picture.pixel_size.unit == "nm"
     assert float(read(path).image.max()) == 1
     given = read(path, Reading.of(pixel_size="3um")).pixel_size

@@ -11,6 +11,7 @@ import socket
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,10 @@ def test_the_logged_model_answers_as_the_node_does(
     np.testing.assert_allclose(found.sum(1), 1, atol=1e-5)
     assert model.metadata.get_input_schema().inputs[0].shape == (-1, -1, -1, -1)
     np.testing.assert_allclose(model.input_example, example())
+    needed = Path(mlflow.artifacts.download_artifacts("models:/hier-rotation@candidate/requirements.txt")).read_text()
+    assert "torch==" in needed
+    assert not [line for line in needed.splitlines() if line.startswith("hier") or "+" in line]
+    assert model.metadata.metadata == {"hier": version("hier")}
 
 
 def test_the_logged_classifier_answers_as_the_tree_does(

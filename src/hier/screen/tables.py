@@ -58,7 +58,7 @@ def report_tables(report: Report) -> list[Table]:
         if i != j and n
     ]
     confusions = Table(title="commonest confusions", title_justify="left")
-    for title in ("is", "taken for", "images"):
+    for title in ("true", "predicted", "images"):
         confusions.add_column(title)
     for n, truth, found in sorted(wrong, reverse=True)[:8]:
         confusions.add_row(truth, found, str(n))

@@ -1,0 +1,35 @@
+"""What is imported when: nobody waits for what a command does not use."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import hier
+
+TRAINING_ONLY = ("mlflow", "sklearn", "skimage", "pandas", "alembic", "sqlalchemy", "matplotlib")
+CODE = f"""
+import sys
+import hier
+from hier.cli.app import main
+
+image, card = sys.argv[1:]
+found = hier.load(card).predict([image])
+sys.argv = ["hier", "predict", image, "--model", card, "--device", "cpu"]
+try:
+    main()
+except SystemExit as stop:
+    assert not stop.code, stop.code
+print(len(found), sorted(name for name in {TRAINING_ONLY} if name in sys.modules))
+"""
+
+
+def test_predict_imports_nothing_that_only_trainings_use(card_path: Path) -> None:
+    image = Path(__file__).parents[1] / "examples" / "cat_p4g.png"
+    done = subprocess.run([sys.executable, "-c", CODE, image, card_path], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "1 []"
+
+
+def test_the_package_lists_what_it_offers() -> None:
+    assert {"load", "load_node", "HierarchicalClassifier", "Prediction", "Predictor", "Failure"} <= set(dir(hier))
