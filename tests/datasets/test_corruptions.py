@@ -140,3 +140,27 @@ def test_every_other_slope_without_a_pattern_is_rounded_to_greys(pool: Pool) -> 
     slopes = dataset.batch([i for i in range(200) if dataset.label(i) == "gradient"]) * 255
     rounded = (slopes - slopes.round()).abs().amax((1, 2, 3)) < 1e-3
     assert 10 <= int(rounded.sum()) <= 30
+
+
+def test_blots_have_the_colour_of_the_image_and_lie_everywhere() -> None:
+    """Vacancies of a photograph: nothing overshoots its mean, and no border is spared."""
+    B, side = 40, 72
+    ramp = torch.linspace(0, 1, side).expand(B, 3, side, side)
+    rngs = [np.random.default_rng(i) for i in range(B)]
+    found = CORRUPTIONS["vacancies"](ramp, torch.full((B,), 5.0), rngs)
+    cover = ((found - ramp) / (0.5 - ramp))[:, 0]  # 0 where nothing changed, 1 where all is the mean
+    assert float(cover.min()) > -1e-3
+    assert float(cover.max()) == pytest.approx(1, abs=1e-3)
+    assert 0.1 < float(cover.mean()) < 0.25, "about 4 % of the area a step"
+    by_border = [cover[:, :12], cover[:, -12:], cover[:, :, :12], cover[:, :, -12:]]
+    assert min(float(part.mean()) for part in by_border) > 0.6 * float(cover.mean())
+
+
+@pytest.mark.parametrize("severity", [1.0, 5.0])
+def test_less_contrast_keeps_what_is_brighter_brighter(severity: float) -> None:
+    ramp = torch.linspace(0, 1, 64).expand(20, 3, 8, 64)
+    found = CORRUPTIONS["contrast"](ramp, torch.full((20,), severity), [np.random.default_rng(i) for i in range(20)])
+    assert bool((found.diff(dim=-1) >= 0).all())
+    span = found.amax((1, 2, 3)) - found.amin((1, 2, 3))
+    torch.testing.assert_close(span, torch.full((20,), 1 - 0.15 * severity), atol=1e-5, rtol=0)
+    assert 0 <= float(found.min()) <= float(found.max()) <= 1

@@ -40,3 +40,16 @@ def test_whitened_pictures_have_equal_power_and_the_phases_of_the_photograph(poo
     assert float(cosine[loud].mean()) > 0.9
     deviation = (white.pictures.float() / 255).std((1, 2, 3))
     assert 0.15 < float(deviation.min()) <= float(deviation.max()) < 0.201  # less than 0.2: edges are clipped
+
+
+@pytest.mark.parametrize(("width", "height"), [(300, 200), (200, 300), (256, 256), (40, 90)])
+def test_a_picture_is_the_middle_square_of_its_photograph(width: int, height: int, tmp_path: Path) -> None:
+    """Red rises from left to right and green from top to bottom, so that the square can be read off."""
+    x, y = np.meshgrid(np.linspace(0, 255, width), np.linspace(0, 255, height))
+    Image.fromarray(np.stack([x, y, 0 * x], -1).astype(np.uint8)).save(tmp_path / "ramps.png")
+    (picture,) = photo_pool(tmp_path).pictures.float()
+    edge = min(width, height)
+    for ramp, side in ((picture[0], width), (picture[1].T, height)):
+        low, high = 127.5 * (1 - edge / side), 127.5 * (1 + edge / side)
+        assert float(ramp[:, 0].mean()) == pytest.approx(low, abs=4)
+        assert float(ramp[:, -1].mean()) == pytest.approx(high, abs=4)

@@ -8,7 +8,15 @@ import pytest
 import torch
 from hier.datasets import PatternDataset, Pool
 from hier.models.evidence.maps import MAPS, WEIGHTINGS
-from hier.models.evidence.representation import ABSENT, EVIDENCE, MAP_CHANNELS, SIDE, Evidence, SymmetryEvidence
+from hier.models.evidence.representation import (
+    ABSENT,
+    EVIDENCE,
+    MAP_CHANNELS,
+    SIDE,
+    Evidence,
+    SymmetryEvidence,
+    log_residual,
+)
 from torch import Tensor
 
 SEED = 10**9 + 7
@@ -142,3 +150,9 @@ def test_a_node_is_offered_an_operation_that_the_lattice_has_or_nearly_has(aspec
         assert bool((quarter > 0).any() if offered else (quarter == ABSENT).all())
         for always in ("2-fold", "mirror a", "mirror b"):
             assert bool((seen[names.index(always)] > ABSENT).all()), "every rectangle has these"
+
+
+def test_the_scale_of_residuals_runs_from_none_to_perfect() -> None:
+    """A residual of a tenth is a third of the way: decades count."""
+    found = log_residual(torch.tensor([1.0, 0.999, 0.99, 0.9, 0.0, -1.0, 1.2]))
+    assert found.tolist() == pytest.approx([1, 0.9, 0.653, 0.332, 0, -0.1, 1], abs=2e-3)

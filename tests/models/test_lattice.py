@@ -10,7 +10,7 @@ import pytest
 import torch
 from hier.datasets import Corruption, Pattern, PatternDataset, Pool
 from hier.models.evidence import lattice
-from hier.models.evidence.autocorrelation import autocorrelation
+from hier.models.evidence.autocorrelation import autocorrelation, sample
 from hier.models.evidence.lattice import find_lattice, reduce_basis
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -270,3 +270,17 @@ def test_a_cell_of_which_few_copies_are_in_view_is_given_up_for_a_finer_one_more
     monkeypatch.setattr(lattice, "candidates", lambda *_: torch.from_numpy(coarse)[None].float())
     found = find_lattice(image[None]).basis[0].double().numpy()
     assert unimodular(found, coarse if kept else fine, 0.05)
+
+
+def test_the_autocorrelation_is_read_where_it_was_asked_for() -> None:
+    """At whole shifts its own values, at their negatives the same, and no jump across the first row."""
+    images = torch.rand(2, 1, 30, 26, generator=torch.Generator().manual_seed(0))
+    surface = autocorrelation(images, reach=0.8)
+    X = surface.shape[2] // 2
+    y, x = torch.meshgrid(torch.arange(0, surface.shape[1] - 2), torch.arange(2 - X, X - 1), indexing="ij")
+    points = torch.stack([x, y], -1).reshape(1, -1, 2).float().expand(2, -1, -1)
+    expected = surface[:, :-2, 2:-2].flatten(1)
+    torch.testing.assert_close(sample(surface, points), expected, atol=1e-4, rtol=0)
+    torch.testing.assert_close(sample(surface, -points), expected, atol=1e-4, rtol=0)
+    above, below = (sample(surface, torch.tensor([[[3.0, dy]]]).expand(2, 1, 2)) for dy in (1e-3, -1e-3))
+    torch.testing.assert_close(above, below, atol=5e-3, rtol=0)

@@ -188,3 +188,9 @@ def test_names_that_are_none_get_near_ones() -> None:
     with pytest.raises(UnknownNameError, match="resnet18"):
         system_named("resnet18x")
     assert system_named("resnet18").backbone == "resnet18"
+
+
+def test_the_radon_layer_looks_from_half_a_turn_in_equal_steps() -> None:
+    images = torch.rand(1, 1, 40, 40)
+    expected = radon(images, torch.arange(0.0, 180.0, 9.0)) / 40
+    torch.testing.assert_close(Radon(40)(images), expected)
