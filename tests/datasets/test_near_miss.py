@@ -79,7 +79,7 @@ def test_shares_lie_between_two_fifths_and_nine_tenths(name: str) -> None:
 
 def test_the_guard_finds_near_misses_nearer_to_a_supergroup_than_other_patterns(pool: Pool) -> None:
     plain, near = (PatternDataset("noise", 62, 64, cells=(4, 9), near_misses=share, pool=pool) for share in (0.0, 1.0))
-    far, close = (d.clearance([d.draw(i, 0) for i in range(102)]) for d in (plain, near))
+    far, close = (d.clearance([d.draw(i, 0) for i in range(51)]) for d in (plain, near))
     assert float(close.median()) < 0.6 * float(far.median())
-    patterns, _ = near.accepted(range(34))
+    patterns, _ = near.accepted(range(17))
     assert float(near.clearance(patterns).min()) >= near.margin, "what is too near is drawn again"

@@ -12,9 +12,10 @@ from torch import Tensor
 
 
 def test_the_origin_is_drawn_anew_for_every_step_and_left_alone_in_validation(tmp_path: Path) -> None:
-    maps = torch.zeros(64, MAP_CHANNELS, SIDE, SIDE)
+    maps = torch.zeros(32, MAP_CHANNELS, SIDE, SIDE)
     maps[:, :, 0, 0] = 1  # no choice of the basis moves the origin
-    samples = Samples(maps, torch.zeros(64, EVIDENCE), torch.arange(64) % 2)
+    samples = Samples(maps, torch.zeros(32, EVIDENCE), torch.arange(32) % 2)
+    few = Samples(maps[:4], samples.numbers[:4], samples.targets[:4])
     node = NodeClassifier(NodeSettings(("no", "yes"), "test_resnet"))
     seen: dict[bool, list[tuple[int, int]]] = {True: [], False: []}
 
@@ -25,9 +26,9 @@ def test_the_origin_is_drawn_anew_for_every_step_and_left_alone_in_validation(tm
             seen[module.training].append((row, column))
 
     node.register_forward_pre_hook(watch)
-    fit(node, samples, samples, Schedule(epochs=10, lr=1e-3, batch=8, seed=0), tmp_path / "checkpoint.pt")
+    fit(node, samples, few, Schedule(epochs=8, lr=1e-3, batch=4, seed=0), tmp_path / "checkpoint.pt")
     assert set(seen[False]) == {(0, 0)}
     rows, columns = (set(axis) for axis in zip(*seen[True], strict=True))
-    assert len(rows) >= SIDE - 2, "80 steps reach nearly every row"
+    assert len(rows) >= SIDE - 2, "64 steps reach nearly every row"
     assert len(columns) >= SIDE - 2
-    assert len(set(seen[True])) > 50, "rows and columns are drawn apart"
+    assert len(set(seen[True])) > 45, "rows and columns are drawn apart"
