@@ -1,6 +1,6 @@
 """Bundles: the nodes of a tree on disk, as one safetensors file and a JSON card beside it. No pickle.
 
-The safetensors file holds the card too, so that weights and card change as one. ``NAME.json`` is the copy for people
+The safetensors file holds the card too, so that weights and card change as one. ``NAME.json`` is the copy for readers
 and other programs; it is used while the digest in it is that of the weights.
 """
 
@@ -27,7 +27,7 @@ from .weights import digest, load_weights, one_line, save_weights
 BUNDLED = Path(__file__).with_name("wallpaper.json")
 FORMAT = 3  # 2: temperatures, what routers are fitted to, a flat head; 3: the card in the weights, their digest
 STACK = "router.stack"  # a dot keeps it apart from the names of nodes
-GATE = "periodic"  # the node outside the tree that tells patterns from other images
+GATE = "periodic"  # the node outside the tree that separates patterns from other images
 GATE_CHOICES = ("no pattern", "pattern")
 OUTSIDE = (GATE, FLAT)
 

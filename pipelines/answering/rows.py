@@ -27,7 +27,7 @@ COLUMNS = (
     "file", "group", "statement", "probability", "periodic", "periodic_probability", "system", "a", "b", "gamma",
     "a_length", "b_length", "unit", "error",
 )  # fmt: skip
-OWN = ("bytes", "modified_ns", "run")  # what a table is taken up by
+OWN = ("bytes", "modified_ns", "run")  # what a table is resumed by
 
 
 def stamp(name: str) -> Stamp:
@@ -86,7 +86,7 @@ class Rows(ABC):
         """Bytes to keep of the file: all whole rows, none with `restart`. HierError if it is not such a table."""
         rows, end = self._rows(), _end_of_rows(self.path)
         if restart or not end:
-            next(rows, None)  # the first tells whose table it is
+            next(rows, None)  # the first shows whether it is such a table
             return 0
         for row in rows:
             self._note(row)

@@ -109,7 +109,7 @@ def explain_pixels(ensemble: Ensemble, image: Tensor) -> PixelAnswer:
 
 
 def draw_pixels(found: PixelAnswer, system: str, path: Path) -> None:
-    """The image, and over its grey version the pixels that the answer hangs on."""
+    """The image, and over its grey version the pixels that the answer depends on."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8.2, 4.4), layout="constrained")
@@ -118,7 +118,7 @@ def draw_pixels(found: PixelAnswer, system: str, path: Path) -> None:
     left.set_title("what the network saw")
     right.imshow(found.image.mean(0).numpy(), cmap="gray", vmin=-1, vmax=1)
     shown = right.imshow(found.saliency.numpy(), cmap="inferno", alpha=found.saliency.clamp_min(0.15).numpy())
-    right.set_title(f"{found.answer} ({100 * found.probability:.0f} %) hangs on")
+    right.set_title(f"{found.answer} ({100 * found.probability:.0f} %) depends on")
     figure.colorbar(shown, ax=right, label="slope of the answer, largest is 1", shrink=0.8)
     figure.suptitle(system)
     for axes in (left, right):

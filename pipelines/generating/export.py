@@ -185,7 +185,7 @@ def _piece(job: tuple[Export, range, str]) -> tuple[Images, dict[str, int]]:
 
 
 def _records(run: Export, start: bool) -> dict[int, dict[str, Any]]:
-    """Records of the shards written so far; with `start`, the manifest is begun where there is none."""
+    """Records of the shards written so far; with `start`, the manifest is started if it is missing."""
     path = run.out / MANIFEST
     if not path.exists():
         if not start:

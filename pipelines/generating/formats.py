@@ -41,7 +41,7 @@ Add = Callable[[Images], None]
 
 
 def check_format(name: str) -> None:
-    """UnknownNameError for a format that is none, HierError for one whose library is missing."""
+    """UnknownNameError for an unknown format, HierError for one whose library is missing."""
     if name not in FORMATS:
         raise UnknownNameError("format", name, FORMATS)
     if name == "hdf5" and find_spec("h5py") is None:
@@ -109,7 +109,7 @@ def _npy(file: BinaryIO, shape: tuple[int, int, int, int]) -> Add:
 def _hdf5(file: BinaryIO, shape: tuple[int, int, int, int]) -> Iterator[Add]:
     """Datasets ``images`` (N, H, W, 3), ``labels`` (N,) into the attribute ``groups``, and ``indices`` (N,).
 
-    Made in memory: HDF5 tells of a full disk only when it closes a file, and not as an OSError.
+    Made in memory: HDF5 reports a full disk only when it closes a file, and not as an OSError.
     """
     import h5py
 

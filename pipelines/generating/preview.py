@@ -18,7 +18,7 @@ from .formats import Pixels
 GAP = 6  # px between images
 MARGIN = 52  # px for a group's name
 HEAD = 24  # px for the sources' names
-BLOCKS = 2  # groups stand in so many columns, to make the sheet nearly square
+BLOCKS = 2  # columns of groups, which make the sheet nearly square
 
 
 def draw_sheet(dataset: PatternDataset, photos: Path | None, path: Path, split: str = "train") -> None:

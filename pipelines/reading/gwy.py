@@ -25,7 +25,7 @@ def read_gwy(path: Path, reading: Reading) -> Picture:
     """One channel by its title: the one asked for, or the height, or the only one. Raises ImageError."""
     raw = path.read_bytes()
     if raw[:4] != b"GWYP":
-        raise ImageError("is no Gwyddion file: it does not begin with GWYP")
+        raise ImageError("is not a Gwyddion file: it does not begin with GWYP")
     contents, _ = _object(raw, 4)
     fields = {key.split("/")[1]: value for key, value in contents.items()
               if key.count("/") == 2 and key.endswith("/data") and isinstance(value, dict)}  # fmt: skip

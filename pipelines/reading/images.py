@@ -68,7 +68,9 @@ def open_picture(source: ImageLike, reading: Reading = PLAIN, mapped: bool = Fal
         case str() | Path():
             found = readable(lambda: read_file(source, reading, mapped))
         case _:
-            raise ImageError(f"a {type(source).__name__} is no image: give a path, an array or a PIL image")
+            raise ImageError(
+                f"a {type(source).__name__} cannot be used as an image: give a path, an array or a PIL image"
+            )
     array = found.array if isinstance(source, (str, Path)) else page_of_stack(found.array, reading.page)
     return Picture(channels_last(array), reading.pixel_size or found.pixel_size)
 
@@ -76,13 +78,13 @@ def open_picture(source: ImageLike, reading: Reading = PLAIN, mapped: bool = Fal
 def channels_last(array: NDArray[Any]) -> NDArray[Any]:
     """(H, W) or (H, W, 1 to 4) of any array that is an image; ImageError for others."""
     if array.dtype.kind not in "buif":
-        raise ImageError(f"an array of {array.dtype} is no image: integers or floats are needed")
+        raise ImageError(f"an array of {array.dtype} cannot be used as an image: integers or floats are needed")
     if array.ndim == 3 and array.shape[0] in (1, 3) and array.shape[-1] not in (1, 2, 3, 4):
         array = np.moveaxis(array, 0, -1)
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[-1] not in (1, 2, 3, 4)):
         stack = "; of a stack, --page N chooses one" if array.ndim > 2 else ""
         raise ImageError(
-            f"an array of shape {array.shape} is no image: (H, W), (H, W, 3) or (3, H, W) is needed{stack}"
+            f"an array of shape {array.shape} cannot be used as an image: give (H, W), (H, W, 3) or (3, H, W){stack}"
         )
     return array
 

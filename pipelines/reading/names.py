@@ -17,7 +17,7 @@ def image_names(given: Iterable[str], stdin: TextIO, bare: bool = False) -> Iter
     """The images that `given` names, one by one, folders and patterns in order of their names.
 
     Folders are searched to any depth for files of the suffixes that can be read, with `bare` for bare pixels too;
-    ``-`` reads one name a line from `stdin`. A name that leads to nothing is given out as it is, to be told as an
+    ``-`` reads one name a line from `stdin`. A name that leads to nothing is yielded as it is, so that it becomes an
     error in its turn.
     """
     suffixes = SUFFIXES | set(RAW) if bare else SUFFIXES

@@ -29,7 +29,7 @@ class Reading:
     """How files are to be read.
 
     `page` counts from 1; None is the first where a format has pages, and an error for an array that is a stack.
-    `raw` is the layout of ``.raw`` and ``.bin``; `channel` the channel of an AFM file; `pixel_size` goes before what
+    `raw` is the layout of ``.raw`` and ``.bin``; `channel` the channel of an AFM file; `pixel_size` overrides what
     files say.
     """
 
@@ -73,7 +73,7 @@ def parse_raw(text: str) -> RawLayout:
 
 
 def page_index(page: int | None, count: int) -> int:
-    """Index from 0 of the page asked for, the first by default; ImageError when there is none."""
+    """Index from 0 of the page asked for, the first by default; ImageError when there is no such page."""
     index = (page or 1) - 1
     if not 0 <= index < count:
         one = "it has one page" if count == 1 else f"it has pages 1 to {count}"

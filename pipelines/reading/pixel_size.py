@@ -27,7 +27,7 @@ class PixelSize:
 
 
 def shown(unit: str) -> str:
-    """A unit as people write it: Å and µm."""
+    """A unit as it is printed: Å and µm."""
     return SHOWN.get(unit, unit)
 
 

@@ -14,7 +14,7 @@ def read_raw(path: Path, reading: Reading, largest: int | None) -> Picture:
     """One page of the layout that `reading.raw` gives, mapped; ImageError when the file's length is not its."""
     layout = reading.raw
     if layout is None:
-        raise ImageError("bare pixels do not say what they are: give --raw WIDTHxHEIGHT:TYPE, such as 512x512:uint16")
+        raise ImageError("bare pixels have no header: give --raw WIDTHxHEIGHT:TYPE, such as 512x512:uint16")
     check_size(layout.height, layout.width, largest=largest)
     one = layout.width * layout.height * layout.dtype.itemsize
     length = path.stat().st_size - layout.header

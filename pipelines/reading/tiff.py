@@ -16,7 +16,7 @@ from .pixel_size import PixelSize, pixel_size_from
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage
 
-PRINT = 1e-5  # m per px: a coarser resolution is what a printer or a scanner is told, not an instrument's
+PRINT = 1e-5  # m per px: a coarser resolution is meant for printing and is ignored
 CENTIMETRES = {2: 2.54, 3: 1.0}  # in one ResolutionUnit: inch, centimetre
 SQUARE = 0.01  # relative difference of a pixel's sides below which it is square
 
@@ -52,7 +52,7 @@ def _pixels(page: TiffPage, path: Path) -> NDArray[Any]:
 
 
 def tiff_pixel_size(file: TiffFile, page: TiffPage) -> PixelSize | None:
-    """Pixel size of a page, from the most exact of its sources; None for oblong pixels, which no one number tells."""
+    """Pixel size of a page, from the most exact of its sources; None for oblong pixels, which have no single size."""
     found = _instrument(file) or _ome(file) or _resolution(file, page)
     if found is None:
         return None

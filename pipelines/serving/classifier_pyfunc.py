@@ -68,7 +68,7 @@ def image(cell: Any, index: int, folder: Path) -> Any:
 
 
 def refused(index: int, why: str) -> Exception:
-    """What the client is told, with status 400."""
+    """The error for the client, with status 400."""
     return MlflowException(f"image {index}: {why}", INVALID_PARAMETER_VALUE)
 
 

@@ -1,4 +1,4 @@
-"""What goes wrong with MLflow's store, told in a line."""
+"""Failures of MLflow's store, each as one line."""
 
 from __future__ import annotations
 

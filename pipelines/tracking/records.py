@@ -1,6 +1,6 @@
-"""Records of a training, as data: what MLflow is told, or what a file keeps until MLflow can be told.
+"""Records of a training, as data: what is sent to MLflow, or kept in a file until it can be sent.
 
-Every record may be sent more than once, so that a training cut off at any point can be told again.
+Every record may be sent more than once, so that an interrupted training can be sent again.
 """
 
 from __future__ import annotations
@@ -75,5 +75,5 @@ def _read(file: Path) -> list[Record]:
             records.append(Record(**json.loads(line)))
         except (json.JSONDecodeError, TypeError):
             # the power may fail in the middle of a line
-            logger.warning("%s, line %d is no record and is left out", file, number)
+            logger.warning("%s, line %d is not a record and is skipped", file, number)
     return records

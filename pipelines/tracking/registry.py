@@ -130,5 +130,5 @@ def training(tree: Tree, node: str) -> str:
 
 
 def option(tree: Tree) -> str:
-    """How a command is told of the tree; of a tree from a file the name of the file is not known."""
+    """The option that names the tree on the command line; for a tree from a file, its file's name is not known."""
     return {"wallpaper": "", "paper": " --tree paper"}.get(tree.name, " --tree FILE")

@@ -56,7 +56,7 @@ class Store:
     ) -> Iterator[Training]:
         """Record a training as one run, FINISHED, FAILED or, after Ctrl-C, KILLED.
 
-        The file `resume` keeps the key of the run. A training that finds it goes on in the run of that key, and
+        The file `resume` keeps the key of the run. A training that finds it resumes the run of that key, and
         in the node runs inside; what they hold already is not recorded again.
         """
         key = _key(resume)
@@ -123,7 +123,7 @@ class _Way:
     def _fail(self, error: StoreError) -> None:
         if self.failed is None or self.sender is not None:
             logger.warning(
-                "%s. The training goes on; its records are kept in %s and sent when the store answers, "
+                "%s. The training continues; its records are kept in %s and sent when the store answers, "
                 "at the latest by the next `hier train`, `hier compare` or `hier ui`", error, self.store.pending.folder,
             )  # fmt: skip
         self.sender, self.failed = None, time.monotonic()

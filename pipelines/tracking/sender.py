@@ -19,7 +19,7 @@ logger = logging.getLogger("hier")
 
 @dataclass
 class Known:
-    """A run in the store, and what it already holds, so that nothing is told twice."""
+    """A run in the store, and what it already holds, so that nothing is recorded twice."""
 
     id: str
     done: bool = False
@@ -37,7 +37,7 @@ class Sender:
     runs: dict[str, Known] = field(default_factory=dict)
 
     def send(self, record: Record) -> None:
-        """Tell the store. A record that the store holds to be invalid is reported and left out."""
+        """Send a record to the store. One that the store rejects as invalid is reported and skipped."""
         from mlflow.exceptions import MlflowException
 
         try:
@@ -45,7 +45,7 @@ class Sender:
         except MlflowException as error:
             if error.error_code != "INVALID_PARAMETER_VALUE":
                 raise
-            logger.warning("MLflow refuses the %s of a run: %s", record.kind, shown(error))
+            logger.warning("MLflow rejects the %s of a run: %s", record.kind, shown(error))
 
     def _send(self, record: Record) -> None:
         data = record.data

@@ -185,7 +185,7 @@ BAD: dict[str, tuple[Writer, str]] = {
     "cut.npy": (cut(lambda path: np.save(path, GREY), 0.5), "damaged"),
     "cut at the head.npy": (cut(lambda path: np.save(path, GREY), 0.003), "damaged"),
     "pickle.npy": (lambda path: np.save(path, np.array([{}], dtype=object), allow_pickle=True), "damaged"),
-    "words.npy": (lambda path: np.save(path, np.full((H, W), "a")), "<U1 is no image"),
+    "words.npy": (lambda path: np.save(path, np.full((H, W), "a")), "<U1 cannot be used as an image"),
     "complex.npy": (lambda path: np.save(path, GREY * 1j), "complex"),
     "row.npy": (lambda path: np.save(path, GREY[0]), r"\(56,\)"),
     "stack.npy": (lambda path: np.save(path, np.zeros((2, 3, H, W))), r"\(2, 3, 40, 56\)"),

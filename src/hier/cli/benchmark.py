@@ -24,11 +24,11 @@ def benchmark(
         list[str] | None, typer.Option(help="A system, or any timm model on pixels; may be repeated.")
     ] = None,
     budget_images: Annotated[
-        int | None, typer.Option(min=17, help="At most so many images seen in the training of a network.")
+        int | None, typer.Option(min=17, help="Limit on the images seen in the training of a network.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for tables and pictures.")] = None,
     photos: Photos = None,
-    systems: Annotated[bool, typer.Option("--list", help="Say which systems there are, and stop.")] = False,
+    systems: Annotated[bool, typer.Option("--list", help="List the systems, and stop.")] = False,
     show: Annotated[bool, typer.Option("--show", help="Print the preset, to copy and change, and stop.")] = False,
     device: Device = "auto",
     as_json: Json = False,
@@ -36,7 +36,7 @@ def benchmark(
     """Train and measure the systems of Guo, Qin and Agar, and ours, on the same images.
 
     smoke says in minutes that every row runs; cpu is a small comparison; paper is for a GPU. The same command again
-    takes up an interrupted benchmark at the row it was in. Runs are tracked by MLflow in mlruns/; see `hier ui`.
+    resumes an interrupted benchmark at the row it was in. Runs are tracked by MLflow in mlruns/; see `hier ui`.
     """
     from ..pipelines.benchmark.settings import load_preset, preset_file
 

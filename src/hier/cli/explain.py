@@ -25,7 +25,7 @@ def explain(
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Show what an answer hangs on: which symmetry maps, or with --backbone which pixels.
+    """Show what an answer depends on: which symmetry maps, or with --backbone which pixels.
 
     The networks on pixels are those that `hier benchmark` has trained in this folder.
     """
@@ -60,6 +60,6 @@ def explain(
         return
     for step in steps:
         name, drop = max(step.drops.items(), key=lambda item: item[1])
-        weight = f"hangs most on {name}" if drop > 0.01 else "hangs on no single operation"
+        weight = f"depends most on {name}" if drop > 0.01 else "depends on no single operation"
         typer.echo(f"{step.node}: {step.choice} ({100 * step.probability:.1f} %) {weight}")
     typer.echo(f"drew {path}")

@@ -24,8 +24,8 @@ EPILOG = (
 def generate(
     source: Annotated[str, typer.Option(help="photos, atoms or noise.")] = "photos",
     groups: Annotated[list[str] | None, typer.Option(help="Such as p4,pmg; may be repeated. All if left out.")] = None,
-    count: Annotated[int, typer.Option(min=1, help="How many images; the groups take turns.")] = 1700,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed, other images.")] = 0,
+    count: Annotated[int, typer.Option(min=1, help="Number of images; the groups take turns.")] = 1700,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
     size: Annotated[
         int | None, typer.Option(min=16, max=4096, help="Height and width in px: 256, on a sheet 144.")
     ] = None,
@@ -68,7 +68,7 @@ def generate(
         typer.echo(json.dumps({"preview": str(preview)}) if as_json else f"drew {preview}")
         return
     if out is None:
-        raise HierError("where to? give --out FOLDER, or --preview FILE.png for a sheet to look at")
+        raise HierError("no output is named: give --out FOLDER, or --preview FILE.png for a sheet to look at")
     from ..pipelines.generating.export import Export
 
     _export(Export(dataset, count, format, out, photos, split, shard), verify, device, as_json)
@@ -103,7 +103,7 @@ def _export(run: Export, verify: bool, device: str, as_json: bool) -> None:
 
 def _told(run: Export, summary: Summary, seconds: float, verify: bool) -> str:
     if verify:
-        return f"{run.out}: {summary.found} of {summary.images} images are as the manifest has them"
+        return f"{run.out}: {summary.found} of {summary.images} images match the manifest"
     if not summary.made:
         return f"{run.out}: complete, all {summary.images} images are there; --verify reads them again"
     lines = [
@@ -113,7 +113,7 @@ def _told(run: Export, summary: Summary, seconds: float, verify: bool) -> str:
     worst = sorted(((rate, name) for name, rate in summary.refused.items() if rate), reverse=True)[:5]
     if worst:
         refused = ", ".join(f"{name} {100 * rate:.1f} %" for rate, name in worst)
-        lines.append(f"draws refused for having more symmetry, most of all: {refused}")
+        lines.append(f"draws rejected for having more symmetry, most often: {refused}")
     if summary.skipped_photographs:
         lines.append(f"{summary.skipped_photographs} files in {run.photos} could not be read and were skipped")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""`hier map`: the groups at every place of a large micrograph."""
+"""`hier map`: the groups at every position of a large micrograph."""
 
 from __future__ import annotations
 
@@ -15,9 +15,13 @@ EPILOG = "Example:  hier map micrograph.tif --window 128 --stride 32 --pixel-siz
 
 def map_(
     image: Annotated[str, typer.Argument(help="A micrograph in any format that `hier predict` reads.")],
-    window: Annotated[int, typer.Option(help="Side in px of what is judged at once: four cells or more.")] = 128,
-    stride: Annotated[int, typer.Option(help="Px from one place to the next.")] = 32,
-    exact: Annotated[bool, typer.Option("--exact", help="Measure every place; some ten times slower.")] = False,
+    window: Annotated[
+        int, typer.Option(help="Side in px of the window that is classified at once: four cells or more.")
+    ] = 128,
+    stride: Annotated[int, typer.Option(help="Px from one window to the next.")] = 32,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Measure every window position; about ten times slower.")
+    ] = False,
     out: Annotated[
         Path | None, typer.Option(help="The picture, .png; the arrays go beside it as .npz. NAME_map.png if left out.")
     ] = None,
@@ -29,11 +33,11 @@ def map_(
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Paint the wallpaper group, the lattice's direction and how sure both are at every place of a large image.
+    """Map the wallpaper group, the lattice's direction and the confidence in both over a large image.
 
-    Windows are measured a window apart first, then closer, down to the stride, wherever neighbours differ in group or
-    lattice: a place amid places that agree has their answer, unless --exact. Domains smaller than a window may be
-    missed. The array `measured` in the .npz file tells which places are which.
+    Windows are measured one window apart first, then closer, down to the stride, wherever neighbours differ in group
+    or lattice: without --exact a position between positions that agree gets their answer. Domains smaller than a
+    window may be missed. The array `measured` in the .npz file shows which positions were measured.
     """
     from rich.console import Console
 

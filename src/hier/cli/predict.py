@@ -52,7 +52,9 @@ def predict(
     min_confidence: Annotated[
         float | None,
         typer.Option(
-            min=0, max=1, help="Say only what is at least so probable: 0.9 stops where p4m or p4g is undecided."
+            min=0,
+            max=1,
+            help="Stop at the deepest node of at least this probability: 0.9 stops where p4m or p4g is undecided.",
         ),
     ] = None,
     pixel_size: PixelSizeText = None,
@@ -71,13 +73,13 @@ def predict(
     report: Annotated[
         Path | None, typer.Option(help="Write all the evidence to one HTML page, of all images answered now.")
     ] = None,
-    restart: Annotated[bool, typer.Option("--restart", help="Empty --csv and --jsonl first.")] = False,
+    restart: Annotated[bool, typer.Option("--restart", help="Start the tables of --csv and --jsonl over.")] = False,
     device: Device = "auto",
 ) -> None:
     """Find the wallpaper group of each image, with the path through the tree.
 
-    With --csv or --jsonl the same command again goes on where it stopped: images whose files have not changed since
-    are passed over, those that failed are tried again.
+    With --csv or --jsonl the same command again resumes where it stopped: images whose files have not changed since
+    are skipped, failed ones are retried.
     """
     from rich.console import Console
 
@@ -146,7 +148,7 @@ def predict(
 
 
 def _drawn(results: Iterable[Prediction | Failure], overlays: OverlayFiles) -> Iterator[Prediction | Failure]:
-    """The results as they are, each with its overlay drawn; what is no pattern has none, and that is said."""
+    """The results as they are, each with its overlay drawn; one that is not periodic has none, which is reported."""
     from ..pipelines.answering.results import Failure
 
     for result in results:

@@ -18,7 +18,7 @@ TreeName = Annotated[str, typer.Option(help="The tree of the nodes: wallpaper, p
 
 def compare(
     node: Annotated[list[str] | None, typer.Argument(help="Nodes as `hier tree` names them; all if left out.")] = None,
-    metric: Annotated[str, typer.Option(help="What best means, for instance valid/loss.")] = "valid/accuracy",
+    metric: Annotated[str, typer.Option(help="The metric to rank by, for instance valid/loss.")] = "valid/accuracy",
     tree: TreeName = "wallpaper",
     as_json: Json = False,
 ) -> None:
@@ -70,7 +70,7 @@ def assemble(
         "champion"
     ),
     count: Annotated[int, typer.Option(min=17, help="Patterns of each source to try it on.")] = 340,
-    seed: Annotated[int, typer.Option(min=0, max=10**9, help="Which of them; no training sees these seeds.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=10**9, help="Random seed (disjoint from all training seeds).")] = 0,
     size: Annotated[int, typer.Option(min=64, max=2048, help="Their height and width in px.")] = 256,
     calibration: Annotated[int, typer.Option(min=17, help="Patterns in each of three sets to calibrate it on.")] = 340,
     photos: Photos = None,

@@ -86,7 +86,7 @@ def benchmark_progress(console: Console) -> Iterator[Reporter]:
 
 @contextmanager
 def counter(console: Console, name: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-    """Yields what counts on; without a total the bar only shows that something goes on."""
+    """Yields what advances the count; without a total the bar only shows activity."""
     count = TextColumn("{task.completed}" if total is None else "{task.completed}/{task.total}")
     with Progress(
         SpinnerColumn(), TextColumn("{task.description}"), BarColumn(12), count,

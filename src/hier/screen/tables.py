@@ -79,12 +79,12 @@ def _figures(report: Report) -> dict[str, str]:
     for counts in (report.mistakes, report.mistake_levels):
         if counts:
             told[f"errors: {', '.join(counts)}"] = ", ".join(map(str, counts.values()))
-    return told | {"held to be no pattern": str(report.refused)}
+    return told | {"rejected as not periodic": str(report.refused)}
 
 
 def refusal_table(refusals: Mapping[str, float]) -> Table:
     """Shares of images held to be no pattern, by kind."""
-    table = Table(title="held to be no pattern", title_justify="left")
+    table = Table(title="rejected as not periodic", title_justify="left")
     table.add_column("images")
     table.add_column("share", justify="right")
     for kind, share in refusals.items():
