@@ -12,8 +12,10 @@ from torch import Tensor
 
 from ..hierarchy import CompiledTree, compile_tree
 from .bundle import BUNDLED, GATE, Bundle, BundleError, load_bundle
+from .evidence.batches import moved
 from .evidence.lattice import Lattice
 from .evidence.representation import SymmetryEvidence
+from .evidence.structure import Structure
 from .node import NodeClassifier
 from .routing.calibration import temper
 from .routing.ensemble import average, disagreement
@@ -28,7 +30,8 @@ class Answer:
     `log_probabilities` (B, L) in the tree's order of labels; `winners` (B,) the label answered, the likeliest but
     for ``bayes``; `pattern` (B,) the gate's probability that the image is periodic at all; `nodes` the (B, k)
     log-probabilities of every node, and of the flat head where there is one; `disagreement` (B,) between several
-    models in nats, None with one; `lattice` what images were read on.
+    models in nats, None with one. `lattice` and `structure` are what the images' evidence was made from, None in
+    answers that were made from evidence.
     """
 
     log_probabilities: Tensor
@@ -38,6 +41,7 @@ class Answer:
     router: Router = "soft"
     disagreement: Tensor | None = None
     lattice: Lattice | None = None
+    structure: Structure | None = None
 
 
 class Classifier:
@@ -102,18 +106,21 @@ class Classifier:
             raise BundleError("router 'stack' is not fitted in this model yet: `hier calibrate` does it")
 
     @torch.inference_mode()
-    def answer(self, images: Tensor, router: Router = "soft") -> Answer:
+    def answer(self, images: Tensor, router: Router = "soft", lattice: Lattice | None = None) -> Answer:
         """Images of one size (B, C, H, W) float32 in [0, 1] to an `Answer`.
 
-        Under ``hard`` the nodes that an image does not reach are not run for it: NaN in `Answer.nodes`.
+        `lattice` is theirs if it is known (`View` keeps it); else it is found. Under ``hard`` the nodes that an image
+        does not reach are not run for it: NaN in `Answer.nodes`.
         """
-        found = self.represent(images.to(self.device))
+        known = None if lattice is None else moved(lattice, self.device)
+        found = self.represent(images.to(self.device), known)
         lazy = router == "hard" and not self.several
-        return replace(self.decide(found.maps, found.numbers, router, lazy), lattice=found.lattice)
+        decided = self.decide(found.maps, found.numbers, router, lazy)
+        return replace(decided, lattice=found.lattice, structure=found.structure)
 
     @torch.inference_mode()
     def decide(self, maps: Tensor, numbers: Tensor, router: Router = "soft", lazy: bool = False) -> Answer:
-        """The same from the maps and numbers of `Evidence`, without the lattice; all nodes run unless `lazy`."""
+        """The same from the maps and numbers of `Evidence`, without lattice and structure; `lazy` as ``hard`` is."""
         outputs = self.outputs_on_the_way(maps, numbers) if lazy else self.outputs(maps, numbers)
         return self.combine(outputs, router)
 

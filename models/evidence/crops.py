@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .lattice import find_lattice
+from .batches import joined
+from .lattice import Lattice, find_lattice
 
 SIDE = 448  # px: geometric mean of height and width that is analysed at once
 NARROWEST = 64  # px: a side of fewer is not shrunk
@@ -17,10 +19,14 @@ FEWEST, SHORTEST = 6.0, 12.0  # cells in view, and px of the shorter lattice vec
 
 @dataclass(frozen=True)
 class View:
-    """A crop (C, h, w) about the image's middle; one px of it spans `scale` px of the image."""
+    """A crop (C, h, w) about the image's middle; one px of it spans `scale` px of the image.
+
+    `lattice` is that of the crop, a batch of one, if it has been found.
+    """
 
     image: Tensor
     scale: float
+    lattice: Lattice | None = None
 
 
 def views(image: Tensor) -> list[View]:
@@ -49,16 +55,26 @@ def views(image: Tensor) -> list[View]:
 
 
 @torch.inference_mode()
-def best_view(image: Tensor) -> View:
-    """The view whose lattice repeats best, among those that show enough cells, finely enough."""
+def best_view(image: Tensor, device: torch.device | str = "cpu") -> View:
+    """The view whose lattice repeats best, among those that show enough cells, finely enough.
+
+    It keeps that lattice, on `device`. Where there is one view only, none is looked for.
+    """
     choices = views(image)
     if len(choices) == 1:
         return choices[0]
 
-    def merit(view: View) -> float:
-        lattice = find_lattice(view.image[None])
+    def merit(view: View, lattice: Lattice) -> float:
         cells = view.image[0].numel() / float(torch.linalg.det(lattice.basis[0]).abs())
         shortest = float(lattice.basis[0].norm(dim=0).min())
         return float(lattice.level[0]) - (0.5 if cells < FEWEST or shortest < SHORTEST else 0.0)
 
-    return max(choices, key=merit)
+    found = [(view, find_lattice(view.image[None].to(device))) for view in choices]
+    view, lattice = max(found, key=lambda pair: merit(*pair))
+    return replace(view, lattice=lattice)
+
+
+def stacked(some: Sequence[View]) -> tuple[Tensor, Lattice | None]:
+    """Views of one size as images (B, C, h, w), with their lattices if all have one."""
+    lattices = [view.lattice for view in some if view.lattice is not None]
+    return torch.stack([view.image for view in some]), joined(lattices) if len(lattices) == len(some) else None

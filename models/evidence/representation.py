@@ -6,14 +6,15 @@ noise level, or a measure of the lattice's metric.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from .batches import joined, rows
 from .lattice import Lattice, find_lattice
 from .maps import FLOOR, MAPS, WEIGHTINGS, symmetry_maps
-from .structure import structure_factors
+from .structure import Structure, structure_factors
 
 SIDE = 16  # grid of the maps that a node sees
 STRAIN = 0.15  # an operation that changes the metric by more is not offered to a node
@@ -27,12 +28,13 @@ EVIDENCE = MAP_CHANNELS + len(MAPS) + 8 * len(WEIGHTINGS) + 3
 class Evidence:
     """Input of the nodes for a batch: `maps` (B, MAP_CHANNELS, SIDE, SIDE) and `numbers` (B, EVIDENCE).
 
-    Both lie about in [-0.5, 1.3]; `lattice` is what they refer to.
+    Both lie roughly in [-0.5, 1.3]. They were made from `structure`, the structure factors on `lattice`.
     """
 
     maps: Tensor
     numbers: Tensor
     lattice: Lattice
+    structure: Structure
 
 
 def log_residual(correlation: Tensor) -> Tensor:
@@ -41,20 +43,29 @@ def log_residual(correlation: Tensor) -> Tensor:
 
 
 class SymmetryEvidence(nn.Module):
-    """Images (B, C, H, W), any range, C = 1 or 3, to `Evidence`; no parameters, any device."""
+    """Images (B, C, H, W), any range, C = 1 or 3, to `Evidence`; no parameters, any device.
+
+    With a `lattice` that was found on the same pixels, none is looked for.
+    """
 
     @torch.inference_mode()
-    def forward(self, images: Tensor) -> Evidence:
+    def forward(self, images: Tensor, lattice: Lattice | None = None) -> Evidence:
         """See the class."""
         *_, H, W = images.shape
         step = max(1, (CACHED if images.device.type == "cpu" else 64 * CACHED) // (H * W))
-        parts = [self._evidence(some) for some in torch.split(images, step)]
-        joined = (torch.cat([getattr(p.lattice, f.name) for p in parts]) for f in fields(Lattice))
-        return Evidence(torch.cat([p.maps for p in parts]), torch.cat([p.numbers for p in parts]), Lattice(*joined))
+        cuts = [slice(k, k + step) for k in range(0, len(images), step)]
+        parts = [self._evidence(images[cut], None if lattice is None else rows(lattice, cut)) for cut in cuts]
+        return Evidence(
+            torch.cat([p.maps for p in parts]),
+            torch.cat([p.numbers for p in parts]),
+            joined([p.lattice for p in parts]),
+            joined([p.structure for p in parts]),
+        )
 
-    def _evidence(self, images: Tensor) -> Evidence:
-        lattice = find_lattice(images)
-        found = symmetry_maps(structure_factors(images, lattice.basis), lattice.basis)
+    def _evidence(self, images: Tensor, lattice: Lattice | None) -> Evidence:
+        lattice = find_lattice(images) if lattice is None else lattice
+        structure = structure_factors(images, lattice.basis)
+        found = symmetry_maps(structure, lattice.basis)
         possible = (found.strain < STRAIN)[:, :, None]
         coarse = found.maps.reshape(*found.maps.shape[:-2], SIDE, -1, SIDE, found.maps.shape[-1] // SIDE).amax((-3, -1))
         maps = torch.where(possible[..., None, None], log_residual(coarse), ABSENT).flatten(1, 2)
@@ -68,4 +79,4 @@ class SymmetryEvidence(nn.Module):
             log_residual(lattice.coset)[:, None],
             torch.linalg.det(lattice.basis).abs().log2()[:, None] / 16,
         ]
-        return Evidence(maps, torch.cat(numbers, 1), lattice)
+        return Evidence(maps, torch.cat(numbers, 1), lattice, structure)

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from ...models.classifier import Classifier
+from ...models.evidence.batches import moved
+from ...models.evidence.lattice import Lattice
 from ...models.evidence.maps import MAPS, WEIGHTINGS
 from ...models.evidence.representation import ABSENT, MAP_CHANNELS
 
@@ -24,13 +26,14 @@ class MapAnswer:
 
 
 @torch.inference_mode()
-def explain_maps(classifier: Classifier, image: Tensor) -> list[MapAnswer]:
-    """Which symmetry maps each step of the path hangs on, for a view (3, H, W).
+def explain_maps(classifier: Classifier, image: Tensor, lattice: Lattice | None = None) -> list[MapAnswer]:
+    """Which symmetry maps each step of the path depends on, for a view (3, H, W), and its lattice if it is known.
 
     Each operation's maps and peaks are taken away in turn, as if the lattice did not allow it, and the log-probability
-    that the node's answer loses is what they weigh. Negative: they spoke against it.
+    that the node's answer loses is their weight. It is negative where they spoke against the answer.
     """
-    found = classifier.represent(image[None].to(classifier.device))
+    known = None if lattice is None else moved(lattice, classifier.device)
+    found = classifier.represent(image[None].to(classifier.device), known)
     count, width = len(MAPS), len(WEIGHTINGS)
     maps = found.maps.expand(count + 1, -1, -1, -1).clone()
     numbers = found.numbers.expand(count + 1, -1).clone()
@@ -45,6 +48,6 @@ def explain_maps(classifier: Classifier, image: Tensor) -> list[MapAnswer]:
         logp = answer.nodes[node][:, choice].cpu()
         drops = (logp[0] - logp[1:]).tolist()
         names = [name for name, _, _ in MAPS]
-        told = tree.choices(node)[choice]
-        steps.append(MapAnswer(node, told, float(logp[0].exp()), dict(zip(names, drops, strict=True))))
+        chosen = tree.choices(node)[choice]
+        steps.append(MapAnswer(node, chosen, float(logp[0].exp()), dict(zip(names, drops, strict=True))))
     return steps

@@ -47,7 +47,7 @@ def seen(found: Prediction, image: Tensor | None = None) -> Tensor:
     if image is None:
         if found.source is None:
             raise HierError(f"{found.file}: nothing tells where its image is; give the image")
-        image = found.source.read().image
+        image = found.source.read()
     return image[:, top : top + height, left : left + width]
 
 

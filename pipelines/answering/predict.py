@@ -2,44 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 from torch import Tensor
 
 from ...hierarchy import GROUP_NAMES, HierError, group
 from ...models.classifier import Answer, Classifier
-from ...models.evidence.crops import View, best_view
-from ...models.evidence.lattice import Lattice
+from ...models.evidence.batches import moved, rows
+from ...models.evidence.crops import View, best_view, stacked
 from ...models.routing.partial import Statements, candidates, climb, in_words
 from ...models.routing.router import Router
-from ..reading.images import PLAIN, ImageError, ImageLike, read
+from ..reading.images import PLAIN, ImageError, ImageLike, Read, read
 from ..reading.picture import Reading
-from ..reading.pixel_size import PixelSize
-from .results import Failure, LatticeFound, Prediction, Step, conventional
-from .symmetry import ImageSource, find_symmetry
+from .results import Failure, Prediction, Step, conventional
+from .symmetry import Analysis, ImageSource, find_symmetry
 
 BATCH = 16
 NO_PATTERN = "no pattern"
 CLIMB = 0.9  # least confidence of ``climb`` if none is given
 AHEAD = 2 * BATCH  # images read before their answers are given out: those of one size share a batch
+PIXELS = 2**25  # px of them: 32 images of 1024 px, 400 MB in colour
 
 
 @dataclass(frozen=True)
 class _Waiting:
     """An image that has been read and waits for its batch."""
 
-    index: int
-    name: str
+    source: ImageSource
+    read: Read
     view: View
-    pixel_size: PixelSize | None
-    size: tuple[int, int]
 
 
 class Predictor:
@@ -77,45 +73,63 @@ class Predictor:
         self, images: Iterable[ImageLike], advance: Callable[[int], None] = lambda _: None, reading: Reading = PLAIN,
         symmetry: bool = False, keep: bool = False,
     ) -> Iterator[Prediction | Failure]:  # fmt: skip
-        """One `Prediction` or `Failure` for each image, in order, as they are asked for: `AHEAD` are held at most.
+        """One `Prediction` or `Failure` for each image, in order, as they are asked for.
 
-        With `symmetry`, each also says where the group's operations lie and how well they hold.
+        `AHEAD` images are held at most, or `PIXELS` of them, and the one more that fills it. Until the next result is
+        asked for, a prediction's picture is at hand for overlay and report. With `symmetry`, each prediction also says
+        where the group's operations lie and how well they hold.
         """
-        waiting = enumerate(images)
-        while some := list(islice(waiting, AHEAD)):
-            for found, source in zip(self._answered(some, advance, reading, symmetry), some, strict=True):
-                if isinstance(found, Prediction):
-                    found = replace(found, source=ImageSource(source[1], found.file, reading, keep))
-                yield found
+        for some in self._read_ahead(images, advance, reading, keep):
+            answered = self._answered([w for w in some if isinstance(w, _Waiting)], advance, symmetry)
+            for waiting in some:
+                if isinstance(waiting, Failure):
+                    yield waiting
+                    continue
+                found, analysis = next(answered)
+                with waiting.source.at_hand(analysis):
+                    yield found
 
-    def _answered(
-        self, some: Sequence[tuple[int, ImageLike]], advance: Callable[[int], None], reading: Reading, symmetry: bool
-    ) -> list[Prediction | Failure]:
-        results: dict[int, Prediction | Failure] = {}
-        sizes: dict[tuple[int, ...], list[_Waiting]] = {}
-        for i, image in some:
+    def _read_ahead(
+        self, images: Iterable[ImageLike], advance: Callable[[int], None], reading: Reading, keep: bool
+    ) -> Iterator[list[_Waiting | Failure]]:
+        """Images in order, as many at a time as are answered together."""
+        some: list[_Waiting | Failure] = []
+        held = 0
+        for index, image in enumerate(images):
+            name = str(image) if isinstance(image, (str, Path)) else f"image {index}"
             try:
                 found = read(image, reading)
             except ImageError as error:
-                results[i] = Failure(_name(image, i), str(error))
+                some.append(Failure(name, str(error)))
                 advance(1)
-                continue
-            view = best_view(found.image)
-            size = found.image.shape[-1], found.image.shape[-2]
-            waiting = _Waiting(i, _name(image, i), view, found.pixel_size, size)
-            sizes.setdefault(tuple(view.image.shape), []).append(waiting)
+            else:
+                source = ImageSource(image, name, reading, keep)
+                some.append(_Waiting(source, found, best_view(found.image, self.classifier.device)))
+                held += found.image[0].numel()
+            if len(some) == AHEAD or held >= PIXELS:
+                yield some
+                some, held = [], 0
+        yield some
+
+    def _answered(
+        self, some: Sequence[_Waiting], advance: Callable[[int], None], symmetry: bool
+    ) -> Iterator[tuple[Prediction, Analysis]]:
+        """Answers in order, and what each was found from; views of one size share batches."""
+        sizes: dict[tuple[object, ...], list[int]] = {}
+        for i, w in enumerate(some):
+            sizes.setdefault((*w.view.image.shape, w.view.lattice is None), []).append(i)
+        results: dict[int, tuple[Prediction, Analysis]] = {}
         for same in sizes.values():
             for start in range(0, len(same), BATCH):
                 batch = same[start : start + BATCH]
-                answer = self.classifier.answer(torch.stack([w.view.image for w in batch]), self.router)
-                for k, w in enumerate(batch):
-                    results[w.index] = self._prediction(w.name, answer, k, w.view.scale, w.pixel_size)
-                if symmetry:
-                    results.update(_with_symmetry(batch, results, answer.lattice))
+                images, lattice = stacked([some[i].view for i in batch])
+                answer = self.classifier.answer(images, self.router, lattice)
+                for k, (i, analysis) in enumerate(zip(batch, _analyses([some[i] for i in batch], answer), strict=True)):
+                    results[i] = self._prediction(some[i], answer, k, analysis, symmetry), analysis
                 advance(len(batch))
-        return [results[i] for i, _ in some]
+        return (results.pop(i) for i in range(len(some)))
 
-    def _prediction(self, file: str, answer: Answer, k: int, scale: float, pixel: PixelSize | None) -> Prediction:
+    def _prediction(self, w: _Waiting, answer: Answer, k: int, analysis: Analysis, symmetry: bool) -> Prediction:
         logp, labels = answer.log_probabilities[k].cpu(), self.classifier.labels
         winner = answer.winners[k : k + 1].cpu()
         said = climb(self.statements, logp[None], self.min_confidence, winner if self.router == "bayes" else None)
@@ -126,52 +140,41 @@ class Predictor:
         share = 1.0 if periodic else pattern
         steps = self.classifier.path(answer, k, open_to[0])[: int(self.statements.steps[statement])]
         unsure = answer.disagreement
+        found = open_to[0] if periodic and len(open_to) == 1 else None
+        cell = conventional(analysis.lattice.basis[0].double().numpy() * w.view.scale, _alike(open_to))
         return Prediction(
-            file=file,
-            group=open_to[0] if periodic and len(open_to) == 1 else None,
+            file=w.source.name,
+            group=found,
             probability=p * share,
             periodic=periodic,
             periodic_probability=pattern,
             path=tuple(Step(*step, self._choices(answer, k, step[0])) for step in steps) if periodic else (),
             groups={name: float(v) * share for name, v in zip(labels, logp.exp(), strict=True)},
-            lattice=self._lattice(answer, k, _alike(open_to), scale, pixel) if periodic else None,
+            lattice=cell.with_lengths(w.read.pixel_size) if periodic else None,
             statement=in_words(self.classifier.bundle.tree, self.statements, statement, p) if periodic else NO_PATTERN,
             candidates=open_to if periodic else (),
             disagreement=None if unsure is None else float(unsure[k]),
-            pixel_size=pixel,
+            symmetry=find_symmetry(analysis, found) if symmetry and found in GROUP_NAMES else None,
+            pixel_size=w.read.pixel_size,
+            source=w.source,
         )
 
     def _choices(self, answer: Answer, k: int, node: str) -> dict[str, float]:
         p = answer.nodes[node][k].exp().tolist()
         return dict(zip(self.classifier.bundle.tree.choices(node), p, strict=True))
 
-    @staticmethod
-    def _lattice(answer: Answer, k: int, label: str, scale: float, pixel: PixelSize | None) -> LatticeFound | None:
-        if answer.lattice is None:
-            return None
-        basis = answer.lattice.basis[k].cpu().double().numpy() * scale
-        return conventional(basis, label).with_lengths(pixel)
 
-
-def _with_symmetry(
-    batch: Sequence[_Waiting], results: Mapping[int, Prediction | Failure], lattice: Lattice | None
-) -> dict[int, Prediction]:
-    """The predictions of a batch that have one of the 17 groups, with their operations."""
-    made: dict[int, Prediction] = {}
+def _analyses(batch: Sequence[_Waiting], answer: Answer) -> Iterator[Analysis]:
+    """What each image of a batch was answered from."""
+    assert answer.lattice is not None  # it is an answer to images, not to evidence
+    assert answer.structure is not None
+    lattice, structure = moved(answer.lattice, "cpu"), moved(answer.structure, "cpu")
     for k, w in enumerate(batch):
-        found = results[w.index]
-        if isinstance(found, Prediction) and found.group in GROUP_NAMES and lattice is not None:
-            basis = lattice.basis[k : k + 1]
-            placed = find_symmetry(w.view, basis, found.group, w.size)
-            made[w.index] = replace(found, symmetry=placed)
-    return made
+        one = slice(k, k + 1)
+        yield Analysis(w.read.image, w.view, rows(lattice, one), rows(structure, one))
 
 
 def _alike(labels: Sequence[str]) -> str:
     """A label that stands for the cells of all, no label where they differ."""
     cells = {(group(x).lattice_system, group(x).centred) if x in GROUP_NAMES else None for x in labels}
     return labels[0] if len(cells) == 1 else ""
-
-
-def _name(image: ImageLike, index: int) -> str:
-    return str(image) if isinstance(image, (str, Path)) else f"image {index}"

@@ -1,8 +1,10 @@
-"""The evidence of one image as plain data, and the way back to the image it was found on."""
+"""What was found on one image: its evidence, the same as plain data, and the way back to the image."""
 
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,14 +13,36 @@ import numpy as np
 from torch import Tensor
 
 from ...hierarchy import HierError
-from ...models.evidence.crops import View
-from ...models.evidence.structure import structure_factors
+from ...models.evidence.crops import View, best_view
+from ...models.evidence.lattice import Lattice, find_lattice
+from ...models.evidence.structure import Structure, structure_factors
 from ...models.placing.operations import Placed, Refused, place
 from ..drawing.symbols import Array, Frame
-from ..reading.images import ImageLike, Read, read
+from ..reading.images import ImageLike, read
 from ..reading.picture import Reading
 
 Point = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What was found on one image (3, H, W): the view that was analysed, and its lattice and structure factors.
+
+    `lattice` and `structure` are batches of one, on the CPU.
+    """
+
+    image: Tensor
+    view: View
+    lattice: Lattice
+    structure: Structure
+
+    @classmethod
+    def of(cls, image: Tensor) -> Analysis:
+        """The analysis of an image that no prediction is at hand for."""
+        view = best_view(image)
+        pixels = view.image[None]
+        lattice = view.lattice or find_lattice(pixels)
+        return cls(image, view, lattice, structure_factors(pixels, lattice.basis))
 
 
 @dataclass(frozen=True)
@@ -59,13 +83,12 @@ class SymmetryFound:
         return Frame(np.array([self.a, self.b]).T, np.array(self.origin) - (left, top))
 
 
-def find_symmetry(view: View, basis: Tensor, label: str, size: tuple[int, int]) -> SymmetryFound:
-    """The group `label` on the reduced lattice `basis` (1, 2, 2) of a view, in an image of `size` (width, height)."""
-    image = view.image.to(basis.device)[None]
-    placed = place(structure_factors(image, basis), basis[0].cpu().double().numpy(), label)
-    box = _box(view, size)
+def find_symmetry(found: Analysis, label: str) -> SymmetryFound:
+    """Where the group `label` lies on an image, and how well it holds."""
+    placed = place(found.structure, found.lattice.basis[0].double().numpy(), label)
+    box = _box(found.view, (found.image.shape[-1], found.image.shape[-2]))
     middle = np.array([box[0] + (box[2] - 1) / 2, box[1] + (box[3] - 1) / 2])
-    return as_found(placed, view.scale, middle, box)
+    return as_found(placed, found.view.scale, middle, box)
 
 
 def as_found(placed: Placed, scale: float, middle: Array, box: tuple[int, int, int, int]) -> SymmetryFound:
@@ -102,13 +125,32 @@ class ImageSource:
         stays = keep or image is None or isinstance(image, (str, Path))
         self._kept = image if stays else None
         self._seen: weakref.ref[Any] | None = None if stays else weakref.ref(image)
+        self._at_hand: Analysis | None = None
 
-    def read(self) -> Read:
-        """The image again. HierError when it is gone; ImageError when its file is."""
+    @contextmanager
+    def at_hand(self, found: Analysis) -> Iterator[None]:
+        """Within the block nothing is read or analysed again: overlay and report share the prediction's pass."""
+        before, self._at_hand = self._at_hand, found
+        try:
+            yield
+        finally:
+            self._at_hand = before
+
+    def read(self) -> Tensor:
+        """The image (3, H, W), read again unless it is at hand.
+
+        HierError when it is gone; ImageError when its file is.
+        """
+        if self._at_hand is not None:
+            return self._at_hand.image
         image = self._seen() if self._seen is not None else self._kept
         if image is None:
             raise HierError(f"{self.name} is no longer in memory: predict(..., keep=True) keeps images for plots")
-        return read(image, self.reading)
+        return read(image, self.reading).image
+
+    def analysis(self) -> Analysis:
+        """What was found on the image, or is found again. Raises as `read` does."""
+        return self._at_hand or Analysis.of(self.read())
 
     def __deepcopy__(self, memo: dict[int, Any]) -> ImageSource:
         return self

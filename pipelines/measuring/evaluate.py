@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from torch import Tensor
 from ...datasets import Corruption, NonPatternDataset, PatternDataset, split_pool
 from ...hierarchy import GROUP_NAMES, HierError, UnknownNameError, group
 from ...models.classifier import Answer, Classifier
-from ...models.evidence.crops import best_view
+from ...models.evidence.crops import View, best_view, stacked
 from ...models.routing.partial import Statements
 from ...models.routing.router import Router
 from ..generating.evidence import EvidenceSet, Part, gather
@@ -133,22 +133,23 @@ def evaluate_folder(
     answers: list[Answer] = []
     labels: list[str] = []
     errors: dict[str, str] = {}
-    batches: dict[tuple[int, ...], list[tuple[str, Tensor]]] = defaultdict(list)
+    batches: dict[tuple[int, ...], list[tuple[str, View]]] = defaultdict(list)
 
-    def flush(batch: list[tuple[str, Tensor]]) -> None:
-        answers.append(classifier.answer(torch.stack([image for _, image in batch]), router))
+    def flush(batch: list[tuple[str, View]]) -> None:
+        images, lattice = stacked([view for _, view in batch])
+        answers.append(replace(classifier.answer(images, router, lattice), structure=None))  # 100 kB an image
         labels.extend(name for name, _ in batch)
 
     for sub, file in files:
         try:
-            image = best_view(read_image(file)).image
+            view = best_view(read_image(file), classifier.device)
         except ImageError as error:
             errors[str(file)] = str(error)
         else:
-            batch = batches[tuple(image.shape)]
-            batch.append((names[sub], image))
+            batch = batches[tuple(view.image.shape)]
+            batch.append((names[sub], view))
             if len(batch) == 16:
-                flush(batches.pop(tuple(image.shape)))
+                flush(batches.pop(tuple(view.image.shape)))
         advance(1)
     for batch in batches.values():
         flush(batch)

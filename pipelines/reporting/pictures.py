@@ -12,14 +12,12 @@ from PIL import Image
 from torch import Tensor
 
 from ...hierarchy import group
-from ...models.evidence.crops import best_view
-from ...models.evidence.lattice import find_lattice
 from ...models.evidence.maps import MAPS, symmetry_maps
 from ...models.evidence.representation import STRAIN
-from ...models.evidence.structure import structure_factors
 from ...models.placing.cells import averaged_cell, symmetrised_cell, tiled
 from ..answering.figure import plotted, seen
 from ..answering.results import Prediction
+from ..answering.symmetry import Analysis
 from ..drawing.overlay import encoded
 
 LARGEST = 900  # px: longer side of a picture
@@ -38,7 +36,7 @@ class Shown:
 def pictures(found: Prediction) -> list[Shown]:
     """The pictures of a prediction; the image alone where no symmetry was found. Raises HierError, ImageError."""
     if found.symmetry is None:
-        return [Shown("Image", uri(found.source.read().image))] if found.source is not None else []
+        return [Shown("Image", uri(found.source.read()))] if found.source is not None else []
     view = seen(found)
     overlay = Image.open(io.BytesIO(encoded(plotted(found), ".png"))).convert("RGB")
     frame = found.symmetry.frame
@@ -77,14 +75,13 @@ def _cell_picture(cell: Tensor, basis: np.ndarray) -> str:
 
 
 @torch.inference_mode()
-def map_pictures(image: Tensor) -> tuple[list[Shown], list[str]]:
-    """The symmetry maps of an image (3, H, W) that its lattice allows, and the names of those that it does not."""
+def map_pictures(analysis: Analysis) -> tuple[list[Shown], list[str]]:
+    """The symmetry maps of an image that its lattice allows, and the names of those that it does not."""
     from matplotlib import colormaps
 
-    view = best_view(image).image
-    lattice = find_lattice(view[None])
-    found = symmetry_maps(structure_factors(view[None], lattice.basis), lattice.basis)
-    basis = lattice.basis[0].double().cpu().numpy()
+    view = analysis.view.image
+    found = symmetry_maps(analysis.structure, analysis.lattice.basis)
+    basis = analysis.lattice.basis[0].double().numpy()
     side = min(MAP_CELLS * float(np.linalg.norm(basis, axis=0).max()), *view.shape[1:])
     zoom = MAP_SIDE / side
     middle = np.full(2, (MAP_SIDE - 1) / 2)
@@ -95,7 +92,7 @@ def map_pictures(image: Tensor) -> tuple[list[Shown], list[str]]:
         if float(found.strain[0, m]) >= STRAIN:
             impossible.append(name)
             continue
-        surface = found.maps[0, m, -1].clamp(0, 1)[None].cpu()
+        surface = found.maps[0, m, -1].clamp(0, 1)[None]
         picture = tiled(surface, basis * zoom, middle, MAP_SIDE, MAP_SIDE)[0].clamp(0, 1).numpy()
         colours = (colormaps["magma"](picture)[..., :3] * 255).astype(np.uint8)
         peak = min(max(float(found.peaks[0, m, -1]), 0.0), 1.0)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import pickle
+import tempfile
+from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,17 +20,43 @@ TEMPLATE = "report.html"
 BAR = 220  # px: a bar of probability one
 
 
-def write_report(path: Path, results: Sequence[Prediction | Failure], title: str = "Symmetry of images") -> None:
-    """Write the page of `results` to `path`; images are read again, one at a time. Raises HierError."""
-    import jinja2
+def write_report(path: Path, results: Iterable[Prediction | Failure], title: str = "Symmetry of images") -> None:
+    """Write the page of `results` to `path`; images that are not at hand are read again. Raises HierError."""
+    page = Report()
+    for result in results:
+        page.add(result)
+    page.write(path, title)
 
-    loader = jinja2.FileSystemLoader(Path(__file__).parent)
-    page = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True).get_template(TEMPLATE)
-    index = [_entry(result) for result in results]
-    sections = (_section(result, entry) for result, entry in zip(results, index, strict=True))
-    # a file's name may hold bytes that are not UTF-8
-    with output(path) as unfinished, unfinished.open("w", encoding="utf-8", errors="backslashreplace") as file:
-        file.writelines(page.generate(title=title, version=version("hier"), index=index, sections=sections))
+
+class Report:
+    """A page in the making: each result is added while its image is at hand. The pictures wait in a temporary file."""
+
+    def __init__(self) -> None:
+        self._index: list[dict[str, str]] = []
+        self._sections = tempfile.SpooledTemporaryFile(2**25)  # noqa: SIM115, `write` closes it
+
+    def add(self, result: Prediction | Failure) -> None:
+        """Draw the section of a result."""
+        self._index.append(_entry(result))
+        try:
+            pickle.dump(_section(result, self._index[-1]), self._sections)
+        except OSError as error:
+            raise HierError(f"cannot keep the report's pictures: {error.strerror or error}") from error
+
+    def write(self, path: Path, title: str = "Symmetry of images") -> None:
+        """Write the page of all results to `path`, once. Raises HierError."""
+        import jinja2
+
+        loader = jinja2.FileSystemLoader(Path(__file__).parent)
+        page = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True).get_template(TEMPLATE)
+        with self._sections as kept:
+            kept.seek(0)
+            sections = (pickle.load(kept) for _ in self._index)
+            # a file's name may hold bytes that are not UTF-8
+            with output(path) as unfinished, unfinished.open("w", encoding="utf-8", errors="backslashreplace") as file:
+                file.writelines(
+                    page.generate(title=title, version=version("hier"), index=self._index, sections=sections)
+                )
 
 
 def _entry(result: Prediction | Failure) -> dict[str, str]:
@@ -54,10 +82,13 @@ def _section(result: Prediction | Failure, entry: dict[str, str]) -> dict[str, A
             for s in result.symmetry.supergroups
         ]
     try:
-        made["pictures"] = pictures(result)
-        if result.periodic and result.source is not None:
-            made["maps"], impossible = map_pictures(result.source.read().image)
-            made["impossible"] = f"This lattice does not allow: {', '.join(impossible)}." if impossible else ""
+        if result.source is not None:
+            analysis = result.source.analysis()
+            with result.source.at_hand(analysis):
+                made["pictures"] = pictures(result)
+            if result.periodic:
+                made["maps"], impossible = map_pictures(analysis)
+                made["impossible"] = f"This lattice does not allow: {', '.join(impossible)}." if impossible else ""
     except HierError as error:
         made["note"] = f"{made['note']} No pictures: {error}".strip()
     return made

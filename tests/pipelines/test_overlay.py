@@ -18,7 +18,7 @@ from hier.hierarchy import GROUP_NAMES, HierError, group
 from hier.models.bundle import BUNDLED
 from hier.pipelines.answering.predict import Predictor
 from hier.pipelines.answering.results import Prediction
-from hier.pipelines.answering.symmetry import find_symmetry
+from hier.pipelines.answering.symmetry import Analysis, find_symmetry
 from hier.pipelines.drawing.overlay import Elements, Scale, draw, encoded
 from hier.pipelines.drawing.symbols import Frame, centres_within, lines_within
 from hier.pipelines.loading import load
@@ -139,14 +139,11 @@ def _parts(element: ElementTree.Element | None) -> int:
 @pytest.mark.parametrize("turns", [0, 1])
 def test_the_whole_overlay_turns_with_the_image(turns: int, pool: Pool) -> None:
     """What is drawn on a turned image is what was drawn, turned: cell shape, centres and lines."""
-    from hier.models.evidence.crops import View
-    from hier.models.evidence.lattice import find_lattice
-
     dataset = PatternDataset("photos", 12, 160, groups=("p4g", "pmg", "p31m"), cells=(5, 9), pool=pool)
     for label, image in zip(dataset.groups, dataset.batch(range(3)), strict=True):
         places = []
         for picture in (image, image.rot90(turns, (1, 2))):
-            found = find_symmetry(View(picture, 1.0), find_lattice(picture[None]).basis, label, (160, 160))
+            found = find_symmetry(Analysis.of(picture), label)
             middle = found.frame.px(np.zeros(2)) * 0 + 79.5
             region = VIEW * (150 / SIDE) + 5
             centres = [(n, at - middle) for n, at in centres_within(group(label), found.frame, region)]

@@ -52,9 +52,10 @@ def explain(
     from ..pipelines.answering.explain import explain_maps
     from ..pipelines.loading import load
 
-    view = best_view(pixels).image
-    steps = explain_maps(load(model, device).classifier, view)
-    draw_maps(steps, view, path)
+    classifier = load(model, device).classifier
+    view = best_view(pixels, classifier.device)
+    steps = explain_maps(classifier, view.image, view.lattice)
+    draw_maps(steps, view.image, path)
     if as_json:
         typer.echo(json.dumps({"path": [vars(step) for step in steps], "picture": str(path)}, indent=2))
         return

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ..pipelines.answering.many import Tally
     from ..pipelines.answering.results import Failure, Prediction
     from ..pipelines.reporting.overlays import OverlayFiles
+    from ..pipelines.reporting.report import Report
 
 EPILOG = (
     "Examples:  hier predict micrograph.tif --pixel-size 0.02nm  |  hier predict scans/ --csv scans.csv  |  "
@@ -122,11 +123,13 @@ def predict(
         advance = stack.enter_context(counter(errors, "images", total)) if not quiet else lambda _: None
         symmetry = bool(as_json or jsonl or overlay or report)
         results = predict_into(tables, predictor, names, reading, tally, advance, symmetry)
-        told: list[Prediction | Failure] = []
         if overlay is not None:
             results = _drawn(results, overlays)
         if report is not None:
-            results = _noted(results, told)
+            from ..pipelines.reporting.report import Report
+
+            page = stack.enter_context(Report())
+            results = _reported(results, page)
         if as_json:
             _print_json(results)
         elif tables:
@@ -134,11 +137,9 @@ def predict(
                 _tell_failure(result)
         else:
             _print_panels(results)
-    if report is not None:
-        from ..pipelines.reporting.report import write_report
-
-        write_report(report, told)
-        typer.echo(f"report: {report}", err=True)
+        if report is not None:
+            page.write(report)
+            typer.echo(f"report: {report}", err=True)
     if not tally.answered + tally.failed + tally.kept:
         raise HierError("no image was named: standard input was empty")
     if tables and not as_json:
@@ -160,11 +161,11 @@ def _drawn(results: Iterable[Prediction | Failure], overlays: OverlayFiles) -> I
                 typer.echo(f"overlay: {overlays.draw(result)}", err=True)
 
 
-def _noted(results: Iterable[Prediction | Failure], told: list[Prediction | Failure]) -> Iterator[Prediction | Failure]:
-    """The results as they are, kept in `told` for a report."""
+def _reported(results: Iterable[Prediction | Failure], page: Report) -> Iterator[Prediction | Failure]:
+    """The results as they are, each added to the report while its image is at hand."""
     for result in results:
-        told.append(result)
         yield result
+        page.add(result)
 
 
 def _print_panels(results: Iterable[Prediction | Failure]) -> None:
