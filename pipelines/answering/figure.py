@@ -1,4 +1,4 @@
-"""A prediction as a person sees it: the figure with its caption, and what a notebook shows."""
+"""A prediction shown: the figure with its caption, and the card in a notebook."""
 
 from __future__ import annotations
 
@@ -22,31 +22,35 @@ if TYPE_CHECKING:
 
 
 def plotted(found: Prediction, image: Tensor | None = None) -> Figure:
-    """The overlay of a prediction, on `image` (3, H, W) if that is at hand, else read again.
+    """The overlay of a prediction, on `image` (3, H, W), which is read again if it is not given.
 
-    HierError where there is nothing to draw; ImageError where the file is gone.
+    HierError if there is nothing to draw; ImageError if the file is gone.
     """
     symmetry = drawable(found)
     return draw(seen(found, image), group(symmetry.group), symmetry.frame, caption(found))
 
 
 def drawable(found: Prediction) -> SymmetryFound:
-    """The symmetry to draw. HierError says why there is none."""
+    """The symmetry to draw. Raises HierError, which says why there is none."""
     if found.symmetry is not None:
         return found.symmetry
     if not found.periodic:
-        raise HierError(f"{found.file} is held to be no pattern: there is no lattice to draw")
+        raise HierError(f"{found.file} is not periodic: there is no lattice to draw")
     if found.group is None:
-        raise HierError(f"{found.file}: several groups are left open ({', '.join(found.candidates)}), none is drawn")
-    raise HierError(f"{found.file}: no operations of {found.group}: predict with symmetry=True, or a wallpaper group")
+        raise HierError(
+            f"{found.file}: several groups are still possible ({', '.join(found.candidates)}), so none is drawn"
+        )
+    raise HierError(
+        f"{found.file}: no operations of {found.group} were found: predict with symmetry=True and a tree of wallpaper groups"
+    )
 
 
 def seen(found: Prediction, image: Tensor | None = None) -> Tensor:
-    """The part of the image (3, h, w) that was read."""
+    """The part of the image (3, h, w) that was analysed."""
     left, top, width, height = drawable(found).view
     if image is None:
         if found.source is None:
-            raise HierError(f"{found.file}: nothing tells where its image is; give the image")
+            raise HierError(f"{found.file}: the source of its image is unknown; pass the image")
         image = found.source.read()
     return image[:, top : top + height, left : left + width]
 
@@ -81,7 +85,7 @@ def cell_in_words(found: Prediction, between: str = ", ") -> str:
 
 
 def card(found: Prediction) -> str:
-    """HTML for a notebook: the overlay where there is one and the image can be had, the answer in words beside it."""
+    """HTML for a notebook: the answer in words, and the overlay if there is one and the image is available."""
     from .words import percent
 
     rows = "".join(

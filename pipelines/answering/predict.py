@@ -24,7 +24,7 @@ from .symmetry import Analysis, ImageSource, find_symmetry
 
 BATCH = 16
 NO_PATTERN = "no pattern"
-CLIMB = 0.9  # least confidence of ``climb`` if none is given
+CLIMB = 0.9  # minimum confidence of ``climb`` if none is given
 AHEAD = 2 * BATCH  # images read before their answers are given out: those of one size share a batch
 PIXELS = 2**25  # px of them: 32 images of 1024 px, 400 MB in colour
 
@@ -42,11 +42,11 @@ class Predictor:
     """Images to predictions; make it with `load`."""
 
     def __init__(self, classifier: Classifier, router: Router = "soft", min_confidence: float | None = None) -> None:
-        """BundleError when the model lacks what the router needs, HierError for a confidence that is none."""
+        """BundleError when the model lacks what the router needs, HierError for a minimum confidence outside [0, 1]."""
         if min_confidence is None:
             min_confidence = CLIMB if router == "climb" else 0.0
         if not 0 <= min_confidence <= 1:
-            raise HierError(f"a least confidence of {min_confidence} is no probability: give 0 to 1")
+            raise HierError(f"a minimum confidence of {min_confidence} is not a probability: give 0 to 1")
         classifier.require(router)
         self.classifier, self.router, self.min_confidence = classifier, router, min_confidence
         self.statements = Statements(classifier.plan)
@@ -56,9 +56,9 @@ class Predictor:
     ) -> list[Prediction]:
         """Predictions for images: paths, arrays (see `images.read`), tensors or PIL pictures.
 
-        `reading` says what files do not: ``Reading.of(pixel_size="0.02nm", page=3)``.
+        `reading` adds to or overrides what files say: ``Reading.of(pixel_size="0.02nm", page=3)``.
         Plots read files again; images in memory are not kept alive for them unless `keep`.
-        Raises `ImageError` for the first one that cannot be used; `predict_each` goes on instead.
+        Raises `ImageError` for the first one that cannot be used; `predict_each` goes on to the next instead.
         """
         single = isinstance(images, (str, Path, np.ndarray, Tensor, Image.Image))
         given: Sequence[Any] = [images] if single else list(images)  # type: ignore[arg-type]
@@ -75,9 +75,9 @@ class Predictor:
     ) -> Iterator[Prediction | Failure]:  # fmt: skip
         """One `Prediction` or `Failure` for each image, in order, as they are asked for.
 
-        `AHEAD` images are held at most, or `PIXELS` of them, and the one more that fills it. Until the next result is
-        asked for, a prediction's picture is at hand for overlay and report. With `symmetry`, each prediction also says
-        where the group's operations lie and how well they hold.
+        At most `AHEAD` images are held at a time, fewer if together they have more than `PIXELS`. A prediction keeps
+        its picture for overlay and report until the next result is asked for. With `symmetry`, each prediction also
+        says where the group's operations lie and how well they hold.
         """
         for some in self._read_ahead(images, advance, reading, keep):
             answered = self._answered([w for w in some if isinstance(w, _Waiting)], advance, symmetry)
@@ -175,6 +175,6 @@ def _analyses(batch: Sequence[_Waiting], answer: Answer) -> Iterator[Analysis]:
 
 
 def _alike(labels: Sequence[str]) -> str:
-    """A label that stands for the cells of all, no label where they differ."""
+    """A label that stands for all if their cells are of one kind, else no label."""
     cells = {(group(x).lattice_system, group(x).centred) if x in GROUP_NAMES else None for x in labels}
     return labels[0] if len(cells) == 1 else ""

@@ -57,13 +57,13 @@ class LatticeFound:
 class Prediction:
     """Answer for one image.
 
-    `group` is None when the image is not periodic, and `probability` then is what the likeliest group would
-    have. `groups` are the probabilities of all labels, which sum to one for a periodic image and to
+    `group` is None when the image is not periodic; `probability` is then that of the likeliest group.
+    `groups` are the probabilities of all labels, which sum to one for a periodic image and to
     `periodic_probability` for another. `path` leads from the root to the group.
 
-    `statement` is the answer in words and `candidates` the groups that it leaves open: one, unless a least confidence
-    is asked for and no group reaches it. Then `group` is None as well, `probability` is the statement's, and `path`
-    leads as far as it goes. `disagreement` is that of several models, in nats.
+    `statement` is the answer in words and `candidates` the groups that are still possible: one, unless a minimum
+    confidence is given and no group reaches it. Then `group` is None as well, `probability` is the statement's, and
+    `path` ends where it ends. `disagreement` between several models is in nats.
     """
 
     file: str
@@ -83,7 +83,7 @@ class Prediction:
 
     @property
     def operations(self) -> tuple[OperationFound, ...]:
-        """The group's operations besides the identity, and how well each holds; none if they were not asked for."""
+        """The group's operations except the identity, and how well each holds; empty unless symmetry was asked for."""
         return self.symmetry.operations if self.symmetry else ()
 
     def as_dict(self) -> dict[str, Any]:

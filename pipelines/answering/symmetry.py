@@ -64,8 +64,8 @@ class SymmetryFound:
     """Where the group lies on the image, in px of the image: x right, y down, (0, 0) the middle of its first pixel.
 
     `a` and `b` span the conventional cell and `origin` is its origin, both as in International Tables (in pm, pg and
-    pmg `a` may be the longer one). `view` is what was read: left, top, width and height; of a large image it is a part
-    about the middle.
+    pmg `a` may be the longer one). `view` is what was analysed: left, top, width and height; in a large image it is a
+    part about the middle.
     """
 
     group: str
@@ -118,7 +118,7 @@ def _point(v: Array) -> Point:
 
 
 class ImageSource:
-    """Where an image comes from. One in memory is not kept alive unless `keep` says so."""
+    """Where an image comes from. An image in memory is only kept alive with `keep`."""
 
     def __init__(self, image: ImageLike | None, name: str, reading: Reading, keep: bool = False) -> None:
         self.name, self.reading = name, reading

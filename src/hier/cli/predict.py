@@ -128,8 +128,8 @@ def predict(
         if report is not None:
             from ..pipelines.reporting.report import Report
 
-            page = stack.enter_context(Report())
-            results = _reported(results, page)
+            document = Report()
+            results = _reported(results, document)
         if as_json:
             _print_json(results)
         elif tables:
@@ -137,9 +137,9 @@ def predict(
                 _tell_failure(result)
         else:
             _print_panels(results)
-        if report is not None:
-            page.write(report)
-            typer.echo(f"report: {report}", err=True)
+    if report is not None:
+        document.write(report)
+        typer.echo(f"report: {report}", err=True)
     if not tally.answered + tally.failed + tally.kept:
         raise HierError("no image was named: standard input was empty")
     if tables and not as_json:
@@ -161,11 +161,11 @@ def _drawn(results: Iterable[Prediction | Failure], overlays: OverlayFiles) -> I
                 typer.echo(f"overlay: {overlays.draw(result)}", err=True)
 
 
-def _reported(results: Iterable[Prediction | Failure], page: Report) -> Iterator[Prediction | Failure]:
+def _reported(results: Iterable[Prediction | Failure], document: Report) -> Iterator[Prediction | Failure]:
     """The results as they are, each added to the report while its image is at hand."""
     for result in results:
         yield result
-        page.add(result)
+        document.add(result)
 
 
 def _print_panels(results: Iterable[Prediction | Failure]) -> None:
