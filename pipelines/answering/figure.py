@@ -40,9 +40,7 @@ def drawable(found: Prediction) -> SymmetryFound:
         raise HierError(
             f"{found.file}: several groups are still possible ({', '.join(found.candidates)}), so none is drawn"
         )
-    raise HierError(
-        f"{found.file}: no operations of {found.group} were found: predict with symmetry=True and a tree of wallpaper groups"
-    )
+    raise HierError(f"{found.file}: no operations of {found.group} are known: predict with symmetry=True")
 
 
 def seen(found: Prediction, image: Tensor | None = None) -> Tensor:
