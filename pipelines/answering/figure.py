@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
-from ...hierarchy import HierError, group
+from ...hierarchy import GROUP_NAMES, HierError, group
 from ..drawing.overlay import draw, encoded
 from ..reading.pixel_size import shown
 from .symmetry import SymmetryFound
@@ -40,7 +40,9 @@ def drawable(found: Prediction) -> SymmetryFound:
         raise HierError(
             f"{found.file}: several groups are still possible ({', '.join(found.candidates)}), so none is drawn"
         )
-    raise HierError(f"{found.file}: no operations of {found.group} are known: predict with symmetry=True")
+    if found.group not in GROUP_NAMES:
+        raise HierError(f"{found.file}: {found.group} is not a wallpaper group, so it has no symmetry elements to draw")
+    raise HierError(f"{found.file}: no symmetry elements were asked for: predict with symmetry=True")
 
 
 def seen(found: Prediction, image: Tensor | None = None) -> Tensor:
