@@ -81,7 +81,8 @@ class Predictor:
         """
         for some in self._read_ahead(images, advance, reading, keep):
             answered = self._answered([w for w in some if isinstance(w, _Waiting)], advance, symmetry)
-            for waiting in some:
+            while some:  # what has been given out is let go before more is read
+                waiting = some.pop(0)
                 if isinstance(waiting, Failure):
                     yield waiting
                     continue

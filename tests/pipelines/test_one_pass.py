@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+import weakref
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from hier.pipelines.answering import predict
 from hier.pipelines.answering.results import Prediction
 from hier.pipelines.loading import load
 from hier.pipelines.reading.files import read_file
-from hier.pipelines.reading.images import ImageError
+from hier.pipelines.reading.images import ImageError, Read, read
 from hier.pipelines.reporting.report import write_report
 from numpy.typing import NDArray
 from PIL import Image
@@ -133,20 +134,24 @@ def test_a_picture_is_let_go_when_the_results_are_left(tmp_path: Path) -> None:
 
 
 def test_large_images_are_held_by_their_pixels(card_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    taken: list[int] = []
+    given: list[weakref.ref[torch.Tensor]] = []
 
-    def images() -> Iterator[NDArray[np.uint8]]:
-        for k in range(7):
-            taken.append(k)
-            yield squares(64)
+    def reading(*arguments: Any) -> Read:
+        found = read(*arguments)
+        given.append(weakref.ref(found.image))
+        return found
 
-    results = load(card_path).predict_each(images())
-    next(results)
-    assert len(taken) == 7
-    taken.clear()
+    monkeypatch.setattr(predict, "read", reading)
+    predictor = load(card_path)
+    next(predictor.predict_each([squares(64)] * 7))
+    assert len(given) == 7, "small ones are read ahead, to share batches"
+    given.clear()
     monkeypatch.setattr(predict, "PIXELS", 3 * 64 * 64)
-    results = load(card_path).predict_each(images())
-    assert [len(taken) for _ in results] == [3, 3, 3, 6, 6, 6, 7]
+    results = predictor.predict_each([squares(64)] * 7)
+    taken = [(len(given), sum(image() is not None for image in given)) for _ in results]
+    assert [read for read, _ in taken] == [3, 3, 3, 6, 6, 6, 7]
+    assert max(alive for _, alive in taken) <= 4, "three ahead, and the one before"
+    assert not any(image() is not None for image in given)
 
 
 def test_a_view_keeps_the_lattice_that_an_answer_would_find(card_path: Path) -> None:
