@@ -1,4 +1,4 @@
-"""Views of a large image: crops about its middle at several scales; the one with the clearest lattice is read."""
+"""Views of a large image: crops about its middle at several scales; the one with the clearest lattice is analysed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .batches import joined
 from .lattice import Lattice, find_lattice
 
 SIDE = 448  # px: geometric mean of height and width that is analysed at once
-NARROWEST = 64  # px: a side of fewer is not shrunk
+NARROWEST = 64  # px: a shorter side is not shrunk
 FEWEST, SHORTEST = 6.0, 12.0  # cells in view, and px of the shorter lattice vector, that a view should have
 
 
@@ -32,7 +32,7 @@ class View:
 def views(image: Tensor) -> list[View]:
     """The views of an image (C, H, W), from its own resolution to the whole of it; small images have one.
 
-    An image some fifty times as long as it is wide is nowhere shown as a whole.
+    An image about fifty times as long as it is wide has no view of the whole.
     """
     _, H, W = image.shape
     whole = (H * W) ** 0.5 / SIDE
@@ -58,7 +58,7 @@ def views(image: Tensor) -> list[View]:
 def best_view(image: Tensor, device: torch.device | str = "cpu") -> View:
     """The view whose lattice repeats best, among those that show enough cells, finely enough.
 
-    It keeps that lattice, on `device`. Where there is one view only, none is looked for.
+    It keeps that lattice, on `device`. If there is only one view, no lattice is looked for.
     """
     choices = views(image)
     if len(choices) == 1:

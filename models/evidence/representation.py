@@ -19,7 +19,9 @@ from .structure import Structure, structure_factors
 SIDE = 16  # grid of the maps that a node sees
 STRAIN = 0.15  # an operation that changes the metric by more is not offered to a node
 ABSENT = -0.5
-CACHED = 2**18  # px: what is made of so many stays in a processor's cache, and memory does not grow with a batch
+CACHED = (
+    2**18
+)  # px at a time: what is made of them stays in a processor's cache, and memory does not grow with the batch
 MAP_CHANNELS = len(MAPS) * len(WEIGHTINGS)
 EVIDENCE = MAP_CHANNELS + len(MAPS) + 8 * len(WEIGHTINGS) + 3
 
@@ -45,7 +47,7 @@ def log_residual(correlation: Tensor) -> Tensor:
 class SymmetryEvidence(nn.Module):
     """Images (B, C, H, W), any range, C = 1 or 3, to `Evidence`; no parameters, any device.
 
-    With a `lattice` that was found on the same pixels, none is looked for.
+    If a `lattice` is given, it was found on the same pixels, and none is looked for.
     """
 
     @torch.inference_mode()

@@ -1,4 +1,4 @@
-"""The averaged cell as a picture, and the image that a group makes of it: for people to look at.
+"""The averaged cell as a picture, and the image that a group makes of it, both for display.
 
 The numbers come from structure factors (`operations`); here pixels are resampled, which blurs them a little.
 """
@@ -29,7 +29,7 @@ def cell_side(basis: Array) -> int:
 def averaged_cell(image: Tensor, basis: Array, origin: Array) -> Tensor:
     """The mean of all cells of an image (C, H, W): (C, N, N), first axis along `a`.
 
-    `basis` (2, 2) columns `a` and `b`, `origin` (2,) px of the image. Places that no cell shows are the image's mean.
+    `basis` (2, 2) columns `a` and `b`, `origin` (2,) px of the image. Points that no cell shows have the image's mean.
     """
     C, H, W = image.shape
     n = cell_side(basis)

@@ -20,8 +20,8 @@ from ..evidence.structure import GRID, Structure
 
 Array = NDArray[np.float64]
 FINE = 2 * GRID  # origins tried along each axis, before Newton's steps
-NEAR = 0.002  # origins whose correlation is less below the best are as good: of these the middlemost is taken
-STRAIN = 0.15  # an operation that changes the lattice's metric by more is not asked whether it holds
+NEAR = 0.002  # origins this close to the best correlation count as equally good; the most central one is taken
+STRAIN = 0.15  # operations that change the lattice's metric by more are not tested
 STEPS = 6
 
 
@@ -43,7 +43,7 @@ class Holding:
 class Refused:
     """A supergroup, and how far its further operations hold.
 
-    `operations` are those, named for people. `score` in [0, 1] is their mean correlation at the origin at which all of
+    `operations` are those, in words. `score` in [0, 1] is their mean correlation at the origin at which all of
     the supergroup's operations hold best, None when the lattice does not have its metric; `strain` is how much these
     operations change the metric of the lattice, relative to its area.
     """
@@ -82,7 +82,7 @@ def isometry(placed: Placed, operation: Operation) -> tuple[Array, Array]:
 
 
 class Correlations:
-    """The averaged cell of one image against its images under integer matrices; places are fractions of the cell."""
+    """Correlations of one averaged cell with its images under integer matrices; positions are fractions of the cell."""
 
     def __init__(self, structure: Structure, index: int = 0) -> None:
         one = slice(index, index + 1)
@@ -99,7 +99,7 @@ class Correlations:
         self._surfaces: dict[Matrix, Array] = {}
 
     def spectrum(self, W: Matrix) -> tuple[NDArray[np.complex128], float]:
-        """(GRID, GRID): its sum times exp(2 pi i h t) is the correlation with the image under (W, t). And the noise."""
+        """(GRID, GRID): its sum times exp(2 pi i h t) is the correlation with the image under (W, t). Also the noise."""
         if W not in self._made:
             to = self.h @ np.array(W)
             reachable = (np.abs(to) < GRID // 2).all(-1)
@@ -134,7 +134,7 @@ def place(structure: Structure, basis: Array, name: str, index: int = 0) -> Plac
     """The group `name` on image `index` of `structure`, whose reduced basis is `basis` (2, 2) px."""
     found = Correlations(structure, index)
     fits = [_fit(found, s, basis) for s in settings(name) if strain(s, basis) < STRAIN]
-    if not fits:  # the lattice has not the group's metric: the least strained setting is shown all the same
+    if not fits:  # the lattice lacks the group's metric: show the least strained setting all the same
         fits = [_fit(found, min(settings(name), key=lambda s: strain(s, basis)), basis)]
     setting, origin, _ = max(fits, key=lambda fit: fit[2])
     cell = _conventional(setting, basis)
@@ -277,7 +277,7 @@ def _finer_lattices(found: Correlations, setting: Setting) -> list[Refused]:
 
 
 def _named(operations: list[Operation], setting: Setting) -> str:
-    """For people: ``4-fold rotations, 2 mirrors``."""
+    """In words: ``4-fold rotations, 2 mirrors``."""
     turns = sorted({op.order for op in operations if op.det == 1})
     words = [f"{n}-fold rotations" for n in turns]
     for kind in ("mirror", "glide"):

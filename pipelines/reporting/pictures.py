@@ -22,7 +22,7 @@ from ..drawing.overlay import encoded
 
 LARGEST = 900  # px: longer side of a picture
 MAP_SIDE, MAP_CELLS = 150, 2.2  # px, and cells along a map's side
-TWICE = 2.0  # the difference is shown so many times as strong
+AMPLIFIED = 2.0  # factor by which the difference is shown
 
 
 @dataclass(frozen=True)
@@ -53,14 +53,14 @@ def pictures(found: Prediction) -> list[Shown]:
         Shown("Averaged cell", _cell_picture(cell, frame.basis)),
         Shown(f"Symmetrised under {found.symmetry.group}", uri(whole)),
         Shown(
-            f"What is left of the image, {TWICE:g} times as strong: {100 * share:.1f} % of its contrast",
-            uri(0.5 + TWICE * difference),
+            f"What is left of the image, amplified {AMPLIFIED:g} times: {100 * share:.1f} % of its contrast",
+            uri(0.5 + AMPLIFIED * difference),
         ),
     ]
 
 
 def _cell_picture(cell: Tensor, basis: np.ndarray) -> str:
-    """The cell as it lies in the image, enlarged, nothing about it."""
+    """The cell as it lies in the image, enlarged, on a transparent ground."""
     zoom = max(1.0, 300 / float(np.linalg.norm(basis, axis=0).max()))
     large = basis * zoom
     corners = np.array([(0, 0), (1, 0), (1, 1), (0, 1)]) @ large.T
@@ -101,7 +101,7 @@ def map_pictures(analysis: Analysis) -> tuple[list[Shown], list[str]]:
 
 
 def _middle(view: Tensor, side: float) -> Tensor:
-    """A square of `side` px about the middle, of what there is."""
+    """A square of `side` px about the middle, as far as the view reaches."""
     _, H, W = view.shape
     half = max(1, round(side / 2))
     return view[:, H // 2 - half : H // 2 + half, W // 2 - half : W // 2 + half]
