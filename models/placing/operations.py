@@ -99,7 +99,7 @@ class Correlations:
         self._surfaces: dict[Matrix, Array] = {}
 
     def spectrum(self, W: Matrix) -> tuple[NDArray[np.complex128], float]:
-        """(GRID, GRID): its sum times exp(2 pi i h t) is the correlation with the image under (W, t). Also the noise."""
+        """(GRID, GRID): its sum times exp(2 pi i h t) is the correlation with the image under (W, t); and noise."""
         if W not in self._made:
             to = self.h @ np.array(W)
             reachable = (np.abs(to) < GRID // 2).all(-1)
