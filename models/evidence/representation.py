@@ -19,9 +19,7 @@ from .structure import Structure, structure_factors
 SIDE = 16  # grid of the maps that a node sees
 STRAIN = 0.15  # an operation that changes the metric by more is not offered to a node
 ABSENT = -0.5
-CACHED = (
-    2**18
-)  # px at a time: what is made of them stays in a processor's cache, and memory does not grow with the batch
+CACHED = 2**18  # px at a time: they stay in a processor's cache, and memory does not grow with the batch
 MAP_CHANNELS = len(MAPS) * len(WEIGHTINGS)
 EVIDENCE = MAP_CHANNELS + len(MAPS) + 8 * len(WEIGHTINGS) + 3
 
