@@ -318,7 +318,8 @@ def test_version(hier: Command) -> None:
 
 
 def test_help_waits_for_nothing_heavy() -> None:
-    code = "import sys; sys.argv = ['hier', '--help']\nfrom hier.cli.app import main\ntry: main()\nexcept SystemExit: pass\n"
+    code = "import sys; sys.argv = ['hier', '--help']\nfrom hier.cli.app import main\n"
+    code += "try: main()\nexcept SystemExit: pass\n"
     code += "print(sorted(set(m.partition('.')[0] for m in sys.modules)), file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=PLAIN, check=True)
     for command in ("predict", "train", "evaluate", "tree", "ui"):

@@ -6,10 +6,11 @@ absolute, and from `hier` alone.
 
 from typing import Any
 
-import hier
 import mlflow
 import numpy as np
 from mlflow.pyfunc.model import PythonModel
+
+import hier
 
 
 class NodeModel(PythonModel):
