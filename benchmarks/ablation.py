@@ -92,7 +92,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, help="folder that keeps what was made of the images")
     given = parser.parse_args()
     classifier = Classifier.load(given.model)
-    print("| % right | photos | atoms |\n|---|---|---|")
+    print("| % correct | photos | atoms |\n|---|---|---|")
     plain = {
         s: PatternDataset(s, given.seed, pool=split_pool(given.photos, "valid") if s == "photos" else None)
         for s in ("photos", "atoms")

@@ -55,21 +55,21 @@ def names_of(rows: list[Row]) -> list[str]:
 
 
 def table(rows: list[Row], rotation: list[str], calibration: list[str]) -> str:
-    """Markdown: a table of the lines and one of the images that are no pattern."""
+    """Markdown: a table of the lines and one of the non-patterns."""
     lines = [row for row in rows if row["line"] != "no pattern"]
     asked = [
         *((name, name, "groups") for name in names_of(lines)),
         *((f"rotation: {name}", name, "family") for name in rotation),
         *((f"ECE %: {name}", name, "ece") for name in calibration),
     ]
-    made = [[f"{lines[0]['count']:,} images a line, % right", "goal", *(head for head, _, _ in asked)]]
+    made = [[f"{lines[0]['count']:,} images per line, % correct", "goal", *(head for head, _, _ in asked)]]
     for row in lines:
         cells = [_percent(row["models"].get(name, {}).get(figure)) for _, name, figure in asked]
         made.append([row["line"], GOALS.get(row["line"], ""), *cells])
     text = _markdown(made)
     for row in (row for row in rows if row["line"] == "no pattern"):
         of = row["models"].values()
-        made = [[f"{row['count']:,} images that are no pattern, % refused", *row["models"]]]
+        made = [[f"{row['count']:,} non-patterns, % rejected", *row["models"]]]
         made += [[kind, *(_percent(model.get(kind)) for model in of)] for kind in next(iter(of))]
         text += "\n" + _markdown(made)
     return text

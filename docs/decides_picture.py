@@ -49,7 +49,7 @@ def arrows(axes: Any, basis: np.ndarray, origin: tuple[float, float], colour: st
 
 
 def path_panel(axes: Any, found: hier.Prediction) -> None:
-    """Every node on the way down, with the probabilities of its answers."""
+    """Every node on the path, with the probabilities of its answers."""
     y, ticks = 0.0, []
     for step in found.path:
         axes.text(0, y, f"{step.level}", fontsize=11, weight="bold", va="center")

@@ -1,4 +1,4 @@
-"""Draw the tree `wallpaper` with every group's cell at its end: `hierarchy.svg`.
+"""Draw the tree `wallpaper` with the cell of each group beside its leaf: `hierarchy.svg`.
 
     python docs/hierarchy_picture.py [FILE]
 
@@ -69,7 +69,7 @@ def drawing(tree: Tree) -> str:
     drawn = [text(x, 18, head, 'font-weight="bold" fill="#1a56b0"') for x, head in HEADS]
 
     def add(node: str, depth: int) -> float:
-        """Draw what is below a node; the height at which the node itself stands."""
+        """Draw what is below a node; returns the height of the node itself."""
         ends = [(c, rows[c.target] if c.is_leaf else add(c.target, depth + 1)) for c in tree.children[node]]
         here = sum(y for _, y in ends) / len(ends)
         fork = NODES[depth] + 10

@@ -1,8 +1,8 @@
-"""Images at and beyond the limits, and what `hier predict` answers to each: `limits.jpg`, for the page limits.
+"""Images at and beyond the limits, and what `hier predict` answers for each: `limits.jpg`, for the page limits.
 
     python docs/limits.py [FILE]
 
-Each image is made here, written to a file and answered by the command; nothing is chosen afterwards.
+Each image is made here, written to a file and given to the command. Nothing is selected afterwards.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ LARGEST = 400_000  # bytes
 
 @dataclass(frozen=True)
 class Case:
-    """An image (H, W) or (H, W, 3) in [0, 1], what is true of it, and the answers that are right."""
+    """An image (H, W) or (H, W, 3) in [0, 1], what is true of it, and the correct answers."""
 
     title: str
     truth: str
@@ -42,13 +42,13 @@ class Case:
 
 
 def atoms(group: str, cells: float, size: int = SIZE, seed: int = 4) -> Array:
-    """A pattern of atoms, about so many primitive cells in view."""
+    """A pattern of atoms with about `cells` primitive cells in view."""
     dataset = PatternDataset("atoms", seed, size, groups=(group,), cells=(0.97 * cells, 1.03 * cells))
     return np.asarray(dataset.batch([0])[0].permute(1, 2, 0), dtype=float)
 
 
 def spots(a: float, b: float, motif: list[tuple[float, float, float, float]]) -> Array:
-    """Spots (x, y in fractions of a and b, radius in px, height) on grey, on a rectangular lattice, a little turned."""
+    """Spots (x, y in fractions of a and b, radius in px, height) on grey, on a slightly rotated rectangular lattice."""
     y, x = np.mgrid[:SIZE, :SIZE]
     c, s = np.cos(0.3), np.sin(0.3)
     u, v = (c * x + s * y) / a, (c * y - s * x) / b
@@ -68,7 +68,7 @@ def waves(angles: Array, length: float) -> Array:
 
 
 def noisy(times: float) -> Array:
-    """p4m under noise of so many standard deviations."""
+    """p4m under noise of `times` its standard deviation."""
     image = atoms("p4m", 100).mean(-1)
     image = (image - image.mean()) / image.std()
     return np.clip(0.5 + 0.25 / times * image + 0.25 * np.random.default_rng(1).standard_normal(image.shape), 0, 1)
@@ -97,7 +97,7 @@ def beside(left: Array, right: Array, where: Array) -> Array:
 
 
 def cases() -> list[Case]:
-    """All of them, those that go well first."""
+    """All cases."""
     y, x = np.mgrid[:SIZE, :SIZE]
     noise = np.clip(0.5 + 0.2 * smooth_noise(np.random.default_rng(3), 2.0, 1, SIZE)[0], 0, 1)
     noise = np.repeat(np.asarray(noise, dtype=float)[..., None], 3, -1)
@@ -114,7 +114,7 @@ def cases() -> list[Case]:
         Case("noise 10 x signal", "p4m", ("p4m",), noisy(10)),
         Case("quasicrystal", "no repeat", ("none",), waves(36.0 * np.arange(5), 16)),
         Case("moiré, 7 degrees", "no repeat", ("none",), (waves(hexagon, 12) + waves(hexagon + 7, 12)) / 2),
-        Case("stripes", "repeats one way", ("none",), waves(np.array([20.0]), 17)),
+        Case("stripes", "one direction only", ("none",), waves(np.array([20.0]), 17)),
         Case("two domains", "p6, p4m: see hier map", (), beside(atoms("p6", 150), atoms("p4m", 150), x < SIZE / 2)),
         Case("a quarter is crystal", "p6, else noise", ("p6",), beside(atoms("p6", 150), noise, (x < 128) & (y < 128))),
         Case("perspective", "p4m before", ("p4m",), bent(
@@ -131,7 +131,7 @@ def cases() -> list[Case]:
 
 
 def answers(images: list[Case]) -> list[tuple[str, float]]:
-    """What `hier predict` says of each: the group, or none, and its probability."""
+    """The answer of `hier predict` to each: the group, or "none", and its probability."""
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder, f"{k:02}.png") for k in range(len(images))]
         for file, case in zip(files, images, strict=True):
@@ -149,33 +149,33 @@ def answers(images: list[Case]) -> list[tuple[str, float]]:
     return found
 
 
-def sheet(images: list[Case], said: list[tuple[str, float]]) -> Image.Image:
-    """All cases, with what is true and what was answered."""
+def sheet(images: list[Case], predicted: list[tuple[str, float]]) -> Image.Image:
+    """All cases, with what is true and what was predicted."""
     rows = -(-len(images) // COLUMNS)
     whole = Image.new("RGB", (COLUMNS * (TILE + GAP) + GAP, rows * (TILE + CAPTION + GAP) + GAP), "white")
     draw, font = ImageDraw.Draw(whole), ImageFont.truetype(findfont("DejaVu Sans"), 12)
-    for k, (case, (group, p)) in enumerate(zip(images, said, strict=True)):
+    for k, (case, (group, p)) in enumerate(zip(images, predicted, strict=True)):
         left, top = GAP + k % COLUMNS * (TILE + GAP), GAP + k // COLUMNS * (TILE + CAPTION + GAP)
         picture = Image.fromarray((255 * case.image.clip(0, 1)).round().astype(np.uint8)).convert("RGB")
         scale = TILE / max(picture.size)
         size = (round(scale * picture.width), round(scale * picture.height))
         whole.paste(picture.resize(size, Image.Resampling.LANCZOS), (left, top + TILE - size[1]))
         draw.text((left, top + TILE + 4), case.title, INK, font)
-        draw.text((left, top + TILE + 20), f"is: {case.truth}", GREY, font)
+        draw.text((left, top + TILE + 20), f"true: {case.truth}", GREY, font)
         colour = GREY if not case.right else RIGHT if group in case.right else WRONG
         name = "not periodic" if group == "none" else group
-        draw.text((left, top + TILE + 36), f"said: {name}, {100 * p:.0f} %", colour, font)
+        draw.text((left, top + TILE + 36), f"predicted: {name}, {100 * p:.0f} %", colour, font)
     return whole
 
 
 def main() -> None:
-    """Write the sheet, and say what was answered."""
+    """Write the sheet, and print the answers."""
     out = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).with_name("limits.jpg")
     images = cases()
-    said = answers(images)
-    for case, (group, p) in zip(images, said, strict=True):
-        print(f"{case.title:24} is {case.truth:24} said {group} {p:.3f}")
-    whole = sheet(images, said)
+    predicted = answers(images)
+    for case, (group, p) in zip(images, predicted, strict=True):
+        print(f"{case.title:24} true: {case.truth:24} predicted: {group} {p:.3f}")
+    whole = sheet(images, predicted)
     for quality in range(88, 40, -6):
         whole.save(out, quality=quality, optimize=True, progressive=True)
         if out.stat().st_size < LARGEST:

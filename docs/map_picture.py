@@ -1,8 +1,8 @@
-"""The picture docs/map.png: a field of three patterns and none, made here, and its map by `hier map`.
+"""Draw docs/map.png: a field of three patterns and a corner of noise, made here, and its map by `hier map`.
 
     python docs/map_picture.py
 
-The field is a mosaic of p4m, p6 and p4m turned by 25 degrees, with a corner of noise.
+The field is a mosaic of p4m, p6 and p4m rotated by 25 degrees.
 """
 
 from __future__ import annotations

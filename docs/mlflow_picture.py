@@ -1,8 +1,8 @@
-"""Take the pictures of MLflow's pages that README and docs/mlflow.md show, in a headless Chromium.
+"""Take the screenshots of MLflow that the documents show, in a headless Chromium.
 
     python docs/mlflow_picture.py mlruns docs
 
-writes mlflow.png (runs), mlflow_models.png (registry) and mlflow_confusion.png (a node's confusions). It needs
+writes mlflow.png (runs), mlflow_models.png (registry) and mlflow_confusion.png (a node's confusion matrix). It needs
 `pip install .[test]`, and Chromium with its driver (Debian: `apt-get install chromium chromium-driver`).
 """
 
@@ -35,14 +35,14 @@ CLOSE = (
     "[role=dialog] button[aria-label=Close]",
     "[data-component-id='mlflow.assistant.chat_panel.close']",
     "[data-component-id='mlflow.experiment_page.shared_view.dismiss']",
-)  # what MLflow lays over its pages at first
+)  # what MLflow shows on top of its pages at first
 PATIENCE = 60.0  # s
-WORKFLOW = "workflowType=machine_learning"  # the half of the page that has runs and models in its menu
+WORKFLOW = "workflowType=machine_learning"  # the part of MLflow that has runs and models in its menu
 HIDE_PATH = """
 for (const e of document.querySelectorAll("div, span")) {
     if (e.children.length == 0 && e.innerText.includes("file:///")) e.style.visibility = "hidden";
 }
-"""  # where the store lies on this machine is nobody's business
+"""  # local paths do not belong in the documents
 
 
 def chromium_and_driver() -> tuple[str, str] | None:
@@ -54,7 +54,7 @@ def chromium_and_driver() -> tuple[str, str] | None:
 
 @contextmanager
 def chromium(width: int = 1920, height: int = 880) -> Iterator[WebDriver]:
-    """A browser with an empty profile that reaches this machine alone."""
+    """A browser with an empty profile that can reach only this machine."""
     found = chromium_and_driver()
     if found is None:
         raise SystemExit("Chromium or chromedriver is missing: apt-get install chromium chromium-driver")
@@ -143,7 +143,7 @@ class Pages:
         return str(self.driver.find_element(By.TAG_NAME, "body").text)
 
     def _until(self, there: Callable[[], bool], what: str) -> None:
-        """Wait for what is looked for, and for panels and dialogs on top of it to go."""
+        """Wait until `there` is true and no panel or dialog is on top."""
         try:
             WebDriverWait(self.driver, PATIENCE).until(lambda _: there())
         except TimeoutException:
@@ -153,7 +153,7 @@ class Pages:
         WebDriverWait(self.driver, PATIENCE).until(lambda _: self._clear())
 
     def _clear(self) -> bool:
-        """Whether nothing lies on top any more; a click on the first thing that does, dialogs before panels."""
+        """Whether nothing is on top; if something is, click it away, dialogs before panels."""
         over = [e for one in CLOSE for e in self.driver.find_elements(By.CSS_SELECTOR, one) if e.is_displayed()]
         if over:
             self.driver.execute_script("arguments[0].click()", over[0])
@@ -184,14 +184,14 @@ def _cells(driver: WebDriver) -> dict[str, dict[str, str]]:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens at."""
+    """A free port of 127.0.0.1."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def take_all(where: Store, folder: Path) -> None:
-    """The three pictures of the documents."""
+    """The three screenshots."""
     with pages(where) as shown:
         names = {run.info.run_name for run in shown.client.search_runs([shown.experiment])}
         shown.runs(min(len(names), 12))

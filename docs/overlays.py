@@ -1,4 +1,4 @@
-"""Draw the overlays that the README shows: `overlay.png`, of an example, and `overlays.jpg`, one of each group.
+"""Draw the overlays that the documents show: `overlay.png`, of an example, and `overlays.jpg`, one for each group.
 
     python docs/overlays.py [FOLDER]
 
@@ -42,7 +42,7 @@ def sheet(model: hier.Predictor) -> Image.Image:
     tiles = []
     for k, (name, found) in enumerate(zip(images, model.predict(list(images.values()), keep=True), strict=True)):
         if found.group != name:
-            raise HierError(f"the {name} pattern is taken for {found.group}: choose another seed")
+            raise HierError(f"{found.group} was predicted for the {name} pattern: choose another seed")
         with Image.open(io.BytesIO(encoded(replace(found, file=KINDS[k % 2]).plot(), ".png"))) as picture:
             tile = picture.convert("RGB")
         tiles.append(tile.resize((TILE, round(TILE * tile.height / tile.width)), Image.Resampling.LANCZOS))
@@ -55,7 +55,7 @@ def sheet(model: hier.Predictor) -> Image.Image:
 
 
 def write(folder: Path) -> list[Path]:
-    """Write both pictures; their files."""
+    """Write both pictures; returns their files."""
     folder.mkdir(parents=True, exist_ok=True)
     model = hier.load()
     (example,) = model.predict(ROOT / "examples" / "cat_p4g.png")

@@ -1,4 +1,4 @@
-"""Ask for the group of every example image and check the answers against the names of the files.
+"""Predict the group of every example image and check the answers against the file names.
 
 python examples/answers.py
 """
@@ -11,7 +11,7 @@ import hier
 
 
 def main() -> None:
-    """Print one line for each image; AssertionError for a wrong answer."""
+    """Print one line for each image. Raises AssertionError for a wrong answer."""
     files = sorted(Path(__file__).parent.glob("*.png"))
     for file, found in zip(files, hier.load().predict(files), strict=True):
         print(f"{file.name:18} {found.group or 'not periodic':12} {found.periodic_probability:.4f}")

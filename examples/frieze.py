@@ -1,9 +1,9 @@
-"""Train a tree of one's own, on what is no wallpaper: the seven frieze groups, patterns that repeat along a strip only.
+"""Train a tree of your own: the seven frieze groups, of patterns that repeat along a strip only.
 
     python examples/frieze.py
 
-Strips are made here of random dots. They are stacked, because the classifier reads images that repeat two ways. The
-test is on dots that no training saw, and on strips of broken lines, a kind of motif that no training saw.
+Strips are made here from random dots. They are stacked, because the classifier needs images that repeat in two
+directions. The tests use new dots, and strips of broken lines, a motif that is not in the training.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import hier
 Array = NDArray[np.float32]
 TREE = Path(__file__).with_suffix(".yaml")
 SIZE = 192  # px
-# Of each group, what a point (x, y) of a strip becomes, x in periods: (sign of x, sign of y, shift along x).
+# For each group, the images of a point (x, y) of a strip, x in periods: (sign of x, sign of y, shift along x).
 OPERATIONS = {
     "p111": [(1, 1, 0.0)],
     "p11g": [(1, 1, 0.0), (1, -1, 0.5)],
@@ -34,7 +34,7 @@ OPERATIONS = {
 
 
 def dots(rng: np.random.Generator) -> Array:
-    """Four to nine spots (N, 4): place (x in periods, y in half heights), radius in px, brightness."""
+    """Four to nine spots (N, 4): position (x in periods, y in half heights), radius in px, brightness."""
     n = int(rng.integers(4, 10))
     columns = rng.random(n), rng.uniform(-0.8, 0.8, n), rng.uniform(1.2, 2.5, n), rng.uniform(0.4, 1.0, n)
     return np.stack(columns, 1).astype(np.float32)
@@ -65,9 +65,9 @@ def strip(group: str, motif: Array, period: float, height: int, start: float) ->
 
 
 def stacked(one: Array, gap: int) -> Array:
-    """The strip again and again below itself, empty rows between: (SIZE, SIZE).
+    """Copies of the strip below each other, with empty rows between: (SIZE, SIZE).
 
-    Straight below, so that no symmetry is lost, and further apart than the strip's period, so that no strip has a
+    Exactly below, so that no symmetry is lost, and further apart than the strip's period, so that no strip has a
     square lattice by chance.
     """
     row = np.pad(one, ((0, gap), (0, 0)))
@@ -98,12 +98,12 @@ def sheet(path: Path) -> None:
 
 
 def main() -> None:
-    """Train, test, and insist on the result."""
+    """Train, test, and check the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=700, help="images to train on; half as many of each test")
-    parser.add_argument("--epochs", type=int, default=60, help="of the backbone; a quarter of them at each node")
-    parser.add_argument("--least", type=float, default=0.95, help="accuracy that is insisted on")
-    parser.add_argument("--sheet", type=Path, help="draw strips of every group to this file instead")
+    parser.add_argument("--count", type=int, default=700, help="training images; each test has half as many")
+    parser.add_argument("--epochs", type=int, default=60, help="epochs of the backbone; nodes get a quarter of them")
+    parser.add_argument("--least", type=float, default=0.95, help="lowest accuracy accepted")
+    parser.add_argument("--sheet", type=Path, help="only draw strips of every group, to this file")
     given = parser.parse_args()
     if given.sheet:
         return sheet(given.sheet)
@@ -112,10 +112,10 @@ def main() -> None:
     model.fit(*images(given.count, seed=1))
     for kind, draw, seed in (("dots", dots, 2), ("lines", lines, 3)):
         X, y = images(given.count // 2, seed, draw)
-        told = model.predict(X)
-        right = float(np.mean(told == y))
-        wrong = sorted({f"{a} for {b}" for a, b in zip(told, y, strict=True) if a != b})
-        print(f"{kind}: {100 * right:.1f} % of {len(y)} right; wrong: {', '.join(wrong) or 'none'}", flush=True)
+        predicted = model.predict(X)
+        right = float(np.mean(predicted == y))
+        wrong = sorted({f"{a} for {b}" for a, b in zip(predicted, y, strict=True) if a != b})
+        print(f"{kind}: {100 * right:.1f} % of {len(y)} correct; wrong: {', '.join(wrong) or 'none'}", flush=True)
         assert right >= given.least, f"{kind}: {right:.3f} is less than {given.least}"
 
 

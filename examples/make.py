@@ -1,8 +1,8 @@
-"""Draw the example images: the same bytes of pixels every time, from the project's own generators.
+"""Draw the example images, always with the same pixels, from the project's own generators.
 
     python examples/make.py [FOLDER]
 
-Every image is named after what is in it, so that `hier predict examples/*.png` can be checked by eye.
+Each image is named after its content, so that `hier predict examples/*.png` can be checked by eye.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from hier.datasets.sources import square
 from PIL import Image
 from torch import Tensor
 
-SIZE, PHOTO_SIZE = 320, 256  # px; pictures fill more bytes than atoms do
-SEED = 987_654_321  # far from every seed of a training
+SIZE, PHOTO_SIZE = 320, 256  # px; pictures make larger files than atoms
+SEED = 987_654_321  # not a seed of any training
 
 
 def picture_pool() -> Pool:
-    """One well-known picture, to be folded into patterns."""
+    """One well-known picture, from which patterns are folded."""
     cat = Image.fromarray(skimage.data.chelsea())
     return Pool(torch.tensor(square(cat)).permute(2, 0, 1)[None].contiguous(), ("chelsea",))
 
@@ -44,7 +44,7 @@ def examples() -> dict[str, Tensor]:
 
 
 def write(folder: Path) -> list[Path]:
-    """Write every example as an 8-bit PNG; the files written."""
+    """Write every example as an 8-bit PNG; returns the files."""
     folder.mkdir(parents=True, exist_ok=True)
     files = []
     for name, image in examples().items():

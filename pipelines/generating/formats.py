@@ -45,7 +45,7 @@ def check_format(name: str) -> None:
     if name not in FORMATS:
         raise UnknownNameError("format", name, FORMATS)
     if name == "hdf5" and find_spec("h5py") is None:
-        raise HierError("format hdf5 needs h5py: pip install 'hier[hdf5]', or choose png, npy or webdataset")
+        raise HierError("format hdf5 needs h5py: pip install h5py, or choose png, npy or webdataset")
 
 
 def encoded(format: str, pixels: Pixels) -> Pixels | bytes:

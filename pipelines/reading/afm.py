@@ -1,4 +1,4 @@
-"""Scanning probe images (spm, ibw, jpk) through AFMReader, the extra ``hier[afm]``."""
+"""Scanning probe images (spm, ibw, jpk) through AFMReader, the extra ``afm``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import ImageError, check_size, missing_extra
+from .errors import ImageError, check_size, missing_reader
 from .picture import Picture, Reading, page_index
 from .pixel_size import pixel_size_from
 
@@ -33,7 +33,7 @@ def read_afm(path: Path, reading: Reading, largest: int | None) -> Picture:
         module = importlib.import_module(f"AFMReader.{suffix[1:]}")
         from loguru import logger
     except ImportError as error:
-        raise missing_extra(path.suffix, "afm", "AFMReader") from error
+        raise missing_reader(path.suffix, "AFMReader") from error
     logger.disable("AFMReader")  # it tells every step on standard error
     told = ""
     for channel in (reading.channel,) if reading.channel else HEIGHTS[suffix]:

@@ -1,4 +1,4 @@
-"""Electron micrographs (dm3, dm4, emd, ser, mrc) through rosettasciio, the extra ``hier[em]``."""
+"""Electron micrographs (dm3, dm4, emd, ser, mrc) through rosettasciio, the extra ``em``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import ImageError, check_size, missing_extra
+from .errors import ImageError, check_size, missing_reader
 from .picture import Picture, Reading, page_index
 from .pixel_size import PixelSize, pixel_size_from
 
@@ -25,7 +25,7 @@ def read_em(path: Path, reading: Reading, largest: int | None) -> Picture:
     try:
         reader = importlib.import_module(f"rsciio.{MODULES[path.suffix.lower()]}")
     except ImportError as error:
-        raise missing_extra(path.suffix, "em", "rosettasciio") from error
+        raise missing_reader(path.suffix, "rosettasciio") from error
     logging.getLogger("rsciio").setLevel(logging.CRITICAL)  # its notes on metadata would stand between our lines
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -29,9 +29,9 @@ class FlatImageError(ImageError):
     """An image of one value everywhere."""
 
 
-def missing_extra(suffix: str, extra: str, package: str) -> ImageError:
-    """Says which extra reads files of this suffix."""
-    return ImageError(f"{suffix} files are read through {package}, which is not installed: pip install 'hier[{extra}]'")
+def missing_reader(suffix: str, package: str) -> ImageError:
+    """Names the library that reads files of this suffix, and how to install it."""
+    return ImageError(f"{suffix} files are read through {package}, which is not installed: pip install {package}")
 
 
 def readable(read: Callable[[], T]) -> T:

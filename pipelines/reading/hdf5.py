@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import ImageError, check_size, missing_extra
+from .errors import ImageError, check_size, missing_reader
 from .picture import Picture, Reading, page_index
 from .pixel_size import PixelSize, pixel_size_from
 
@@ -23,7 +23,7 @@ def read_hdf5(path: Path, inside: str, reading: Reading, largest: int | None) ->
     try:
         import h5py
     except ImportError as error:
-        raise missing_extra(path.suffix, "hdf5", "h5py") from error
+        raise missing_reader(path.suffix, "h5py") from error
     with h5py.File(path, "r") as file:
         found = _find(file, inside)
         if found.dtype.names or found.dtype.kind not in "buif":

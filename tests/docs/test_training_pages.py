@@ -1,9 +1,11 @@
-"""README.md and docs/mlflow.md: what is tried first, trainings from the first command to answers over HTTP."""
+"""README.md and the pages usage, training and mlflow: first commands, and trainings up to answers over HTTP."""
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -25,12 +27,10 @@ from hier.hierarchy import GROUP_NAMES
 from hier.pipelines.training import calibrate
 from PIL import Image
 
+import hier
+
 Open = Callable[..., Any]
-NOT_RUN = {
-    "pip install .": "installs into the environment that runs the tests; .ci/run does it in a fresh one",
-    "pip install '.[test]'": "as above",
-    "pytest": "runs this test",
-}
+NOT_RUN = ("pip", "pytest")  # .ci/run installs in a fresh environment; pytest would run this very test
 SMALLER = {
     "hier train": "hier train --config small.yaml",
     "--count 10000": "--count 34",
@@ -89,24 +89,37 @@ def folder(tmp_path_factory: pytest.TempPathFactory, root: Path, pool: Any) -> P
     return made
 
 
-def test_the_readme_but_for_training(page: Open, folder: Path, shell: Open, smaller: dict[str, str]) -> None:
-    there, readme = shell(folder, smaller), page("README.md")
-    assert set(NOT_RUN) < set(readme.commands)
-    out = {}
-    for block in readme.blocks:
-        if "hier compare" not in block:
-            out |= {command: there.run(command) for command in block if command not in NOT_RUN}
+@pytest.mark.parametrize("name", ["README.md", "docs/usage.md"])
+def test_first_commands(name: str, page: Open, folder: Path, shell: Open, smaller: dict[str, str]) -> None:
+    there, told = shell(folder, smaller), page(name)
+    commands = [command for command in told.commands if command.split()[0] not in NOT_RUN]
+    assert commands
+    out = {command: there.run(command) for command in commands}
     for line in ("p4g  >99.9 %", "square cell: a = 103.72 px, b = 103.74 px, γ = 90.0°"):
         assert line in out["hier predict examples/cat_p4g.png"]
-        assert line in readme.text
-    assert len(json.loads(out["hier predict a.tif b.png --json"])) == 2
-    for name in ("cat.svg", "cat.html", "p4g.svg", "sheet.png"):
-        assert (folder / name).stat().st_size > 1000
-    assert len(np.load(folder / "atoms" / "shard-00000.npy")) == 6
-    for code in readme.python:
+        assert name != "README.md" or line in told.text
+    for command in commands:
+        if command.endswith("--json"):
+            assert len(json.loads(out[command])) == 2
+        for file in re.findall(r"(\S+\.(?:svg|html)|sheet\.png)", command):
+            assert (folder / file).stat().st_size > 1000
+        if command.endswith("--out atoms"):
+            assert len(np.load(folder / "atoms" / "shard-00000.npy")) == 6
+    for code in told.python:
         exec(code, {})
     assert (folder / "p6.pdf").exists()
     assert (folder / "p3.pdf").exists()
+
+
+def test_the_gallery_and_the_api_stand_on_their_own(page: Open, folder: Path, shell: Open) -> None:
+    """The gallery names scripts, which test_options looks for; every name of the API can be imported."""
+    assert not page("docs/gallery.md").commands
+    assert len(page("docs/gallery.md").inline) >= 5
+    names = re.findall(r"^::: (\S+)", page("docs/api.md").text, re.M)
+    assert set(hier.__all__) - {"__version__"} <= {name.removeprefix("hier.") for name in names}
+    for name in names:
+        package, _, what = name.rpartition(".")
+        assert getattr(importlib.import_module(package), what).__doc__, name
 
 
 @pytest.mark.parametrize("name", ["README.md", "docs/accuracy.md"])
@@ -121,7 +134,7 @@ def test_figures_of_groups_come_from_commands(
 
 
 @pytest.mark.slow
-def test_the_readme_trains(
+def test_the_page_on_training(
     page: Open, folder: Path, shell: Open, smaller: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(calibrate, "SIZE", 64)  # px: quicker than what is promised
@@ -133,7 +146,7 @@ def test_the_readme_trains(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(webbrowser, "open", browse)
-    (block,) = (block for block in page("README.md").blocks if "hier compare" in block)
+    (block,) = page("docs/training.md").blocks
     out = {command: there.run(command) for command in block}
     assert asked == [200]
     assert "rotation" in out["hier compare"]
