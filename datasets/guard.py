@@ -57,7 +57,7 @@ def frame(operations: Sequence[Operation], basis: NDArray[np.float64]) -> Frame:
     area = abs(np.linalg.det(basis)) / len(steps)
     crossed = vectors[:, None, 0] * vectors[None, :, 1] - vectors[:, None, 1] * vectors[None, :, 0]
     i, j = np.argwhere(np.isclose(np.abs(crossed), area, rtol=1e-6))[0]
-    reduced, _ = reduce_basis(np.stack([vectors[i], vectors[j]], axis=1))
+    reduced = reduce_basis(np.stack([vectors[i], vectors[j]], axis=1))
     change = np.linalg.inv(reduced) @ basis
     matrices = {
         tuple(int(v) for v in np.rint(change @ np.array(op.W) @ np.linalg.inv(change)).ravel()) for op in operations
