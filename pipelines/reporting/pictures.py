@@ -84,7 +84,7 @@ def map_pictures(image: Tensor) -> tuple[list[Shown], list[str]]:
     view = best_view(image).image
     lattice = find_lattice(view[None])
     found = symmetry_maps(structure_factors(view[None], lattice.basis), lattice.basis)
-    basis = lattice.basis[0].double().cpu().numpy()
+    basis = lattice.basis[0].cpu().double().numpy()
     side = min(MAP_CELLS * float(np.linalg.norm(basis, axis=0).max()), *view.shape[1:])
     zoom = MAP_SIDE / side
     middle = np.full(2, (MAP_SIDE - 1) / 2)
