@@ -98,7 +98,7 @@ def spots(
     """
     W = np.array([op.W for op in operations], dtype=np.float64)
     w = np.array([[float(t) for t in op.w] for op in operations])
-    reduced, _ = reduce_basis(basis)
+    reduced = reduce_basis(basis)
     inverse = np.linalg.inv(reduced)
     corners = np.array([(x, y) for x in (lower[0], upper[0]) for y in (lower[1], upper[1])])
     places, sites = [], []

@@ -45,7 +45,7 @@ def orbit(operations: Sequence[Operation], basis: NDArray[np.float64], generic: 
     cell are kept: q is dropped when it is farther than the nearest by more than twice the spacing of a
     probing grid plus the seam everywhere on that grid (triangle inequality).
     """
-    reduced, _ = reduce_basis(basis)
+    reduced = reduce_basis(basis)
     to_px, from_px = basis, np.linalg.inv(basis)
     W = np.array([op.W for op in operations], dtype=np.float64)
     w = np.array([[float(t) for t in op.w] for op in operations])

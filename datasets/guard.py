@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import product
 
 import numpy as np
@@ -57,7 +57,7 @@ def frame(operations: Sequence[Operation], basis: NDArray[np.float64]) -> Frame:
     area = abs(np.linalg.det(basis)) / len(steps)
     crossed = vectors[:, None, 0] * vectors[None, :, 1] - vectors[:, None, 1] * vectors[None, :, 0]
     i, j = np.argwhere(np.isclose(np.abs(crossed), area, rtol=1e-6))[0]
-    reduced, _ = reduce_basis(np.stack([vectors[i], vectors[j]], axis=1))
+    reduced = reduce_basis(np.stack([vectors[i], vectors[j]], axis=1))
     change = np.linalg.inv(reduced) @ basis
     matrices = {
         tuple(int(v) for v in np.rint(change @ np.array(op.W) @ np.linalg.inv(change)).ravel()) for op in operations
@@ -90,12 +90,11 @@ def residuals(cells: Tensor, frames: Sequence[Frame]) -> Tensor:
     worst = torch.zeros(len(frames), device=cells.device)
     flat = F.flatten(2)
     extra = _extra(frames)
-    for k, W in enumerate(candidate_matrices()):
+    for k in range(extra.shape[1]):
         if extra[:, k].any():
             chosen = torch.from_numpy(extra[:, k].nonzero()[0]).to(cells.device)
             here = flat[chosen]
-            index = (hk.long() @ torch.from_numpy(W).to(cells.device)) % GRID
-            image = here.index_select(2, (index[..., 0] * GRID + index[..., 1]).flatten())
+            image = here.index_select(2, _moved(k).to(cells.device))
             summed = (here * image.conj()).sum(1).unflatten(1, (GRID, GRID))
             best = torch.fft.ifft2(summed).real.amax((1, 2)) * GRID**2 / power[chosen]
             worst[chosen] = torch.maximum(worst[chosen], best)
@@ -103,6 +102,15 @@ def residuals(cells: Tensor, frames: Sequence[Frame]) -> Tensor:
     parts = [(i * GRID // n, j * GRID // n) for n in (2, 3) for i in range(n) for j in range(n) if i or j]
     finer = torch.stack([patterson[:, i, j] for i, j in parts], -1).amax(-1)
     return 1 - torch.maximum(worst, finer).clamp(0, 1)
+
+
+@cache
+def _moved(k: int) -> Tensor:
+    """Where candidate matrix `k` sends each coefficient: (GRID * GRID,). On the CPU: CUDA multiplies no integers."""
+    h = torch.fft.fftfreq(GRID, 1 / GRID).long()
+    hk = torch.stack(torch.meshgrid(h, h, indexing="ij"), -1)
+    index = (hk @ torch.from_numpy(candidate_matrices()[k])) % GRID
+    return (index[..., 0] * GRID + index[..., 1]).flatten()
 
 
 def _extra(frames: Sequence[Frame]) -> NDArray[np.bool_]:

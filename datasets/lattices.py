@@ -72,15 +72,17 @@ def draw_basis(
     return np.stack([a, b], axis=1)
 
 
-def reduce_basis(basis: Array) -> tuple[Array, NDArray[np.int64]]:
-    """Lagrange-reduced basis and the integer matrix `M` with ``reduced = basis @ M``."""
-    reduced, M = basis.astype(np.float64).copy(), np.eye(2, dtype=np.int64)
+def reduce_basis(basis: Array) -> Array:
+    """Lagrange-reduced basis (2, 2) of one lattice in double precision.
+
+    Which of two equally long vectors comes first decides the order of atoms, and so which random displacement each of
+    them gets: another arithmetic, that of `models.evidence.lattice` for batches, would draw other images.
+    """
+    a, b = basis.astype(np.float64).T.copy()
     while True:
-        if reduced[:, 0] @ reduced[:, 0] > reduced[:, 1] @ reduced[:, 1]:
-            reduced, M = reduced[:, ::-1].copy(), M[:, ::-1].copy()
-        ratio = reduced[:, 0] @ reduced[:, 1] / (reduced[:, 0] @ reduced[:, 0])
+        if a @ a > b @ b:
+            a, b = b, a
+        ratio = a @ b / (a @ a)
         if abs(ratio) <= 0.5 + 1e-9:  # rounding alone would go to and fro on hexagonal lattices
-            return reduced, M
-        n = int(np.rint(ratio))
-        reduced[:, 1] -= n * reduced[:, 0]
-        M[:, 1] -= n * M[:, 0]
+            return np.stack([a, b], axis=1)
+        b = b - np.rint(ratio) * a

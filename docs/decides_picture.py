@@ -15,7 +15,7 @@ import matplotlib
 import numpy as np
 import torch
 from hier.datasets import PatternDataset
-from hier.models.evidence.autocorrelation import autocorrelation, bragg_filtered, gaussian_blur
+from hier.models.evidence.autocorrelation import autocorrelation, bragg_filtered
 from hier.models.evidence.lattice import BLUR, find_lattice
 from hier.models.evidence.maps import MAPS, symmetry_maps
 from hier.models.evidence.structure import structure_factors
@@ -23,6 +23,7 @@ from hier.models.placing.cells import averaged_cell, tiled
 from torch import Tensor
 
 import hier
+from hier.arrays import gaussian_blur
 
 matplotlib.use("Agg")
 from matplotlib import pyplot

@@ -8,25 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...arrays import finest
 from .fourier import fast_length
 
 REACH = 0.8  # of the image's side: longest shift looked at
 RINGS = 64  # per cycle per px, of the power spectrum in which noise is measured
 EULER = 0.5772156649
-
-
-def gaussian_blur(images: Tensor, sigma: float) -> Tensor:
-    """Separable Gaussian blur of (B, C, H, W) with reflected borders; `sigma` in px."""
-    radius = max(1, int(3 * sigma + 0.5))
-    x = torch.arange(-radius, radius + 1, device=images.device, dtype=images.dtype)
-    kernel = torch.exp(-0.5 * (x / sigma) ** 2)
-    kernel = kernel / kernel.sum()
-    padded = F.pad(images, (radius, radius, radius, radius), mode="reflect")
-    H, W = images.shape[-2:]
-    # sums of shifted slices: several times faster on the CPU than a convolution of each channel
-    rows = sum(k * padded[..., i : i + W] for i, k in enumerate(kernel))
-    blurred: Tensor = sum(k * rows[..., i : i + H, :] for i, k in enumerate(kernel))
-    return blurred
 
 
 def bragg_filtered(images: Tensor) -> Tensor:
@@ -66,7 +53,7 @@ def autocorrelation(images: Tensor, reach: float = REACH) -> Tensor:
 
     def windows(g: Tensor) -> tuple[Tensor, Tensor]:
         """Sums of g (B, C, H, W) over the first and the second window of every shift."""
-        P = F.pad(g.double().cumsum(-1).cumsum(-2), (1, 0, 1, 0))
+        P = F.pad(g.to(finest(g.device)).cumsum(-1).cumsum(-2), (1, 0, 1, 0))
         head, tail = P[:, :, H - Y :].flip(2).float(), (P[:, :, H:] - P[:, :, : Y + 1]).float()
         first = torch.cat([(head[..., W:] - head[..., 1 : X + 1]).flip(-1), head[..., W - X :].flip(-1)], -1)
         return first, torch.cat([tail[..., W - X : W], tail[..., W:] - tail[..., : X + 1]], -1)

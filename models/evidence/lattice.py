@@ -12,7 +12,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from .autocorrelation import REACH, autocorrelation, bragg_filtered, gaussian_blur, highest, quadratic, sample
+from ...arrays import gaussian_blur
+from .autocorrelation import REACH, autocorrelation, bragg_filtered, highest, quadratic, sample
 from .background import without_slope
 
 BLUR = 1.0  # px: peaks of finer texture than this cannot be placed between pixels

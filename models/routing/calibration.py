@@ -7,8 +7,8 @@ winner.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import exp, log
 
-import torch
 from torch import Tensor
 
 COLDEST, HOTTEST = 0.05, 20.0
@@ -33,31 +33,19 @@ def fit_temperature(logp: Tensor, targets: Tensor, prior: float = 1.0) -> float:
     """
     if not len(targets):
         return 1.0
-    logits = logp.double().clamp_min(-1e4)
+    logits, targets = logp.cpu().double().clamp_min(-1e4), targets.cpu()
     known, weight = logits.gather(1, targets[:, None]).mean(), prior / len(targets)
 
     def loss(log_inverse: float) -> float:
-        inverse = torch.tensor(log_inverse, dtype=torch.float64).exp()
+        inverse = exp(log_inverse)
         loss = (inverse * logits).logsumexp(1).mean() - inverse * known
         return float(loss + weight * (inverse - 1 - log_inverse))
 
-    low, high = (-float(torch.tensor(t, dtype=torch.float64).log()) for t in (HOTTEST, COLDEST))
-    return float(torch.tensor(-least(loss, low, high), dtype=torch.float64).exp())
+    return exp(-least(loss, -log(HOTTEST), -log(COLDEST)))
 
 
-def least(loss: Callable[[float], float], low: float, high: float, tolerance: float = 1e-7) -> float:
-    """Where a function with one minimum between `low` and `high` has it, by golden sections (Kiefer, 1953)."""
-    ratio = (5**0.5 - 1) / 2
-    a, b = low, high
-    c, d = b - ratio * (b - a), a + ratio * (b - a)
-    at_c, at_d = loss(c), loss(d)
-    while b - a > tolerance:
-        if at_c <= at_d:
-            b, d, at_d = d, c, at_c
-            c = b - ratio * (b - a)
-            at_c = loss(c)
-        else:
-            a, c, at_c = c, d, at_d
-            d = a + ratio * (b - a)
-            at_d = loss(d)
-    return (a + b) / 2
+def least(loss: Callable[[float], float], low: float, high: float) -> float:
+    """Where a function with one minimum between `low` and `high` has it, to 1e-7."""
+    from scipy.optimize import minimize_scalar  # slow to import, and only fits need it
+
+    return float(minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-7}).x)

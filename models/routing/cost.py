@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ...arrays import finest
 from ...hierarchy import GROUP_NAMES, CompiledTree, is_subgroup, maximal_subgroups
 
 INVENTED = 2.0  # times the cost of missing the same symmetry
@@ -16,7 +17,8 @@ INVENTED = 2.0  # times the cost of missing the same symmetry
 
 def cheapest(logp: Tensor, cost: Tensor) -> Tensor:
     """The label of least expected cost for every row of `logp` (B, L): (B,). ``cost[truth, answer]``, (L, L)."""
-    return (logp.double().exp() @ cost.double()).argmin(1)
+    precise = finest(logp.device)
+    return (logp.to(precise).exp() @ cost.to(precise)).argmin(1)
 
 
 def cost_matrix(plan: CompiledTree) -> NDArray[np.float64]:

@@ -12,6 +12,7 @@ from math import log
 import torch
 from torch import Tensor
 
+from ...arrays import finest
 from ...hierarchy import CompiledTree
 
 
@@ -25,7 +26,7 @@ def divergence(members: Tensor) -> Tensor:
 
     It is the mutual information of the answer and the choice of the model.
     """
-    members = members.double()
+    members = members.to(finest(members.device))
     spread = _entropy(average(members)) - _entropy(members).mean(0)
     return spread.clamp_min(0)
 
@@ -37,14 +38,15 @@ def disagreement(plan: CompiledTree, members: Mapping[str, Tensor]) -> Tensor:
     node, chosen independently. Nodes may have different numbers of models.
     """
     total = None
-    reach: dict[str, Tensor] = {plan.nodes[0]: torch.ones(1, dtype=torch.float64)}
+    root = members[plan.nodes[0]]
+    reach = {plan.nodes[0]: torch.ones(1, dtype=finest(root.device), device=root.device)}
     for n, name in enumerate(plan.nodes):  # breadth first: a node's parent comes before it
-        part = reach[name].to(members[name].device) * divergence(members[name])
+        part = reach[name] * divergence(members[name])
         total = part if total is None else total + part
-        p = average(members[name].double()).exp()
+        p = average(members[name].to(finest(members[name].device))).exp()
         for choice, target in enumerate(plan.edge_target[plan.offsets[n] : plan.offsets[n + 1]]):
             if target >= 0:
-                reach[plan.nodes[target]] = reach[name].to(p.device) * p[:, choice]
+                reach[plan.nodes[target]] = reach[name] * p[:, choice]
     assert total is not None  # a tree has a root
     return total
 

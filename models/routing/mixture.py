@@ -31,13 +31,14 @@ def mix(one: Tensor, other: Tensor, weight: float, how: Mix) -> Tensor:
 
 def fit_mix(one: Tensor, other: Tensor, targets: Tensor) -> tuple[Mix, float]:
     """The kind of mix and its weight under which `targets` (N,) are likeliest. The loss is convex in the weight."""
+    one, other, targets = one.cpu().double(), other.cpu().double(), targets.cpu()
     rows = torch.arange(len(targets))
 
     def loss(how: Mix, weight: float) -> float:
-        mixed = mix(one.double(), other.double(), weight, how)
+        mixed = mix(one, other, weight, how)
         return -float(mixed[rows, targets].clamp_min(-100.0).mean())
 
-    found = {how: least(lambda w, how=how: loss(how, w), 0.0, 1.0, 1e-4) for how in MIXES}  # type: ignore[misc]
+    found = {how: least(lambda w, how=how: loss(how, w), 0.0, 1.0) for how in MIXES}  # type: ignore[misc]
     how = min(found, key=lambda h: loss(h, found[h]))
     return how, found[how]
 

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ...arrays import finest
 from ...hierarchy import CompiledTree, Tree
 
 
@@ -64,8 +65,9 @@ def climb(statements: Statements, logp: Tensor, threshold: float, holding: Tenso
     if not 0 <= threshold <= 1:
         raise ValueError(f"a threshold of {threshold} is no probability: give 0 to 1")
     below = torch.from_numpy(statements.below).to(logp.device)
-    p = logp.double().softmax(1)  # in case rounding left the sum a little off one
-    mass, rest = p @ below.double().T, p @ (~below).double().T
+    precise = finest(logp.device)
+    p = logp.to(precise).softmax(1)  # in case rounding left the sum a little off one
+    mass, rest = p @ below.to(precise).T, p @ (~below).to(precise).T
     enough = rest <= 1 - threshold  # of what is left out: near certainty the mass itself is rounded to 1
     if threshold == 0:
         enough[:] = True

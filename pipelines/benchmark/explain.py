@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...arrays import gaussian_blur
 from ...hierarchy import HierError, compile_tree, load_tree
 from ...hierarchy.files import output
-from ...models.evidence.autocorrelation import gaussian_blur
 from ...models.evidence.crops import best_view
 from ...models.systems import MAPS as MAPS_SYSTEM
 from ...models.systems import Network, Part, Sizes, System, assembled, build, parts_of, system_named

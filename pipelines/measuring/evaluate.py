@@ -76,7 +76,7 @@ def evaluate_patterns(
     advance: Callable[[int], None] = lambda _: None,
 ) -> Report:
     """On images 0 to `count` of a dataset; its photographs, if any, come from the validation split."""
-    device = classifier.device.type
+    device = str(classifier.device)
     if photos is not None:
         split_pool(photos, "valid")  # complains at once of what every process would find out later
     found = gather([Part(dataset, 0, count, photos, "valid")], None, device, advance)
@@ -107,7 +107,7 @@ def evaluate_refusals(
     advance: Callable[[int], None] = lambda _: None,
 ) -> dict[str, float]:
     """Share of images 0 to `count` of a dataset of no patterns that are held to be none: in all, and by kind."""
-    found = gather([Part(dataset, 0, count, photos, "valid")], None, classifier.device.type, advance)
+    found = gather([Part(dataset, 0, count, photos, "valid")], None, str(classifier.device), advance)
     return refusals(classifier, found)
 
 

@@ -131,7 +131,7 @@ class HierarchicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
         with torch.inference_mode():
             maps, numbers = evidence.maps.to(self.device).float(), evidence.numbers.to(self.device)
             nodes = {name: node.log_probabilities(maps, numbers) for name, node in self.nodes_.items()}
-            p = route(compile_tree(self.tree_), nodes, "soft").exp().double().cpu().numpy()
+            p = route(compile_tree(self.tree_), nodes, "soft").exp().cpu().double().numpy()
         columns = [self.tree_.labels.index(str(label)) for label in self.classes_]
         chosen: NDArray[np.float64] = p[:, columns]
         total: NDArray[np.float64] = chosen.sum(1, keepdims=True)

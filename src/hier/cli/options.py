@@ -1,4 +1,4 @@
-"""What the commands share: options of one meaning, the choice of a device, the way an error is told."""
+"""What the commands share: options with one meaning, the choice of a device, how an error is shown."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import typer
 from ..hierarchy import HierError
 
 ROOT = Path("mlruns")
+CLEAR = 0.9  # least level of the lattice in a pattern that is exact
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
-Device = Annotated[str, typer.Option(help="cpu, cuda, mps, or auto for the fastest there is.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, mps, or auto for the fastest that works.")]
 Photos = Annotated[Path | None, typer.Option(help="Folder of photographs; scikit-image's and textures if left out.")]
 Model = Annotated[
     str | None, typer.Option(help="Folder or card, or models:/NAME@ALIAS in MLflow; the bundled model if left out.")
@@ -41,23 +42,44 @@ PixelSizeText = Annotated[
 
 
 def fail(message: str) -> None:
-    """Tell an error in one line on standard error."""
+    """Show an error in one line on standard error."""
     typer.secho(f"hier: {message}", fg="red", err=True)
 
 
 def device_named(name: str) -> str:
-    """The torch device of that name, `auto` for the fastest; HierError when it cannot be used."""
+    """The torch device of that name; ``auto`` is the fastest on which hier works. HierError when it cannot be used."""
     import torch
 
     if name == "auto":
-        if torch.cuda.is_available():
-            return "cuda"
-        return "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        torch.zeros(1, device=name).tolist()
-    except (RuntimeError, AssertionError) as error:
-        raise HierError(f"device {name!r} cannot be used: {str(error).splitlines()[0]}; cpu always can") from error
+        offered = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+        for device in (device for device, there in offered.items() if there):
+            if (problem := _problem(device)) is None:
+                return device
+            fail(f"not using device {device!r}: {problem}")
+        return "cpu"
+    if (problem := _problem(name)) is not None:
+        raise HierError(f"device {name!r} cannot be used: {problem}; cpu always can")
     return name
+
+
+def _problem(device: str) -> str | None:
+    """What goes wrong when a small pattern is drawn and analysed on a device, in one sentence; None if nothing does.
+
+    That a device is there does not mean that its driver works, or that it has every operation.
+    """
+    import torch
+
+    from ..datasets import PatternDataset
+    from ..models.evidence.representation import SymmetryEvidence
+
+    try:
+        if torch.device(device) == torch.device("cpu"):
+            return None
+        found = SymmetryEvidence()(PatternDataset("atoms", seed=0, size=64).batch([0], device))
+        level = float(found.lattice.level)
+    except (RuntimeError, AssertionError, ImportError, TypeError, HierError) as error:
+        return (str(error) or type(error).__name__).splitlines()[0].partition(". ")[0]
+    return None if level > CLEAR else f"it finds no lattice in a pattern (level {level:.2f}, not {CLEAR} or more)"
 
 
 def router_named(name: str) -> Any:

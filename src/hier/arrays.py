@@ -1,0 +1,38 @@
+"""What `datasets` and `models` both do with tensors. It imports nothing of ours.
+
+Neither of the two may import the other, and `hierarchy`, which both may, needs no torch: hence this module beside them.
+"""
+
+from __future__ import annotations
+
+from functools import reduce
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+SINGLE = frozenset({"mps"})  # devices without float64: Apple's GPU
+
+
+def finest(device: torch.device) -> torch.dtype:
+    """The most precise floating type of a device: float64, on Apple's GPU float32."""
+    return torch.float32 if device.type in SINGLE else torch.float64
+
+
+def gaussian_blur(images: Tensor, sigma: float | Tensor, radius: int | None = None) -> Tensor:
+    """Separable Gaussian blur of (B, C, H, W), continued by reflection.
+
+    `sigma` px is one number or one for each image (B,). The kernel ends `radius` px from its middle, three `sigma` if
+    None; a radius that depends on no other image keeps a blurred image independent of its batch.
+    """
+    if radius is None:
+        radius = max(1, int(3 * float(torch.as_tensor(sigma).max()) + 0.5))
+    x = torch.arange(-radius, radius + 1, device=images.device, dtype=images.dtype)
+    width = sigma[:, None] if isinstance(sigma, Tensor) else sigma
+    kernel = torch.exp(-0.5 * (x / width) ** 2)
+    taps = (kernel / kernel.sum(-1, keepdim=True))[..., None, None, None].unbind(-4)  # each a number, or (B, 1, 1, 1)
+    padded = F.pad(images, (radius, radius, radius, radius), mode="reflect")
+    H, W = images.shape[-2:]
+    # sums of shifted slices: several times faster on the CPU than a convolution of each channel
+    rows = reduce(torch.add, (k * padded[..., i : i + W] for i, k in enumerate(taps)))
+    return reduce(torch.add, (k * rows[..., i : i + H, :] for i, k in enumerate(taps)))

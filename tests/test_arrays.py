@@ -1,0 +1,46 @@
+"""What `datasets` and `models` share: a blur as the textbook has it, in a module that needs nothing of ours."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter1d
+
+import hier.arrays
+from hier.arrays import gaussian_blur
+
+
+def textbook(images: torch.Tensor, sigma: float, radius: int) -> np.ndarray:
+    """SciPy's Gaussian, along both axes, on images continued by reflection."""
+    found = images.double().numpy()
+    for axis in (2, 3):
+        found = gaussian_filter1d(found, sigma, axis, mode="mirror", radius=radius)
+    return found
+
+
+@pytest.mark.parametrize(("sigma", "radius"), [(0.4, None), (1.0, None), (2.5, 8), (0.001, 8)])
+def test_the_blur_is_a_gaussian(sigma: float, radius: int | None) -> None:
+    images = torch.rand(2, 3, 20, 30, generator=torch.Generator().manual_seed(0))
+    reach = radius or max(1, int(3 * sigma + 0.5))
+    np.testing.assert_allclose(gaussian_blur(images, sigma, radius), textbook(images, sigma, reach), atol=1e-6)
+
+
+def test_each_image_has_its_own_blur_to_the_bit() -> None:
+    images = torch.rand(3, 3, 20, 30, generator=torch.Generator().manual_seed(1))
+    sigma = torch.tensor([0.3, 1.7, 2.5])
+    together = gaussian_blur(images, sigma, 8)
+    for k in range(3):
+        assert torch.equal(together[k : k + 1], gaussian_blur(images[k : k + 1], sigma[k : k + 1], 8))
+        np.testing.assert_allclose(together[k : k + 1], textbook(images[k : k + 1], float(sigma[k]), 8), atol=1e-6)
+
+
+def test_it_imports_nothing_of_ours() -> None:
+    tree = ast.parse(Path(hier.arrays.__file__).read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0
+            assert node.module in {"__future__", "functools", "torch"}
