@@ -213,7 +213,7 @@ def test_one_misread_window_is_outvoted_by_its_neighbours() -> None:
         (["--out", "map.jpg"], "ends in .png"),
         (["--pixel-size", "3 apples"], "--pixel-size 3 apples"),
         (["--page", "2"], "has no page 2"),
-        (["--out", "nowhere/map.png"], "cannot write nowhere/map.png"),
+        (["--out", "a.npy/map.png"], "cannot write a.npy/map.png"),
     ],
 )
 def test_what_cannot_be_mapped_is_told(options: list[str], message: str, tmp_path: Path, monkeypatch: Any) -> None:
@@ -249,4 +249,4 @@ def test_pictures_of_any_field_can_be_drawn(tmp_path: Path) -> None:
         draw_map(image, found, domains(found), tmp_path / "a.png")
         assert max(Image.open(tmp_path / "a.png").size) < 1500
     with pytest.raises(HierError, match="cannot write"):
-        draw_map(image, found, domains(found), tmp_path / "none" / "a.png")
+        draw_map(image, found, domains(found), tmp_path / "a.png" / "a.png")
