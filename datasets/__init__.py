@@ -32,7 +32,7 @@ from .dataset import SOURCES, DatasetError, PatternDataset, Source
 from .drawn import Pattern
 from .lattices import Orientation
 from .negatives import KINDS, NonPatternDataset
-from .sources import Pool, SourceError, default_pool, photo_pool, split_pool
+from .sources import Pool, SourceError, default_pool, photo_content, photo_pool, split_pool
 
 __all__ = [
     "CORRUPTIONS",
@@ -50,6 +50,7 @@ __all__ = [
     "SourceError",
     "corrupt",
     "default_pool",
+    "photo_content",
     "photo_pool",
     "split_pool",
 ]

@@ -6,6 +6,7 @@ never depends on the group.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -73,12 +74,56 @@ def square(image: Image.Image) -> NDArray[np.uint8]:
     return np.asarray(rgb.resize((SIDE, SIDE), Image.Resampling.LANCZOS, box), dtype=np.uint8)
 
 
+def photo_content(photos: Path, split: str) -> str:
+    """Digest of the photographs that `split_pool` finds: their names and bytes.
+
+    Reads the folder once; files that a process has read before and that did not change since are not read again. Call
+    it before `split_pool` where photographs may have changed: pictures held in memory are then read anew.
+    """
+    return _content(photos / split if _is_split(photos) else photos)
+
+
+def _content(folder: Path) -> str:
+    whole = hashlib.sha256()
+    for file in _files(folder):
+        about = file.stat()
+        own = _file_digest(file, about.st_size, about.st_mtime_ns)
+        whole.update(f"{file.relative_to(folder).as_posix()}\0{own}\n".encode("utf-8", "surrogateescape"))
+    found = whole.hexdigest()
+    if _known.setdefault(folder, found) != found:
+        _known[folder] = found
+        photo_pool.cache_clear()
+        split_pool.cache_clear()
+    return found
+
+
+_known: dict[Path, str] = {}  # content of the folders whose pictures this process holds
+
+
+@lru_cache(maxsize=1_000_000)
+def _file_digest(file: Path, size: int, modified: int) -> str:
+    try:
+        with file.open("rb") as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest()
+    except OSError:  # `photo_pool` skips it
+        return "unreadable"
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+
+
+def _is_split(photos: Path) -> bool:
+    return (photos / "train").is_dir() and (photos / "valid").is_dir()
+
+
 @lru_cache(maxsize=4)
 def photo_pool(folder: Path) -> Pool:
     """All photographs under `folder`, in order of their paths; unreadable files are skipped and counted."""
     if not folder.is_dir():
         raise SourceError(f"no folder {folder}: give a folder of photographs, or leave --photos out")
-    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+    _content(folder)  # so that a later change is noticed
+    files = _files(folder)
     pictures, names = [], []
     for file in files:
         try:
@@ -137,7 +182,7 @@ def split_pool(photos: Path | None, split: str) -> Pool:
     """
     if photos is None:
         return default_pool(split)
-    if (photos / "train").is_dir() and (photos / "valid").is_dir():
+    if _is_split(photos):
         return photo_pool(photos / split)
     pool = photo_pool(photos)
     chosen = [i for i, name in enumerate(pool.names) if (crc32(name.encode()) % 5 == 0) == (split == "valid")]

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from ...datasets import Pattern, PatternDataset, split_pool
@@ -23,7 +23,7 @@ from ...hierarchy.elements import rotation_centres
 from ...hierarchy.files import whole
 from ...models.evidence.representation import SymmetryEvidence
 from ...models.systems import centred_side
-from ..generating.evidence import REVISION, Part
+from ..generating.evidence import REVISION, Part, read_evidence
 from ..training.data import CROSS, TRAIN, VALID
 from .settings import Preset
 
@@ -161,7 +161,8 @@ def crops(images: Tensor, centres: Tensor, side: int) -> Tensor:
 def evidence_of(images: ImageSet, name: str, device: str, stage: Stage) -> Evidence:
     """Symmetry maps of the very images that the pixel networks see, kept beside them."""
     file = images.file.with_suffix(f".maps-{REVISION}.safetensors")
-    if not file.exists():
+    kept = read_evidence(file, len(images))
+    if kept is None:
         advance = stage(f"symmetry maps: {name}", len(images))
         represent, maps, numbers = SymmetryEvidence(), [], []
         started, step = time.monotonic(), BATCH if device == "cpu" else BATCH_GPU
@@ -170,11 +171,10 @@ def evidence_of(images: ImageSet, name: str, device: str, stage: Stage) -> Evide
             maps.append(found.maps.half().cpu())
             numbers.append(found.numbers.cpu())
             advance(len(maps[-1]))
-        tensors = {"maps": torch.cat(maps), "numbers": torch.cat(numbers)}
-        tensors["seconds"] = torch.tensor(time.monotonic() - started)
+        kept = {"maps": torch.cat(maps), "numbers": torch.cat(numbers)}
+        kept["seconds"] = torch.tensor(time.monotonic() - started)
         with whole(file) as unfinished:
-            save_file(tensors, unfinished)
-    kept = load_file(file)
+            save_file(kept, unfinished)
     return Evidence(kept["maps"], kept["numbers"], float(kept["seconds"]))
 
 

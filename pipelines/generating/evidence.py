@@ -1,31 +1,40 @@
-"""Evidence of many generated images: made once, in pieces, by all cores, kept on disk so that nothing is lost."""
+"""Evidence of many generated images: made once, in pieces, by all cores, and kept on disk so that nothing is lost."""
 
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
+import logging
 import os
-import signal
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, fields, replace
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ...datasets import NonPatternDataset, PatternDataset, split_pool
+from ...datasets import NonPatternDataset, PatternDataset, photo_content, split_pool
+from ...hierarchy import HierError
+from ...hierarchy.files import whole
 from ...models.evidence.representation import SymmetryEvidence
+from .workers import in_order
 
 REVISION = 12  # raise it when datasets or representation change what they make
 PIECE = 128  # images in one piece of work
 BATCH = 16  # images at a time: large ones stay in the processor's cache
+ALONE = 32  # images that one process makes sooner than others would start
+logger = logging.getLogger("hier")
 
 Dataset = PatternDataset | NonPatternDataset
+Arrays = tuple[NDArray[np.float16], NDArray[np.float32]]
+
+
+class EvidenceError(HierError):
+    """Evidence that no network can read; names the image that it was taken from."""
 
 
 @dataclass(frozen=True)
@@ -47,22 +56,28 @@ class Part:
         starts = range(self.start, self.stop, PIECE)
         return [replace(self, start=k, stop=min(k + PIECE, self.stop)) for k in starts]
 
+    @property
+    def reads_pictures(self) -> bool:
+        """Whether the images are made from pictures: all but patterns of atoms or noise."""
+        return not (isinstance(self.dataset, PatternDataset) and self.dataset.source != "photos")
+
     def with_pictures(self) -> Dataset:
         """The dataset with the pictures that it draws on, where it reads any."""
-        if isinstance(self.dataset, PatternDataset) and self.dataset.source != "photos":
+        if not self.reads_pictures:
             return self.dataset
         pool = split_pool(self.photos, self.split)
         return replace(self.dataset, pool=pool.whitened if self.whitened else pool)
 
-    def digest(self) -> str:
-        """Names the images: same digest, same evidence."""
+    def content(self) -> str:
+        """Digest of the pictures that the images are made from; empty for those of hier itself, and for none."""
+        return photo_content(self.photos, self.split) if self.photos is not None and self.reads_pictures else ""
+
+    def digest(self, content: str | None = None) -> str:
+        """Names the images: same digest, same evidence. `content` as from `content()`, where it is known already."""
         values = [(f.name, getattr(self.dataset, f.name)) for f in fields(self.dataset) if f.name != "pool"]
-        files: list[tuple[str, int]] = []
-        if self.photos is not None:
-            files = sorted((str(p.relative_to(self.photos)), p.stat().st_size) for p in self.photos.rglob("*.*"))
-        of = type(self.dataset).__name__, values, self.start, self.stop, self.split, self.whitened, files
-        text = repr((version("hier"), REVISION, *of))
-        return hashlib.sha256(text.encode()).hexdigest()[:20]
+        pictures = (self.split, self.whitened, self.content() if content is None else content)
+        of = type(self.dataset).__name__, values, self.start, self.stop, pictures if self.reads_pictures else ()
+        return hashlib.sha256(repr((version("hier"), REVISION, *of)).encode()).hexdigest()[:20]
 
 
 @dataclass(frozen=True)
@@ -85,70 +100,84 @@ def gather(
 ) -> EvidenceSet:
     """Evidence of all `parts`, in their order; pieces found in `cache` are read, others written there.
 
-    On the CPU every core makes pieces of its own. `advance` is told of every piece's number of images.
+    On the CPU every core makes pieces of its own. `advance` is called with the number of images in each finished piece.
+    Raises EvidenceError, which names the image, for evidence that is not finite.
     """
+    contents = {(part.photos, part.split): part.content() for part in parts if part.reads_pictures}
     pieces = [piece for part in parts for piece in part.pieces()]
-    files = [None if cache is None else cache / f"{piece.digest()}.safetensors" for piece in pieces]
+    files = [cache and cache / f"{p.digest(contents.get((p.photos, p.split), ''))}.safetensors" for p in pieces]
     done: dict[int, tuple[Tensor, Tensor]] = {}
-    for i, file in enumerate(files):
-        if file is not None and file.exists():
-            try:
-                tensors = load_file(file)
-                done[i] = tensors["maps"], tensors["numbers"]
-                advance(len(tensors["maps"]))
-            except (SafetensorError, OSError, KeyError):
-                file.unlink(missing_ok=True)
+    for i, (piece, file) in enumerate(zip(pieces, files, strict=True)):
+        kept = None if file is None else read_evidence(file, piece.stop - piece.start)
+        if kept is not None:
+            done[i] = kept["maps"], kept["numbers"]
+            advance(len(kept["maps"]))
     missing = [i for i in range(len(pieces)) if i not in done]
-    for i, made in _made([pieces[i] for i in missing], missing, device):
-        done[i] = made
-        file = files[i]
-        if file is not None:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            unfinished = file.with_suffix(f".{os.getpid()}")
-            save_file({"maps": made[0], "numbers": made[1]}, unfinished)
-            os.replace(unfinished, file)
-        advance(len(made[0]))
+    made = _made([pieces[i] for i in missing], device)
+    try:
+        for i, arrays in zip(missing, made, strict=True):
+            maps, numbers = map(torch.from_numpy, arrays)
+            _check_finite(pieces[i], maps, numbers)
+            done[i] = maps, numbers
+            if (file := files[i]) is not None:
+                with whole(file) as unfinished:
+                    save_file({"maps": maps, "numbers": numbers}, unfinished)
+            advance(len(maps))
+    finally:
+        made.close()
     maps, numbers = (torch.cat([done[i][k] for i in range(len(pieces))]) for k in (0, 1))
     labels = tuple(piece.dataset.label(j) for piece in pieces for j in range(piece.start, piece.stop))
     return EvidenceSet(maps, numbers, labels)
 
 
-def _made(pieces: Sequence[Part], names: Sequence[int], device: str) -> Iterator[tuple[int, tuple[Tensor, Tensor]]]:
-    workers = min(os.cpu_count() or 1, len(pieces))
-    if device != "cpu" or workers <= 1:
-        for name, piece in zip(names, pieces, strict=True):
-            yield name, make((piece, device))
-        return
-    context = multiprocessing.get_context("spawn")
-    with _interruption_held():
-        pool = context.Pool(workers, torch.set_num_threads, (1,))
-    with pool:
-        made = pool.imap(make_arrays, [(piece, device) for piece in pieces])
-        for name, (maps, numbers) in zip(names, made, strict=True):
-            yield name, (torch.from_numpy(maps), torch.from_numpy(numbers))
-
-
-@contextmanager
-def _interruption_held() -> Iterator[None]:
-    """Processes started here ignore Ctrl-C, which a terminal sends to all: it is for their parent to end them."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+def read_evidence(file: Path, count: int) -> dict[str, Tensor] | None:
+    """The tensors in `file`, evidence of `count` images; None where there is none, or, with a warning, none to use."""
+    if not file.exists():
+        return None
     try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+        kept = load_file(file)
+        problem = _problem(kept, count)
+    except (SafetensorError, OSError) as error:
+        problem = str(error)
+    if not problem:
+        return kept
+    logger.warning("evidence %s is damaged and is made again: %s", file, problem)
+    return None
 
 
-def make_arrays(job: tuple[Part, str]) -> tuple[object, object]:
-    """`make` with arrays, which travel between processes without shared memory."""
-    maps, numbers = make(job)
-    return maps.numpy(), numbers.numpy()
+def _problem(kept: dict[str, Tensor], count: int) -> str:
+    for name, dtype, axes in (("maps", torch.float16, 4), ("numbers", torch.float32, 2)):
+        tensor = kept.get(name)
+        if tensor is None or tensor.dtype != dtype or tensor.ndim != axes or len(tensor) != count:
+            return f"it does not hold {name} of {count} images"
+        if not bool(tensor.isfinite().all()):
+            return f"{name} are not finite"
+    return ""
 
 
-def make(job: tuple[Part, str]) -> tuple[Tensor, Tensor]:
-    """Draw the images of one piece and take their evidence: maps (float16) and numbers."""
+def _check_finite(part: Part, maps: Tensor, numbers: Tensor) -> None:
+    good = maps.flatten(1).isfinite().all(1) & numbers.isfinite().all(1)
+    if not bool(good.all()):
+        index = part.start + int((~good).nonzero()[0, 0])
+        raise EvidenceError(
+            f"the evidence of {_source(part.dataset)} seed {part.dataset.seed} index {index} "
+            f"({part.dataset.label(index)}, {part.dataset.size} px) is not finite, so that "
+            "nothing can be trained on it. Please report this image; another seed avoids it"
+        )
+
+
+def _source(dataset: Dataset) -> str:
+    return dataset.source if isinstance(dataset, PatternDataset) else "non-pattern"
+
+
+def _made(pieces: Sequence[Part], device: str) -> Generator[Arrays, None, None]:
+    few = sum(piece.stop - piece.start for piece in pieces) <= ALONE
+    workers = 1 if few or device != "cpu" else min(os.cpu_count() or 1, len(pieces))
+    return in_order(make, [(piece, device) for piece in pieces], workers)
+
+
+def make(job: tuple[Part, str]) -> Arrays:
+    """Draw the images of one piece and take their evidence: maps and numbers, as `EvidenceSet` has them."""
     part, device = job
     dataset = part.with_pictures()
     represent = SymmetryEvidence()
@@ -158,4 +187,4 @@ def make(job: tuple[Part, str]) -> tuple[Tensor, Tensor]:
         found = represent(dataset.batch(range(k, min(k + size, part.stop)), device))
         maps.append(found.maps.half().cpu())
         numbers.append(found.numbers.cpu())
-    return torch.cat(maps), torch.cat(numbers)
+    return torch.cat(maps).numpy(), torch.cat(numbers).numpy()

@@ -20,7 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ...datasets import PatternDataset, split_pool
+from ...datasets import PatternDataset, photo_content, split_pool
 from ...hierarchy import HierError
 from .formats import Images, check_format, encoded, shard, shard_files
 from .workers import in_order
@@ -75,8 +75,9 @@ class Export:
             "near_misses": d.near_misses, "margin": d.margin, "corruptions": [asdict(c) for c in d.corruptions],
         }  # fmt: skip
         if d.source == "photos":
+            content = "" if self.photos is None else photo_content(self.photos, self.split)
             names = "\n".join(split_pool(self.photos, self.split).names)
-            values |= {"split": self.split, "pictures": hashlib.sha256(names.encode()).hexdigest()}
+            values |= {"split": self.split, "pictures": hashlib.sha256(f"{content}\n{names}".encode()).hexdigest()}
         return json.loads(json.dumps(values))  # type: ignore[no-any-return]
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from hier.datasets import PatternDataset
+from hier.datasets import PatternDataset, sources
 from hier.pipelines.generating import evidence
-from hier.pipelines.generating.evidence import EvidenceSet, Part, gather
+from hier.pipelines.generating.evidence import EvidenceError, EvidenceSet, Part, gather
+from PIL import Image
+from safetensors.torch import load_file, save_file
 
 DATASET = PatternDataset("atoms", 10**9 + 11, 96)
 
@@ -16,8 +21,6 @@ DATASET = PatternDataset("atoms", 10**9 + 11, 96)
 @pytest.fixture(autouse=True)
 def pictures(tmp_path: Path) -> Path:
     """A folder of one picture, since pictures are looked for whether they are used or not."""
-    from PIL import Image
-
     for split in ("train", "valid"):
         (tmp_path / "pictures" / split).mkdir(parents=True)
         Image.new("RGB", (300, 300), (200, 30, 90)).save(tmp_path / "pictures" / split / "x.png")
@@ -54,14 +57,95 @@ def test_pieces_are_a_matter_of_work_only(pictures: Path, monkeypatch: pytest.Mo
 
 
 def test_other_images_have_another_digest(pictures: Path) -> None:
-    part = Part(DATASET, 0, 5, pictures, "train")
+    photos = PatternDataset("photos", 10**9 + 11, 96)
+    part = Part(photos, 0, 5, pictures, "train")
     others = [
-        Part(DATASET, 0, 6, pictures, "train"),
-        Part(DATASET, 0, 5, pictures, "valid"),
-        Part(DATASET, 0, 5, None, "train"),
-        Part(DATASET, 0, 5, pictures, "train", whitened=True),
-        Part(PatternDataset("atoms", 12, 96), 0, 5, pictures, "train"),
-        Part(PatternDataset("atoms", 10**9 + 11, 96, near_misses=0.5), 0, 5, pictures, "train"),
+        Part(photos, 0, 6, pictures, "train"),
+        Part(photos, 0, 5, pictures, "valid"),
+        Part(photos, 0, 5, None, "train"),
+        Part(photos, 0, 5, pictures, "train", whitened=True),
+        Part(DATASET, 0, 5, pictures, "train"),
+        Part(PatternDataset("photos", 12, 96), 0, 5, pictures, "train"),
+        Part(PatternDataset("photos", 10**9 + 11, 96, near_misses=0.5), 0, 5, pictures, "train"),
     ]
-    assert len({p.digest() for p in (part, *others)}) == 7
-    assert Part(DATASET, 0, 5, pictures, "train").digest() == part.digest()
+    assert len({p.digest() for p in (part, *others)}) == 8
+    assert Part(photos, 0, 5, pictures, "train").digest() == part.digest()
+    assert Part(DATASET, 0, 5, None, "valid").digest() == others[4].digest(), "atoms are made without pictures"
+
+
+def test_photographs_count_by_what_they_hold_and_not_by_name_and_size(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    for k in range(6):
+        picture = Image.fromarray(np.random.default_rng(k).integers(0, 255, (64, 64, 3), dtype=np.uint8))
+        picture.save(tmp_path / "a" / f"{k}.bmp")
+    part = Part(PatternDataset("photos", 3, 64), 0, 2, tmp_path / "a", "train")
+    before, made = part.digest(), gather([part], tmp_path / "cache")
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    assert replace(part, photos=tmp_path / "b").digest() == before, "wherever they are"
+    contents = [file.read_bytes() for file in sorted((tmp_path / "a").iterdir())]
+    for k in range(6):
+        (tmp_path / "a" / f"{k}.bmp").write_bytes(contents[k - 1])
+    assert part.digest() != before
+    again = gather([part], tmp_path / "cache")
+    assert not torch.equal(again.maps, made.maps), "pictures in memory are read anew"
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+
+
+def test_a_folder_is_looked_through_once_whatever_the_number_of_pieces(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[Path] = []
+    files = sources._files
+    monkeypatch.setattr(sources, "_files", lambda folder: looked.append(folder) or files(folder))
+    monkeypatch.setattr(evidence, "PIECE", 2)
+    monkeypatch.setattr(evidence, "make", made_up)
+    monkeypatch.setattr(evidence.os, "cpu_count", lambda: 1)
+    gather([Part(PatternDataset("photos", 3, 64), 0, 9, pictures, "train")], tmp_path / "cache")
+    assert looked == [pictures / "train"]
+
+
+def made_up(job: tuple[Part, str]) -> tuple[object, object]:
+    """Evidence in no time; that of image 20 is not finite."""
+    numbers = np.arange(job[0].start, job[0].stop, dtype=np.float32)[:, None]
+    maps = np.where(numbers == 20, np.nan, numbers)[:, :, None, None].astype(np.float16)
+    return np.broadcast_to(maps, (len(numbers), 2, 3, 3)).copy(), numbers
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "foreign", "nan", "short", "text"])
+def test_damaged_evidence_is_made_again_with_one_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, damage: str
+) -> None:
+    monkeypatch.setattr(evidence, "make", made_up)
+    part = Part(DATASET, 0, 5, None, "train")
+    whole = gather([part], tmp_path / "cache")
+    (file,) = (tmp_path / "cache").iterdir()
+    kept = load_file(file)
+    match damage:
+        case "cut":
+            file.write_bytes(file.read_bytes()[:100])
+        case "empty":
+            file.write_bytes(b"")
+        case "foreign":
+            save_file({"weight": torch.zeros(3)}, file)
+        case "nan":
+            save_file(kept | {"numbers": kept["numbers"] * torch.nan}, file)
+        case "short":
+            save_file({name: tensor[:3].clone() for name, tensor in kept.items()}, file)
+        case "text":
+            file.write_text("not tensors at all, but long enough to be read as the length of a header")
+    again = gather([part], tmp_path / "cache")
+    assert torch.equal(again.maps, whole.maps)
+    (record,) = caplog.records
+    assert "is damaged and is made again" in record.getMessage()
+    caplog.clear()
+    gather([part], tmp_path / "cache")
+    assert not caplog.records, "and it is whole now"
+
+
+def test_evidence_that_is_not_finite_stops_with_the_image_it_was_taken_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evidence, "make", made_up)
+    with pytest.raises(EvidenceError, match=r"atoms seed 1000000011 index 20 \(pg, 96 px\) is not finite"):
+        gather([Part(DATASET, 17, 24, None, "train")], tmp_path / "cache")
+    assert not (tmp_path / "cache").exists()

@@ -215,3 +215,21 @@ def test_unreadable_photographs_are_skipped_and_counted_and_no_photograph_is_an_
     empty.mkdir()
     with pytest.raises(HierError, match="no readable photograph"):
         export(Export(dataset, 3, "npy", tmp_path / "out2", empty))
+
+
+def test_exchanged_photographs_are_another_export(tmp_path: Path) -> None:
+    """Their names and sizes are the same."""
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    rng = np.random.default_rng(0)
+    for k in range(3):
+        Image.fromarray(rng.integers(0, 255, (64, 64, 3), dtype=np.uint8)).save(photos / f"{k}.bmp")
+    run = Export(PatternDataset("photos", 1, 32, ("p1",), cells=(4, 9)), 3, "npy", tmp_path / "out", photos)
+    export(run)
+    assert verify(run).complete
+    one, two = (photos / "1.bmp").read_bytes(), (photos / "2.bmp").read_bytes()
+    assert len(one) == len(two)
+    (photos / "1.bmp").write_bytes(two)
+    (photos / "2.bmp").write_bytes(one)
+    with pytest.raises(ExportError, match="another export"):
+        verify(run)
