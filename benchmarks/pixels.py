@@ -19,12 +19,14 @@ import torch.nn.functional as F
 from hier.hierarchy import GROUP_NAMES, compile_tree, load_tree
 from hier.pipelines.generating.evidence import Part
 from hier.pipelines.training.data import training_parts
+from hier.pipelines.training.fit import batch_of
+from hier.pipelines.training.loop import Epoch, Metrics, Schedule, right_of, train
 from hier.pipelines.training.settings import train_settings
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 LABELS = compile_tree(load_tree("wallpaper")).labels
-STEP = 128
+BATCH, LR = 128, 5e-3  # those of `hier train`
 
 
 def shrunk(images: Tensor, side: int) -> Tensor:
@@ -44,27 +46,24 @@ def logits(network: nn.Module, images: Tensor) -> Tensor:
     return network((images.float() - 128) / 64)
 
 
-def fit(network: nn.Module, images: Tensor, targets: Tensor, epochs: int, batch: int = 128) -> None:
-    batch = min(batch, max(2, len(images) // 4))
-    steps = len(images) // batch
-    optimiser = torch.optim.AdamW(network.parameters(), 5e-3, weight_decay=0.05)
-    rate = torch.optim.lr_scheduler.OneCycleLR(optimiser, 5e-3, total_steps=epochs * steps, pct_start=0.2)
-    torch.manual_seed(0)
-    for epoch in range(epochs):
-        network.train()
-        begun, right = time.perf_counter(), 0
-        for at in torch.randperm(len(images))[: steps * batch].split(batch):
-            some = torch.rot90(images[at], int(torch.randint(4, ())), (2, 3))
-            found = logits(network, some.flip(3) if torch.rand(()) < 0.5 else some)
-            optimiser.zero_grad(set_to_none=True)
-            F.cross_entropy(found, targets[at]).backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-            rate.step()
-            right += int((found.argmax(1) == targets[at]).sum())
+def fit(network: nn.Module, images: Tensor, targets: Tensor, epochs: int, checkpoint: Path | None = None) -> None:
+    """Train `network` in place; what is in `checkpoint` is resumed."""
+    begun = time.perf_counter()
+
+    def step(indices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        some, aim = torch.rot90(images[indices], int(torch.randint(4, ())), (2, 3)), targets[indices]
+        found = logits(network, some.flip(3) if torch.rand(()) < 0.5 else some)
+        return F.cross_entropy(found, aim), *right_of(found, aim)
+
+    def after(loss: float, accuracy: float) -> Metrics:
+        return {"loss": loss, "accuracy": accuracy}
+
+    def report(epoch: int, metrics: Metrics) -> None:
         seconds = time.perf_counter() - begun
-        print(
-            f"epoch {epoch + 1}: {100 * right / (steps * batch):.1f} % right in training, {seconds:.0f} s", flush=True
-        )
+        print(f"epoch {epoch + 1}: {100 * metrics['accuracy']:.1f} % right in training, {seconds:.0f} s", flush=True)
+
+    epoch = Epoch(len(images), batch_of(len(images), BATCH))
+    train({"network": network}, step, epoch, Schedule(epochs, LR, BATCH, 0), checkpoint, after, report)
 
 
 def load(file: Path) -> tuple[nn.Module, int]:
@@ -100,7 +99,7 @@ def main() -> None:
     targets = torch.tensor([LABELS.index(name) for name in labels])
     torch.manual_seed(0)
     network = timm.create_model(given.backbone, num_classes=len(LABELS))
-    fit(network, images, targets, given.epochs)
+    fit(network, images, targets, given.epochs, given.out.with_suffix(".checkpoint"))
     torch.save({"backbone": given.backbone, "side": given.side, "network": network.state_dict()}, given.out)
 
 

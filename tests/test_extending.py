@@ -13,7 +13,7 @@ from hier.models.systems import LOSSES, SYSTEMS, Sizes, build, parts_of
 from hier.pipelines.benchmark.fit import answers_of, fit_network
 from hier.pipelines.benchmark.run import chosen_systems
 from hier.pipelines.benchmark.settings import load_preset
-from hier.pipelines.training.fit import Schedule
+from hier.pipelines.training.loop import Schedule
 
 PAGE = Path(__file__).parent.parent / "docs" / "extending.md"
 

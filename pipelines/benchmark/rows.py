@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, NonNegativeFloat, TypeAdapter, ValidationError
 from sklearn.metrics import confusion_matrix
 from torch import Tensor
 
@@ -20,13 +21,15 @@ from ...hierarchy.files import whole
 from ...models.node import NodeClassifier, NodeSettings
 from ...models.systems import BACKBONES, LOSSES, MAPS, Part, Sizes, System, assembled, build, parts_of
 from ...models.systems.table import timm_name
-from ..training.fit import Metrics, Reporter, Samples, Schedule, fit
+from ..training.fit import Reporter, Samples, fit
 from ..training.fit import predict as predict_maps
+from ..training.loop import Metrics, Schedule
 from .data import SETS, ImageSet, evidence_of
-from .fit import answers_of, fit_network, steps_of
+from .fit import answers_of, epoch_of, fit_network
 from .settings import Preset
 
 Report = Callable[[str, int, int, Metrics], None]
+logger = logging.getLogger("hier")
 
 
 class Row(BaseModel):
@@ -90,12 +93,19 @@ class Clock:
         known = self.read()
         known.setdefault(f"{part} {epoch}", time.monotonic() - self.started)
         self.started = time.monotonic()
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        self.file.write_text(json.dumps(known), encoding="utf-8")
+        with whole(self.file) as file:
+            file.write_text(json.dumps(known), encoding="utf-8")
 
     def read(self) -> dict[str, float]:
-        """What is known."""
-        return dict(json.loads(self.file.read_text(encoding="utf-8"))) if self.file.exists() else {}
+        """The seconds that are kept; with a warning none of a damaged file."""
+        if not self.file.exists():
+            return {}
+        try:
+            return TypeAdapter(dict[str, NonNegativeFloat]).validate_json(self.file.read_bytes())
+        except ValidationError:
+            logger.warning("clock %s is damaged: the seconds of earlier epochs are not counted", self.file)
+            self.file.unlink()
+            return {}
 
     def total(self) -> float:
         """Of all epochs."""
@@ -114,7 +124,7 @@ def network_name(system: System, sizes: Sizes) -> str:
 
 
 def run_row(name: str, system: System, count: int, bench: Bench, work: Path, after: Report) -> Row:
-    """Train and measure `system` on the first `count` training images; what is finished in `work` is taken up."""
+    """Train and measure `system` on the first `count` training images, and resume what is in `work`."""
     plan = compile_tree(load_tree(system.tree or bench.preset.tree))
     parts = {part.name: part for part in parts_of(system.questions, plan)}
     run = _maps if system.representation == MAPS else _pixels
@@ -178,8 +188,8 @@ def _pixels(
             mixed,
             report,
         )
-        steps, batch = steps_of(int((part.targets(labels) >= 0).any(1).sum()), preset.batch)
-        seen += steps * batch * preset.epochs
+        epoch = epoch_of(int((part.targets(labels) >= 0).any(1).sum()), preset.batch)
+        seen += epoch.steps * epoch.batch * preset.epochs
         parameters += sum(p.numel() for p in network.parameters())
         for key, array in arrays.items():
             outputs[key][part.name] = answers_of(network, array[: measured(bench, key, count)], device, mixed)

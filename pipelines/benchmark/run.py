@@ -13,12 +13,13 @@ import torch
 from pydantic import ValidationError
 
 from ...hierarchy import HierError, UnknownNameError, compile_tree, load_tree
-from ...hierarchy.files import whole
+from ...hierarchy.files import only_one, whole
 from ...models.systems import LOSSES, REPRESENTATIONS, SYSTEMS, Sizes, System, system_named
 from ...models.systems.table import MAPS
 from ..generating.evidence import Part
 from ..tracking.runs import Store
-from ..training.fit import Metrics, Reporter
+from ..training.fit import Reporter
+from ..training.loop import Metrics
 from .data import SETS, check_disk, image_set, images_digest, plan_of
 from .memory import check_memory, free_memory
 from .rows import Bench, Row, network_name, run_row
@@ -102,8 +103,8 @@ def benchmark(
 ) -> list[Row]:
     """Train and measure the rows of `preset`, or `only` some. ``row_done(rows so far)`` follows every row.
 
-    The same call takes up an interrupted benchmark: finished rows are read from ``root/work/benchmark``, the row it
-    was in goes on from its last epoch. Raises HierError before anything starts if disk or memory will not do.
+    The same call resumes an interrupted benchmark: finished rows are read from ``root/work/benchmark``, the row it was
+    in resumes after its last epoch. Raises HierError before anything starts if disk or memory will not do.
     """
     systems = chosen_systems(preset, only)
     plan = plan_of(preset, photos)
@@ -138,7 +139,8 @@ def benchmark(
                         run.metrics(metrics, step)
                         reporter.epoch(f"{title}: {part}", epoch, of, metrics)  # noqa: B023
 
-                    row = run_row(job.name, job.system, job.count, bench, job.work, after)
+                    with only_one(job.work, "benchmark"):
+                        row = run_row(job.name, job.system, job.count, bench, job.work, after)
                     seen = {"images_seen": float(row.images_seen), "seconds": row.seconds}
                     run.metrics({**row.figures, **seen, "parameters": float(row.parameters)})
                     run.put("confusion", counts=row.confusion["valid"], choices=list(row.classes))

@@ -1,3 +1,3 @@
-"""Trainings: `settings` from command line and YAML, `data` the images, `fit` one network, `train` a tree of them,
-`fit_routers` and `calibrate` what comes after, `assemble` champions to a classifier, `estimator` the same for
-scikit-learn."""
+"""Trainings: `settings` from command line and YAML, `data` the images, `loop` the epochs of any network with their
+`checkpoints`, `fit` one node, `train` a tree of them, `fit_routers` and `calibrate` what comes after, `assemble`
+champions to a classifier, `estimator` the same for scikit-learn."""

@@ -1,8 +1,7 @@
-"""Fit one network to evidence: AdamW, one-cycle learning rate, a checkpoint after every epoch."""
+"""Fit one node to evidence, and score it."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +12,7 @@ from torch import Tensor
 
 from ...models.evidence.relabel import random_relabel
 from ...models.node import NodeClassifier
-
-WEIGHT_DECAY = 0.05
+from .loop import Epoch, Metrics, Schedule, TrainingError, right_of, train
 
 
 @dataclass(frozen=True)
@@ -30,21 +28,8 @@ class Samples:
 
 
 @dataclass(frozen=True)
-class Schedule:
-    """How long, how fast, in which order."""
-
-    epochs: int
-    lr: float
-    batch: int
-    seed: int
-
-
-Metrics = dict[str, float]
-
-
-@dataclass(frozen=True)
 class Reporter:
-    """Where a training tells how far it is.
+    """How a training reports its progress.
 
     ``stage(name, total)`` begins a stage and returns what advances it; ``epoch(node, epoch, epochs, metrics)``
     follows every epoch.
@@ -75,61 +60,40 @@ def score(node: NodeClassifier, samples: Samples, prefix: str) -> Metrics:
     }
 
 
+def batch_of(count: int, batch: int) -> int:
+    """Images in a step: `batch`, or fewer so that `count` images make four steps, but at least 2."""
+    return min(batch, max(2, count // 4))
+
+
 def fit(
     node: NodeClassifier,
-    train: Samples,
+    samples: Samples,
     valid: Samples,
     schedule: Schedule,
-    checkpoint: Path,
+    checkpoint: Path | None,
     report: Callable[[int, Metrics], None] = lambda epoch, metrics: None,
     swap: bool = True,
 ) -> NodeClassifier:
-    """Train `node` in place on its device; ``report(epoch, metrics)`` after each epoch, those done before too.
+    """Train `node` in place on its device, as `loop.train`. `swap` as in `random_relabel`.
 
-    A checkpoint of the same schedule is taken up where it ended, and the result is the same as without the
-    break: the order of images depends on the seed and the epoch alone. `swap` as in `random_relabel`.
+    TrainingError for evidence that is not finite, with the number of the sample.
     """
     device = next(node.parameters()).device
-    batch = min(schedule.batch, max(2, len(train) // 4))
-    steps = max(1, len(train) // batch)
-    optimiser = torch.optim.AdamW(node.parameters(), schedule.lr, weight_decay=WEIGHT_DECAY)
-    total_steps = max(6, schedule.epochs * steps)  # of 5, OneCycleLR would rise in no time and divide by zero
-    rate = torch.optim.lr_scheduler.OneCycleLR(optimiser, schedule.lr, total_steps=total_steps, pct_start=0.2)
-    history: list[Metrics] = []
-    if checkpoint.exists():
-        state = torch.load(checkpoint, map_location=device, weights_only=True)
-        node.load_state_dict(state["node"])
-        optimiser.load_state_dict(state["optimiser"])
-        rate.load_state_dict(state["rate"])
-        history = state["history"]
-    for epoch, metrics in enumerate(history):
-        report(epoch, metrics)
-    for epoch in range(len(history), schedule.epochs):
-        torch.manual_seed(schedule.seed * 1000 + epoch)
-        node.train()
-        total = torch.zeros(2)
-        order = torch.randperm(len(train))
-        for i in range(0, steps * batch, batch):
-            at = order[i : i + batch]
-            x, y, z = (t[at].to(device) for t in (train.maps, train.targets, train.numbers))
-            # the origin of the maps is arbitrary, and so is the choice among equivalent bases
-            roll = [int(v) for v in torch.randint(x.shape[-1], (2,))]
-            x, z = random_relabel(x.float(), z, swap)
-            logits = node(torch.roll(x, roll, (2, 3)), z)
-            loss = F.cross_entropy(logits, y)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-            rate.step()
-            total += torch.stack([loss.detach(), (logits.argmax(1) == y).float().mean()]).cpu()
-        mean = (total / steps).tolist()
-        history.append({"train/loss": mean[0], "train/accuracy": mean[1], **score(node, valid, "valid")})
-        state = {
-            "node": node.state_dict(), "optimiser": optimiser.state_dict(), "rate": rate.state_dict(),
-            "history": history,
-        }  # fmt: skip
-        checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(state, checkpoint.with_suffix(".unfinished"))
-        os.replace(checkpoint.with_suffix(".unfinished"), checkpoint)
-        report(epoch, history[-1])
-    return node.eval()
+    good = samples.maps.flatten(1).isfinite().all(1) & samples.numbers.isfinite().all(1)
+    if not bool(good.all()):
+        raise TrainingError(f"the evidence of sample {int((~good).nonzero()[0, 0])} is not finite: leave it out")
+
+    def step(indices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        x, y, z = (t[indices].to(device) for t in (samples.maps, samples.targets, samples.numbers))
+        # the origin of the maps is arbitrary, and so is the choice among equivalent bases
+        roll = [int(v) for v in torch.randint(x.shape[-1], (2,))]
+        x, z = random_relabel(x.float(), z, swap)
+        logits = node(torch.roll(x, roll, (2, 3)), z)
+        return F.cross_entropy(logits, y), *right_of(logits, y)
+
+    def after(loss: float, accuracy: float) -> Metrics:
+        return {"train/loss": loss, "train/accuracy": accuracy, **score(node, valid, "valid")}
+
+    epoch = Epoch(len(samples), batch_of(len(samples), schedule.batch))
+    train({"node": node}, step, epoch, schedule, checkpoint, after, report)
+    return node

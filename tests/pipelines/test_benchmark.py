@@ -25,7 +25,7 @@ from hier.pipelines.benchmark.data import centre, crops
 from hier.pipelines.benchmark.explain import explain_pixels, load_ensemble
 from hier.pipelines.benchmark.memory import check_memory, need_of
 from hier.pipelines.benchmark.report import blocks_of, markdown
-from hier.pipelines.benchmark.rows import Row
+from hier.pipelines.benchmark.rows import Clock, Row
 from hier.pipelines.benchmark.settings import built_in, load_preset
 from hier.pipelines.training.settings import SettingsError
 from PIL import Image
@@ -274,3 +274,19 @@ def test_every_system_is_made_of_what_the_tables_have() -> None:
         assert system.representation in (*REPRESENTATIONS, MAPS), name
         assert system.loss in LOSSES, name
         assert system.backbone in BACKBONES or system.backbone in SMOKE.networks, name
+
+
+@pytest.mark.parametrize(
+    "text", ["", '{"all groups 0": 2.', "[1, 2]", '{"all groups 0": NaN}', '{"all groups 0": "x"}']
+)
+def test_a_damaged_clock_starts_over_with_one_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str
+) -> None:
+    clock = Clock(tmp_path / "clock.json")
+    clock.tick("all groups", 0)
+    assert 0 < clock.total() < 60
+    clock.file.write_text(text, encoding="utf-8")
+    clock.tick("all groups", 1)
+    assert list(clock.read()) == ["all groups 1"]
+    (record,) = caplog.records
+    assert "clock.json is damaged" in record.getMessage()

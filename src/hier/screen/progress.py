@@ -20,7 +20,8 @@ from rich.progress import (
 from ..pipelines.answering.words import percent
 
 if TYPE_CHECKING:
-    from ..pipelines.training.fit import Metrics, Reporter
+    from ..pipelines.training.fit import Reporter
+    from ..pipelines.training.loop import Metrics
 
 
 def _bars(console: Console) -> Progress:

@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 from hier.models.evidence.representation import EVIDENCE, MAP_CHANNELS, SIDE
 from hier.models.node import NodeClassifier, NodeSettings
-from hier.pipelines.training.fit import Samples, Schedule, fit
+from hier.pipelines.training.fit import Samples, fit
+from hier.pipelines.training.loop import Schedule
 from torch import Tensor
 
 
