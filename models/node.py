@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import logging
 from dataclasses import dataclass, replace
 
 import timm
@@ -17,7 +16,6 @@ from .evidence.representation import EVIDENCE, MAP_CHANNELS, SIDE
 BACKBONE = "lcnet_050"
 CHANNELS = MAP_CHANNELS + EVIDENCE
 SIDES = (SIDE, 32, 64, 224)  # px at which a backbone may read the maps, first that works
-logger = logging.getLogger("hier")
 
 
 class BackboneError(HierError):
@@ -46,8 +44,8 @@ class NodeClassifier(nn.Module):
     Parameters
     ----------
     settings : the backbone's timm name and the choices.
-    pretrained : start from timm's weights (the first layer is adapted to the channels). When they cannot be
-        had, a warning says why and the start is random.
+    pretrained : start from timm's weights (the first layer is adapted to the channels), which are downloaded.
+        BackboneError when they cannot be had.
     """
 
     def __init__(self, settings: NodeSettings, pretrained: bool = False) -> None:
@@ -90,8 +88,11 @@ def _backbone(name: str, pretrained: bool) -> nn.Module:
     except (OSError, RuntimeError, ValueError, TypeError) as error:
         if not pretrained:
             raise BackboneError(f"backbone {name!r} cannot be built for {CHANNELS} channels: {error}") from error
-        logger.warning("no pretrained weights for %s (%s): training starts from random weights", name, error)
-        return _backbone(name, False)
+        _backbone(name, False)  # when this fails, too, it is not for want of the weights
+        raise BackboneError(
+            f"the pretrained weights of {name!r} cannot be had: {' '.join(str(error).split())[:200]}. timm downloads "
+            "them: connect to the network, choose a backbone that has them, or start from random weights"
+        ) from error
     return made
 
 

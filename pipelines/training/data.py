@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import torch
 
 from ...datasets import OF_ATOMS, SOURCES, Corruption, NonPatternDataset, PatternDataset
 from ...hierarchy import CompiledTree
-from ..generating.evidence import EvidenceSet, Part, gather
+from ..generating.evidence import Dataset, EvidenceSet, Part, gather
 from .fit import Samples
 from .settings import TrainSettings
 
@@ -40,46 +40,70 @@ def corruptions_of(s: TrainSettings) -> tuple[Corruption, ...]:
     return tuple(replace(c, share=s.disorder) if c.name in OF_ATOMS else c for c in AUGMENTATION)
 
 
-def _shares(count: int, parts: int) -> list[int]:
+def _even(count: int, parts: int) -> list[int]:
     return [len(range(k, count, parts)) for k in range(parts)]
 
 
+def _share(counts: Sequence[int], share: float) -> list[int]:
+    """How many of each of `counts` make up `share` of them all; each is off its own share by less than one."""
+    upto = np.floor(share * np.cumsum(counts) + 0.5).astype(int)
+    return [int(n) for n in np.diff(upto, prepend=0)]
+
+
+def _joined(parts: Iterable[tuple[Dataset, int, bool]], photos: Path | None, split: str) -> list[Part]:
+    """Parts of so many images each, whitened or not. A part begins at the index where the one before it ends.
+
+    The label of an image follows from its index, so labels are as even as can be in each part and in all of them.
+    """
+    made: list[Part] = []
+    for dataset, count, whitened in parts:
+        start = made[-1].stop if made else 0
+        if count:
+            made.append(Part(dataset, start, start + count, photos, split, whitened))
+    return made
+
+
 def training_parts(s: TrainSettings) -> list[Part]:
-    """`s.count` patterns: equally from every source and size, one in three of each by pasting."""
+    """`s.count` patterns, equally from every source and size; see `_joined` for their labels.
+
+    Shares of pasted patterns and of whitened photographs are next to one another, so that labels are even in them too.
+    """
     pairs = [(source, size) for source in s.source for size in s.sizes]
     corruptions = corruptions_of(s)
-    parts = []
-    for k, ((source, size), count) in enumerate(zip(pairs, _shares(s.count, len(pairs)), strict=True)):
-        dataset = PatternDataset(source, TRAIN + 1000 * s.seed + k, size, corruptions=corruptions)
-        pasted = round(s.pasted * count)
-        fold = replace(dataset, near_misses=s.near_misses)
-        paste = replace(dataset, construction="paste")
-        white = s.whitened if source == "photos" else 0.0
-        for made, of in ((fold, count - pasted), (paste, pasted)):
-            first = round((1 - white) * of)
-            parts.append(Part(made, 0, first, s.photos, "train"))
-            parts.append(Part(made, first, of, s.photos, "train", whitened=True))
-    return parts
+    counts = _even(s.count, len(pairs))
+    pasted = _share(counts, s.pasted)
+    folded = [n - m for n, m in zip(counts, pasted, strict=True)]
+    parts: list[tuple[Dataset, int, bool]] = []
+    for changes, shares in (({"near_misses": s.near_misses}, folded), ({"construction": "paste"}, pasted)):
+        datasets = [
+            PatternDataset(source, TRAIN + 1000 * s.seed + k, size, corruptions=corruptions, **changes)
+            for k, (source, size) in enumerate(pairs)
+        ]
+        white = _share([n * (d.source == "photos") for n, d in zip(shares, datasets, strict=True)], s.whitened)
+        plain = [n - m for n, m in zip(shares, white, strict=True)]
+        for which, whitened in ((plain, False), (white, True)):
+            parts += [(d, n, whitened) for d, n in zip(datasets, which, strict=True)]
+    return _joined(parts, s.photos, "train")
 
 
 def negative_parts(s: TrainSettings, split: str) -> list[Part]:
-    """Images that are no pattern, half as many as patterns."""
+    """Images that are not periodic, half as many as patterns."""
     base, count = (TRAIN, s.count // 2) if split == "train" else (VALID, s.valid_count // 2)
     sizes = s.sizes if split == "train" else (SIZE,)
     corruptions = corruptions_of(s) if split == "train" else ()
-    return [
-        Part(NonPatternDataset(base + 1000 * s.seed + k, size, corruptions=corruptions), 0, n, s.photos, split)
-        for k, (size, n) in enumerate(zip(sizes, _shares(count, len(sizes)), strict=True))
+    datasets = [
+        NonPatternDataset(base + 1000 * s.seed + k, size, corruptions=corruptions) for k, size in enumerate(sizes)
     ]
+    return _joined(((d, n, False) for d, n in zip(datasets, _even(count, len(sizes)), strict=True)), s.photos, split)
 
 
 def validation_parts(s: TrainSettings) -> list[Part]:
     """Clean patterns of the trained sources, from pictures that are not trained on."""
-    counts = _shares(s.valid_count, len(s.source))
-    return [
-        Part(PatternDataset(source, VALID + s.seed, SIZE), 0, n, s.photos, "valid")
-        for source, n in zip(s.source, counts, strict=True)
+    counts = _even(s.valid_count, len(s.source))
+    parts = [
+        (PatternDataset(source, VALID + s.seed, SIZE), n, False) for source, n in zip(s.source, counts, strict=True)
     ]
+    return _joined(parts, s.photos, "valid")
 
 
 def cross_parts(s: TrainSettings) -> dict[str, list[Part]]:
@@ -118,7 +142,7 @@ class TrainingData:
         return {source: self._get(f"cross {source}", parts) for source, parts in cross_parts(self.settings).items()}
 
     def gate(self, split: str) -> Samples:
-        """Samples of the gate: the patterns of `split` and images that are none."""
+        """Samples of the gate: the patterns of `split`, and images that are not periodic."""
         patterns = self.train() if split == "train" else self.valid()
         others = self._get(f"{split}, no patterns", negative_parts(self.settings, split))
         return Samples(

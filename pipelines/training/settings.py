@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ...datasets import split_pool
-from ...hierarchy import GROUP_NAMES, HierError, TreeError, load_tree
+from ...datasets import PatternDataset, photo_content, split_pool
+from ...datasets.dataset import DatasetError
+from ...hierarchy import GROUP_NAMES, HierError, Tree, TreeError, load_tree
 from ...models.node import NodeClassifier, NodeSettings
+from ..generating.evidence import REVISION
 
 
 class SettingsError(HierError):
@@ -46,13 +49,20 @@ class TrainSettings(BaseModel):
     pretrained: bool = False
     seed: int = Field(0, ge=0, lt=1_000_000)
 
-    def digest(self) -> str:
-        """Short name of these settings: the folder of an interrupted training is found by it."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
+
+def digest(settings: TrainSettings, tree: Tree) -> str:
+    """Short name of all that a training depends on: the folder of an interrupted training is found by it.
+
+    Files count by what they hold, wherever they are: the tree by its digest, the photographs by their bytes.
+    """
+    photos = [photo_content(settings.photos, split) for split in ("train", "valid")] if settings.photos else []
+    own = settings.model_dump_json(exclude={"tree", "photos"})
+    text = repr((own, tree.name, tree.digest, photos, version("hier"), REVISION))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def train_settings(config: Path | None, **given: Any) -> TrainSettings:
-    """Settings from a YAML file, overruled by those `given` that are not None.
+    """Settings from a YAML file; those `given` that are not None override it.
 
     Raises SettingsError for an unreadable file, an unknown key or a value out of range.
     """
@@ -81,18 +91,36 @@ def train_settings(config: Path | None, **given: Any) -> TrainSettings:
 
 
 def check(settings: TrainSettings) -> None:
-    """Look at what a training would only find out once it has begun to write: its photographs, tree and backbone.
+    """Check before anything is written what a training would find out late: its tree, images and backbone.
 
-    Raises SourceError, TreeError or BackboneError.
+    Raises SettingsError, SourceError, TreeError or BackboneError.
     """
     labels = set(load_tree(settings.tree).labels)
     if labels != set(GROUP_NAMES):
         foreign, missing = sorted(labels - set(GROUP_NAMES)), [name for name in GROUP_NAMES if name not in labels]
         lists = [f"{what} {', '.join(names)}" for what, names in (("has", foreign), ("lacks", missing)) if names]
         raise TreeError(
-            f"tree {settings.tree} {' and '.join(lists)}: `hier train` makes patterns of the 17 wallpaper groups, and "
-            "a tree must have them all and no others. With images of your own labels use hier.HierarchicalClassifier"
+            f"tree {settings.tree} {' and '.join(lists)}: `hier train` only supports trees whose leaves are exactly "
+            "the 17 wallpaper groups. For images with labels of your own use hier.HierarchicalClassifier"
         )
+    check_images(settings)
     for split in ("train", "valid") if settings.photos else ():
         split_pool(settings.photos, split)
-    NodeClassifier(NodeSettings(("no", "yes"), settings.backbone))
+    NodeClassifier(NodeSettings(("no", "yes"), settings.backbone), settings.pretrained)
+
+
+def check_images(settings: TrainSettings) -> None:
+    """SettingsError for images that cannot be made as asked; it names the setting."""
+    s, kinds = settings, len(settings.source) * len(settings.sizes)
+    if s.count < kinds:
+        raise SettingsError(
+            f"count = {s.count} is less than one image for each of {len(s.source)} sources x {len(s.sizes)} sizes: "
+            f"at least {kinds} are needed"
+        )
+    if s.whitened and "photos" not in s.source:
+        raise SettingsError(f"whitened = {s.whitened} applies to photos, and source = {list(s.source)} has none")
+    for size in s.sizes:
+        try:
+            PatternDataset("noise", 0, size)
+        except DatasetError as error:
+            raise SettingsError(f"sizes: {error}") from error

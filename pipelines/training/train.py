@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
 import sys
 import time
@@ -14,9 +15,11 @@ from zlib import crc32
 
 import numpy as np
 import torch
+from filelock import FileLock
 from sklearn.metrics import confusion_matrix
 
 from ...hierarchy import Tree, UnknownNameError, compile_tree, load_tree
+from ...hierarchy.files import only_one, whole
 from ...models.bundle import (
     FLAT,
     GATE,
@@ -26,19 +29,23 @@ from ...models.bundle import (
     BundleError,
     Card,
     NodeCard,
+    check_replaceable,
     load_bundle,
     save_bundle,
 )
 from ...models.node import NodeClassifier, NodeSettings
 from ..tracking.runs import Store, Training
 from .data import TrainingData, samples_of
-from .fit import Metrics, Reporter, Samples, Schedule, fit, predict, score
-from .settings import SettingsError, TrainSettings
+from .fit import Reporter, Samples, fit, predict, score
+from .loop import Metrics, Schedule
+from .settings import SettingsError, TrainSettings, check_images, digest
+
+logger = logging.getLogger("hier")
 
 
 @dataclass(frozen=True)
 class NodeResult:
-    """What came of one node: final metrics by name."""
+    """A trained node: final metrics by name."""
 
     node: str
     level: str
@@ -47,7 +54,7 @@ class NodeResult:
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What came of a training: its nodes, and the card of the bundle they were put in."""
+    """A finished training: its nodes, the card of their bundle, and the nodes which that still lacks."""
 
     nodes: Sequence[NodeResult]
     card: Path
@@ -55,12 +62,12 @@ class TrainResult:
 
 
 def nodes_at(tree: Tree, level: str | None, nodes: Sequence[str]) -> list[str]:
-    """The nodes meant by ``--level`` (``all`` adds the gate and the flat head) and ``--node``.
+    """The nodes of a `level` (``all`` adds the gate and the flat head), and single `nodes`.
 
     UnknownNameError or SettingsError.
     """
     if taken := [name for name in tree.nodes if name in OUTSIDE]:
-        raise SettingsError(f"tree {tree.name!r} has a node {taken[0]!r}: hier calls another so, give it another name")
+        raise SettingsError(f"tree {tree.name!r}: node name {taken[0]!r} is reserved, rename the node")
     chosen: list[str] = []
     if level == "all":
         chosen = [*tree.nodes, *OUTSIDE]
@@ -87,13 +94,24 @@ def train(
 ) -> TrainResult:
     """Train the nodes `chosen` (see `nodes_at`) and put them into the bundle ``root/models/<tree>``.
 
-    What is finished is kept under ``root/work``, so that the same call resumes after a break.
+    Finished epochs are kept under ``root/work``: the same call resumes after an interruption. HierError when another
+    process runs the same training, SettingsError, EvidenceError or TrainingError when it cannot be made.
     """
+    check_images(settings)
     tree = load_tree(settings.tree)
+    check_replaceable(_card_path(root, tree))
+    work = root / "work" / digest(settings, tree)
+    with only_one(work, "training"):
+        with whole(work / "settings.json") as file:
+            file.write_text(settings.model_dump_json(indent=1), encoding="utf-8")
+        return _train(settings, tree, chosen, root, work, store, device, reporter)
+
+
+def _train(
+    settings: TrainSettings, tree: Tree, chosen: Sequence[str], root: Path, work: Path, store: Store, device: str,
+    reporter: Reporter,
+) -> TrainResult:  # fmt: skip
     plan = compile_tree(tree)
-    work = root / "work" / settings.digest()
-    work.mkdir(parents=True, exist_ok=True)
-    (work / "settings.json").write_text(settings.model_dump_json(indent=1), encoding="utf-8")
     data = TrainingData(settings, root / "work" / "evidence", device, reporter.stage)
     results, trained = [], {}
     slug = "-".join(chosen) if len(chosen) < 3 else f"{len(chosen)}-nodes"
@@ -107,19 +125,23 @@ def train(
 
         torch.manual_seed(settings.seed)  # weights begin alike, whatever was drawn before
         first = NodeClassifier(NodeSettings(plan.labels, settings.backbone), settings.pretrained)
-        whole, held_out = samples_of(data.train(), plan), samples_of(data.valid(), plan)
+        everything, held_out = samples_of(data.train(), plan), samples_of(data.valid(), plan)
         schedule = Schedule(settings.epochs, settings.lr, settings.batch, settings.seed)
-        shared = fit(first.to(device), whole, held_out, schedule, work / "backbone.pt", after)
-        run.metrics({"seconds": time.monotonic() - started, "images": float(len(whole))})
+        shared = fit(first.to(device), everything, held_out, schedule, work / "backbone.pt", after)
+        run.metrics({"seconds": time.monotonic() - started, "images": float(len(everything))})
         for name in chosen:
             node, result = _train_node(name, tree, data, shared, settings, work, run, reporter)
             trained[name] = node
             results.append(result)
-        card_path = root / "models" / tree.name / f"{tree.name}.json"
+        card_path = _card_path(root, tree)
         missing = _put(card_path, tree, settings, trained, results)
         if not missing:
             run.model(tree.name, card_path)
     return TrainResult(results, card_path, missing)
+
+
+def _card_path(root: Path, tree: Tree) -> Path:
+    return root / "models" / tree.name / f"{tree.name}.json"
 
 
 def _train_node(
@@ -183,20 +205,28 @@ def _put(
     card_path: Path, tree: Tree, settings: TrainSettings, trained: Mapping[str, NodeClassifier],
     results: Sequence[NodeResult],
 ) -> list[str]:  # fmt: skip
-    """Put trained nodes into the bundle at `card_path`, beside those already there; names what is missing."""
-    before: Bundle | None = None
-    if card_path.exists():
-        try:
-            before = load_bundle(card_path)
-        except BundleError:
-            before = None
-    figures = {r.node: (trained[r.node], r.metrics) for r in results}
-    card = _card(tree, settings, figures)
-    nodes = dict(trained)
-    if before is not None and before.tree.digest == tree.digest:
-        for name, node in before.nodes.items():
-            if name not in nodes:
-                nodes[name] = node
-                card.nodes[name] = before.card.nodes[name]
-    save_bundle(card_path, card, nodes)
+    """Put trained nodes into the bundle at `card_path`, beside those already there; returns the missing nodes."""
+    card_path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(card_path.with_name(f".{card_path.stem}.lock")):  # another training may end now: nobody's nodes go
+        card = _card(tree, settings, {r.node: (trained[r.node], r.metrics) for r in results})
+        nodes = dict(trained)
+        if before := _usable(card_path, tree):
+            for name in before.nodes.keys() - nodes.keys():
+                nodes[name], card.nodes[name] = before.nodes[name], before.card.nodes[name]
+        save_bundle(card_path, card, nodes)
     return [name for name in (*tree.nodes, GATE) if name not in nodes]
+
+
+def _usable(card_path: Path, tree: Tree) -> Bundle | None:
+    """The bundle at `card_path`, if trained nodes can be put beside its own; a warning says why they cannot."""
+    if not card_path.exists():
+        return None
+    try:
+        before = load_bundle(card_path)
+    except BundleError as error:
+        logger.warning("the model at %s is replaced, since it cannot be read: %s", card_path, error)
+        return None
+    if before.tree.digest != tree.digest:
+        logger.warning("the model at %s is replaced, since it was trained for another tree", card_path)
+        return None
+    return before

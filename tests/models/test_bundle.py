@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import pickle
 import shutil
 import threading
@@ -207,24 +206,21 @@ def test_a_mistyped_backbone_is_told_with_its_neighbours() -> None:
             NodeClassifier(NodeSettings(("a", "b"), name))
 
 
-def test_without_a_network_pretrained_weights_are_missed_aloud(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_network_pretrained_weights_are_an_error_and_not_random_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     import timm
 
     whole = timm.create_model
 
     def offline(name: str, pretrained: bool = False, **options: object) -> torch.nn.Module:
         if pretrained:
-            raise OSError("We couldn't connect to the hub")
+            raise OSError("We couldn't connect\nto the hub")
         return whole(name, pretrained=False, **options)
 
     monkeypatch.setattr(timm, "create_model", offline)
-    with caplog.at_level(logging.WARNING, "hier"):
+    with pytest.raises(BackboneError, match=r"'lcnet_050' cannot be had: We couldn't connect to the hub\. timm down"):
         NodeClassifier(NodeSettings(("a", "b"), "lcnet_050"), pretrained=True)
-    assert "lcnet_050" in caplog.text
-    assert "couldn't connect" in caplog.text
-    assert "random weights" in caplog.text
+    with pytest.raises(BackboneError, match="no backbone"):
+        NodeClassifier(NodeSettings(("a", "b"), "lcnet_05"), pretrained=True)
 
 
 def test_a_flipped_byte_in_the_weights_is_found(copy: Path) -> None:

@@ -1,4 +1,4 @@
-"""A real training through the command line, tiny: interrupted, taken up again, used."""
+"""A real training through the command line, tiny: interrupted, resumed, used."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import pytest
 import torch
 from hier.hierarchy import NodeSpec, Tree, TreeSpec, load_tree
 from hier.models.bundle import FLAT, GATE, load_bundle
+from hier.pipelines.training.checkpoints import load_checkpoint
 from hier.pipelines.training.settings import SettingsError
 from hier.pipelines.training.train import nodes_at
 
@@ -120,7 +121,9 @@ def test_the_flat_head_is_the_backbone_with_its_own(folder: Path, hier: Hier) ->
     """It is what all nodes are tuned from, kept as it was."""
     hier(folder, *TRAIN, "--node", FLAT)
     (checkpoint,) = (folder / "mlruns" / "work").glob("*/backbone.pt")
-    want = torch.load(checkpoint, weights_only=True)["node"]
+    state = load_checkpoint(checkpoint)
+    assert state is not None
+    want = state["node"]
     (flat,) = load_bundle(folder / "mlruns" / "models" / "wallpaper").nodes.values()
     assert flat.settings.choices == load_tree("wallpaper").labels
     for key, value in flat.state_dict().items():
@@ -132,7 +135,7 @@ def test_all_means_the_gate_and_the_flat_head_too() -> None:
     assert nodes_at(tree, "all", []) == [*tree.nodes, GATE, FLAT]
     child = NodeSpec(name=FLAT, level="two", children={"yes": "a", "no": "b"})
     taken = Tree.from_spec(TreeSpec(name="t", root=NodeSpec(name="r", level="one", children={"x": child, "y": "c"})))
-    with pytest.raises(SettingsError, match="a node 'flat'"):
+    with pytest.raises(SettingsError, match="node name 'flat' is reserved"):
         nodes_at(taken, "all", [])
 
 
