@@ -1,4 +1,4 @@
-"""Evaluate: how right a classifier is on generated patterns or on anybody's folder of images."""
+"""Evaluate: the accuracy of a classifier on generated patterns or on a folder of labelled images."""
 
 from __future__ import annotations
 
@@ -30,15 +30,16 @@ class Report:
     """Figures on `count` images. All accuracies in [0, 1].
 
     `accuracy` and `loss` (mean negative log-probability, nats) at the leaves; `levels`: right down to that level,
-    among images whose path has it; `nodes`: right choice among the images that belong below the node;
-    `confusion[i][j]` images of ``labels[i]`` taken for ``labels[j]``; `refused` those not held to be periodic;
-    `errors` the files that could not be read.
+    among images whose path has it; `nodes`: right choice among the images that belong below the node, where a node
+    was run only for images that reached it (a folder under ``hard``) among those of them; `confusion[i][j]` images of
+    ``labels[i]`` predicted as ``labels[j]``; `refused` images rejected by the gate; `errors` the files that could not
+    be read.
 
     `balanced` are the accuracies of ``group``, ``levels`` and ``nodes`` as means over the true choices; `end_to_end`
     accuracy and balanced accuracy at nodes, of the final answer. `ece` is the expected calibration error (15 bins of
     equal width), `brier` from 0 to 2, `hierarchical` precision, recall and F of ancestors. Wrong answers are counted
     in `mistakes` by what they are to the truth (subgroup, supergroup, unrelated) and in `mistake_levels` by where they
-    leave its path. `risk_coverage` tells what partial answers are worth, `aurc` sums it up. See `metrics`.
+    leave its path. `risk_coverage` is the quality of partial answers, `aurc` its summary. See `metrics`.
     """
 
     accuracy: float
@@ -78,7 +79,7 @@ def evaluate_patterns(
     """On images 0 to `count` of a dataset; its photographs, if any, come from the validation split."""
     device = str(classifier.device)
     if photos is not None:
-        split_pool(photos, "valid")  # complains at once of what every process would find out later
+        split_pool(photos, "valid")  # SourceError at once, rather than from every process later
     found = gather([Part(dataset, 0, count, photos, "valid")], None, device, advance)
     answers = [decide(classifier, found, router)]
     kept = ("source", "seed", "size", "orientation", "construction", "cells")
@@ -106,13 +107,13 @@ def evaluate_refusals(
     photos: Path | None = None,
     advance: Callable[[int], None] = lambda _: None,
 ) -> dict[str, float]:
-    """Share of images 0 to `count` of a dataset of no patterns that are held to be none: in all, and by kind."""
+    """Share of images 0 to `count` of a dataset of non-patterns that the gate rejects: in all, and by kind."""
     found = gather([Part(dataset, 0, count, photos, "valid")], None, str(classifier.device), advance)
     return refusals(classifier, found)
 
 
 def refusals(classifier: Classifier, found: EvidenceSet) -> dict[str, float]:
-    """Share of the images that are held to be no pattern: in all, and by label."""
+    """Share of the images that the gate rejects as non-periodic: in all, and by label."""
     refused = (decide(classifier, found).pattern < 0.5).cpu().numpy()
     kinds = np.array(found.labels)
     return {"all": float(refused.mean())} | {str(k): float(refused[kinds == k].mean()) for k in np.unique(kinds)}
@@ -123,8 +124,8 @@ def evaluate_folder(
 ) -> Report:
     """On the images of ``folder/<label>/*``; names and symbols of groups are understood.
 
-    Files that cannot be read are listed in `errors` and the rest goes on. Raises HierError when there is no
-    image, UnknownNameError for a subfolder that is no label of the tree.
+    Files that cannot be read are listed in `errors`; the others are evaluated. Raises HierError when there is no
+    image, UnknownNameError for a subfolder that is not a label of the tree.
     """
     files = list(images_in(folder)) if folder.is_dir() else []
     if not files:
@@ -184,7 +185,7 @@ def report_of(
     p = np.exp(logp)
     truth = np.array([plan.labels.index(name) for name in labels])
     best = torch.cat([a.winners for a in answers]).cpu().numpy()
-    chosen = {name: torch.cat([a.nodes[name] for a in answers]).argmax(1).cpu().numpy() for name in plan.nodes}
+    chosen = {name: _chosen(torch.cat([a.nodes[name] for a in answers])) for name in plan.nodes}
     overall, levels = metrics.share(truth, best), metrics.by_level(plan, truth, best)
     nodes = metrics.by_node(plan, truth, chosen)
     ends = metrics.end_to_end(plan, truth, best)
@@ -216,6 +217,12 @@ def report_of(
         aurc=metrics.risk_coverage(known, logp, truth, metrics.sweep()).area,
         disagreement=float(torch.cat(unsure).mean()) if unsure else None,
     )
+
+
+def _chosen(logp: Tensor) -> metrics.Ints:
+    """The likeliest choice of every row (N, k); -1 for NaN, an image that did not reach the node."""
+    found: metrics.Ints = torch.where(logp.isnan().any(1), -1, logp.argmax(1)).cpu().numpy()
+    return found
 
 
 def parse_corruptions(given: Sequence[str]) -> tuple[Corruption, ...]:

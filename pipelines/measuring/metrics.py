@@ -1,4 +1,4 @@
-"""How right answers down a tree are, and how honest their probabilities: pure functions of arrays.
+"""Accuracy down a tree, and calibration of probabilities: pure functions of arrays.
 
 `truth` and `answer` (N,) are indices of labels, `p` (N, L) probabilities in the order of the labels.
 """
@@ -53,21 +53,28 @@ def by_level(plan: CompiledTree, truth: Ints, answer: Ints) -> dict[str, Share]:
 
 
 def by_node(plan: CompiledTree, truth: Ints, chosen: Mapping[str, Ints]) -> dict[str, Share]:
-    """What each node makes of the images that belong below it, the right parent given.
+    """Right choices of each node among the images that belong below it, the right parent given.
 
-    `chosen` (N,) are the nodes' own choices. Nodes without an image are left out.
+    `chosen` (N,) are the nodes' own choices, -1 for images that a node did not see: those do not count. Nodes without
+    an image are left out.
     """
     found = {}
     for n, name in enumerate(plan.nodes):
         want = plan.answers[n][truth].astype(np.int64)
-        if (want >= 0).any():
-            found[name] = share(want[want >= 0], chosen[name][want >= 0])
+        here = (want >= 0) & (chosen[name] >= 0)
+        if here.any():
+            found[name] = share(want[here], chosen[name][here])
     return found
 
 
 def end_to_end(plan: CompiledTree, truth: Ints, answer: Ints) -> dict[str, Share]:
-    """The same of the final answers, which must have come to the node at all."""
-    return by_node(plan, truth, {name: plan.answers[n][answer].astype(np.int64) for n, name in enumerate(plan.nodes)})
+    """The same of the final answers; those that never came to the node are wrong there."""
+    found = {}
+    for name, answers in zip(plan.nodes, plan.answers.astype(np.int64), strict=True):
+        want = answers[truth]
+        if (want >= 0).any():
+            found[name] = share(want[want >= 0], answers[answer][want >= 0])
+    return found
 
 
 def hierarchical(plan: CompiledTree, truth: Ints, answer: Ints) -> dict[str, float]:

@@ -11,7 +11,7 @@ from hier.models.routing.partial import Statements
 from hier.pipelines.measuring import metrics as m
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import balanced_accuracy_score
+from sklearn.metrics import balanced_accuracy_score, log_loss
 
 PLAN = compile_tree(load_tree("wallpaper"))
 
@@ -51,8 +51,27 @@ def test_balanced_accuracy_is_that_of_scikit_learn(seed: int, count: int) -> Non
     assert m.share(truth, answer).balanced == pytest.approx(want)
 
 
+def test_a_node_does_not_answer_for_images_that_it_did_not_see() -> None:
+    chosen = {name: np.zeros(5, dtype=np.int64) for name in PLAN.nodes}
+    chosen["finer-4"] = np.array([0, -1, 0, -1, -1])
+    chosen["finer-1"] = np.full(5, -1)
+    found = m.by_node(PLAN, TRUTH, chosen)
+    assert found["finer-4"] == m.Share(1 / 2, 1 / 2), "of a p4m and a p4g"
+    assert "finer-1" not in found
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 60))
+def test_losses_are_those_of_scikit_learn_and_of_the_definition(seed: int, count: int) -> None:
+    rng = np.random.default_rng(seed)
+    p, truth = rng.dirichlet(np.ones(5), count), rng.integers(0, 5, count)
+    p = (p + 1e-4) / (p + 1e-4).sum(1, keepdims=True)
+    assert m.log_loss(np.log(p), truth) == pytest.approx(log_loss(truth, p, labels=range(5)), abs=1e-9)
+    naive = np.mean([sum((p[i, k] - (k == truth[i])) ** 2 for k in range(5)) for i in range(count)])
+    assert m.brier(p, truth) == pytest.approx(naive, abs=1e-9)
+
+
 def test_hierarchical_precision_and_recall_by_hand() -> None:
-    # p4m: order 4, reflection, p4m; taken for p4: order 4, no reflection
+    # p4m: order 4, reflection, p4m; predicted p4: order 4, no reflection
     assert m.hierarchical(PLAN, at("p4m"), at("p4")) == {"precision": 1 / 2, "recall": 1 / 3, "f": pytest.approx(0.4)}
     assert m.hierarchical(PLAN, at("p4m"), at("p4g"))["f"] == pytest.approx(2 / 3)
     assert m.hierarchical(PLAN, at("p4m"), at("p6m"))["f"] == 0

@@ -1,4 +1,4 @@
-"""`hier evaluate`: accuracy on generated patterns or labelled images, and how often what is no pattern is refused."""
+"""`hier evaluate`: accuracy on generated patterns or labelled images, and the share of non-patterns rejected."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ EPILOG = "Examples:  hier evaluate --source atoms --count 1700 --seed 7  |  hier
 def evaluate(
     folder: Annotated[Path | None, typer.Argument(help="Folder with one subfolder of images for each group.")] = None,
     source: Annotated[
-        str, typer.Option(help="Generated patterns instead: photos, atoms or noise; or none.")
+        str, typer.Option(help="Generated images instead: photos, atoms, noise, or none (non-patterns).")
     ] = "photos",
-    count: Annotated[int, typer.Option(min=1, help="How many of them.")] = 1700,
-    seed: Annotated[int, typer.Option(min=0, max=10**9, help="Which of them; no training sees these seeds.")] = 0,
+    count: Annotated[int, typer.Option(min=1, help="Number of generated images.")] = 1700,
+    seed: Annotated[int, typer.Option(min=0, max=10**9, help="Random seed (disjoint from all training seeds).")] = 0,
     size: Annotated[int, typer.Option(min=64, max=2048, help="Height and width in px.")] = 256,
     orientation: Annotated[str, typer.Option(help="any or aligned.")] = "any",
     construction: Annotated[str, typer.Option(help="fold (exact) or paste (whole pixels, always aligned).")] = "fold",
     cells: Annotated[str | None, typer.Option(help="Fewest-most primitive cells in view, for instance 4-60.")] = None,
     near_misses: Annotated[
-        float, typer.Option(min=0, max=1, help="Share that is nearly a supergroup; of photos and noise, folded.")
+        float, typer.Option(min=0, max=1, help="Share of near misses of a supergroup; photos and noise only, folded.")
     ] = 0.0,
     photos: Photos = None,
     corrupt: Annotated[list[str] | None, typer.Option(help="NAME=SEVERITY (0 to 5); may be repeated.")] = None,
@@ -39,8 +39,9 @@ def evaluate(
 ) -> None:
     """Measure accuracy, on generated patterns or on a folder of labelled images.
 
-    With --source none: on images without a lattice (photographs, noise, stripes, scattered atoms, slopes), which share
-    of them is held to be no pattern.
+    With --source none, measure instead the share of non-periodic images (photographs, noise, stripes, scattered atoms,
+    slopes) that the gate rejects. In a folder, with --router hard, a node's accuracy counts only the images that
+    reached it.
     """
     from rich.console import Console
 
