@@ -1,8 +1,7 @@
-"""A scikit-learn style classifier over labels and a tree of one's own, trained on the images given."""
+"""A classifier in the manner of scikit-learn, for labels and a tree of your own, trained on the images given."""
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -14,7 +13,7 @@ import yaml
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import column_or_1d
+from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
@@ -27,10 +26,12 @@ from ...models.routing.router import route
 from ..generating.evidence import BATCH, EvidenceSet
 from ..reading.images import ImageError, ImageLike, read_image
 from .data import samples_of
-from .fit import Schedule, fit
+from .fit import batch_of, fit
+from .loop import Schedule
 
 Images = NDArray[Any] | Tensor | Sequence[ImageLike]
 STEPS = 600  # of the backbone's training, so that a few images are learnt as well as many
+TOGETHER = 128  # images whose evidence is held at a time when probabilities are asked for
 
 
 class HierarchicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -47,7 +48,8 @@ class HierarchicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
     batch : images in a step, fewer if there are few images.
     swap_axes : train on images with their two lattice vectors exchanged, too, so that labels do not depend on which is
         the shorter. False where they do: mirrors along the shorter vector or along the longer, say.
-    random_state : seed; the same images, settings and seed make the same classifier on one machine.
+    random_state : a seed, with which the same images and settings make the same classifier on one machine; None, a
+        numpy RandomState or a Generator draws the seed at every `fit`.
     device : where torch computes.
 
     Attributes
@@ -57,13 +59,14 @@ class HierarchicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
     nodes_ : its `NodeClassifier` of each name.
 
     Images are paths, arrays (n, H, W) or (n, H, W, C), or a list of whatever `hier.load().predict` takes, of any sizes.
-    Nothing tells it what is no pattern: it answers every image with one of its labels.
+    It has no gate: every image gets one of its labels, whether it is periodic or not.
     """
 
     def __init__(
         self, tree: str | Path | Mapping[str, Any] | None = None, *, backbone: str = "lcnet_050",
         epochs: int | None = None, tune_epochs: int | None = None, lr: float = 5e-3, tune_lr: float = 1e-3,
-        batch: int = 128, swap_axes: bool = True, random_state: int = 0, device: str = "cpu",
+        batch: int = 128, swap_axes: bool = True,
+        random_state: int | np.random.RandomState | np.random.Generator | None = 0, device: str = "cpu",
     ) -> None:  # fmt: skip
         self.tree = tree
         self.backbone = backbone
@@ -77,9 +80,9 @@ class HierarchicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
         self.device = device
 
     def fit(self, X: Images, y: ArrayLike) -> Self:
-        """Train on images and their labels (n,). ValueError says what is wrong with them, or with the tree."""
-        images, labels = _as_list(X), column_or_1d(y)
-        check_classification_targets(labels)
+        """Train on images and their labels (n,). ValueError says what is wrong with them, the tree or an argument."""
+        self._check_arguments()
+        images, labels = _as_list(X), _labels(y)
         if len(images) != len(labels):
             raise ValueError(f"{len(images)} images and {len(labels)} labels: give one label for each image")
         self.classes_ = np.unique(labels)
@@ -89,53 +92,57 @@ class HierarchicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
         if len(texts) < 2:
             raise ValueError(f"only one class, {texts[0]!r}: there is nothing to choose")
         self.tree_ = _tree(self.tree, texts)
-        missing, foreign = set(self.tree_.labels) - set(texts), set(texts) - set(self.tree_.labels)
-        if missing or foreign:
-            raise ValueError(
-                f"tree {self.tree_.name!r} and the labels differ: "
-                + "; ".join(
-                    f"{what} {', '.join(sorted(names))}"
-                    for what, names in (("no image of", missing), ("not in the tree:", foreign))
-                    if names
-                )
-            )
+        _check_labels(self.tree_, texts)
         evidence = self._evidence(images, [str(label) for label in labels])
+        seed = _seed(self.random_state)
         with torch.random.fork_rng():  # the caller's random numbers are not ours to seed
-            self.nodes_ = self._trained(evidence)
+            self.nodes_ = self._trained(evidence, seed)
         return self
 
-    def _trained(self, evidence: EvidenceSet) -> dict[str, NodeClassifier]:
+    def _check_arguments(self) -> None:
+        for name, least in (("epochs", 1), ("tune_epochs", 1), ("batch", 2)):
+            value = getattr(self, name)
+            if not (isinstance(value, int | np.integer) and value >= least) and not (value is None and name != "batch"):
+                none = "" if name == "batch" else ", or None"
+                raise ValueError(f"{name} = {value!r}: an integer of at least {least} is needed{none}")
+        for name in ("lr", "tune_lr"):
+            if not 0 < getattr(self, name) < np.inf:
+                raise ValueError(f"{name} = {getattr(self, name)!r}: a positive number is needed")
+
+    def _trained(self, evidence: EvidenceSet, seed: int) -> dict[str, NodeClassifier]:
         plan = compile_tree(self.tree_)
         whole = samples_of(evidence, plan)
         epochs = self.epochs or max(15, _epochs(len(whole), self.batch, STEPS))
-        schedule = Schedule(epochs, self.lr, self.batch, self.random_state)
-        torch.manual_seed(self.random_state)
+        torch.manual_seed(seed)
         first = NodeClassifier(NodeSettings(plan.labels, self.backbone)).to(self.device)
+        shared = fit(first, whole, whole, Schedule(epochs, self.lr, self.batch, seed), None, swap=self.swap_axes)
         nodes = {}
-        with tempfile.TemporaryDirectory() as folder:
-            shared = fit(first, whole, whole, schedule, Path(folder) / "backbone.pt", swap=self.swap_axes)
-            for name in plan.nodes:
-                own = samples_of(evidence, plan, name)
-                seed = self.random_state + crc32(name.encode())
-                torch.manual_seed(seed)
-                node = shared.for_choices(self.tree_.choices(name))
-                epochs = self.tune_epochs or max(6, _epochs(len(own), self.batch, STEPS // 4))
-                tuning = Schedule(epochs, self.tune_lr, self.batch, seed)
-                nodes[name] = fit(node, own, own, tuning, Path(folder) / f"{name}.pt", swap=self.swap_axes)
+        for name in plan.nodes:
+            own, own_seed = samples_of(evidence, plan, name), seed + crc32(name.encode())
+            torch.manual_seed(own_seed)
+            node = shared.for_choices(self.tree_.choices(name))
+            epochs = self.tune_epochs or max(6, _epochs(len(own), self.batch, STEPS // 4))
+            tuning = Schedule(epochs, self.tune_lr, self.batch, own_seed)
+            nodes[name] = fit(node, own, own, tuning, None, swap=self.swap_axes)
         return nodes
 
     def predict_proba(self, X: Images) -> NDArray[np.float64]:
         """Probabilities (n, k) of `classes_`: along the tree, multiplied."""
         check_is_fitted(self)
-        evidence = self._evidence(_as_list(X))
-        with torch.inference_mode():
-            maps, numbers = evidence.maps.to(self.device).float(), evidence.numbers.to(self.device)
-            nodes = {name: node.log_probabilities(maps, numbers) for name, node in self.nodes_.items()}
-            p = route(compile_tree(self.tree_), nodes, "soft").exp().cpu().double().numpy()
+        images = _as_list(X)
         columns = [self.tree_.labels.index(str(label)) for label in self.classes_]
-        chosen: NDArray[np.float64] = p[:, columns]
+        parts = [self._probabilities(images[k : k + TOGETHER]) for k in range(0, len(images), TOGETHER)]
+        chosen: NDArray[np.float64] = np.concatenate(parts)[:, columns]
         total: NDArray[np.float64] = chosen.sum(1, keepdims=True)
         return np.asarray(chosen / total)
+
+    @torch.inference_mode()
+    def _probabilities(self, images: Sequence[ImageLike]) -> NDArray[np.float64]:
+        evidence = self._evidence(images)
+        maps, numbers = evidence.maps.to(self.device).float(), evidence.numbers.to(self.device)
+        nodes = {name: node.log_probabilities(maps, numbers) for name, node in self.nodes_.items()}
+        p: NDArray[np.float64] = route(compile_tree(self.tree_), nodes, "soft").exp().cpu().double().numpy()
+        return p
 
     def predict(self, X: Images) -> NDArray[Any]:
         """The likeliest label of each image (n,), as labels were given to `fit`."""
@@ -180,8 +187,42 @@ class HierarchicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
 
 
 def _epochs(count: int, batch: int, steps: int) -> int:
-    """How often `count` images are to be gone through for so many steps."""
-    return -(-steps // max(1, count // min(batch, max(2, count // 4))))
+    """The epochs of `count` images that make at least `steps` steps."""
+    return -(-steps // max(1, count // batch_of(count, batch)))
+
+
+def _seed(given: int | np.random.RandomState | np.random.Generator | None) -> int:
+    """A seed, the same for an integer; drawn from anything else that `check_random_state` takes, or a Generator."""
+    if isinstance(given, np.random.Generator):
+        given = np.random.RandomState(given.bit_generator)
+    random = check_random_state(given)
+    return int(given) if isinstance(given, int | np.integer) else int(random.randint(2**31 - 1))
+
+
+def _labels(y: ArrayLike) -> NDArray[Any]:
+    """The labels (n,), as numpy has had strings always. ValueError for one that is missing, or no labels at all."""
+    labels: NDArray[Any] = column_or_1d(y)
+    values = labels.tolist()
+    for i, label in enumerate(values):
+        if label is None or label != label:
+            raise ValueError(f"y contains {label} (image {i}): every image needs a label")
+    if labels.dtype.kind == "T":
+        labels = np.array(values)
+    check_classification_targets(labels)
+    return labels
+
+
+def _check_labels(tree: Tree, texts: Sequence[str]) -> None:
+    missing, foreign = set(tree.labels) - set(texts), set(texts) - set(tree.labels)
+    found = (("no image of", missing), ("not in the tree:", foreign))
+    if lists := [f"{what} {', '.join(sorted(names))}" for what, names in found if names]:
+        hint = ""
+        if foreign and foreign <= {str(k) for k in range(len(texts))}:
+            hint = (
+                ". Some functions of scikit-learn, cross_val_predict(method='predict_proba') among them, number labels"
+            )
+            hint += ": use those numbers as the tree's labels"
+        raise ValueError(f"tree {tree.name!r} and the labels differ: {'; '.join(lists)}{hint}")
 
 
 def _as_list(X: Images) -> Sequence[ImageLike]:

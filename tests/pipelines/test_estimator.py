@@ -151,6 +151,69 @@ def test_fitting_twice_is_fitting_once_and_leaves_random_numbers_alone(data: tup
     assert np.array_equal(first, clone(model).fit(X, y).predict_proba(X))
 
 
+@pytest.mark.parametrize("seed", [None, np.random.RandomState(4), np.random.default_rng(4), np.int64(4), 4])
+def test_any_random_state_of_numpy_is_a_seed(
+    data: tuple[Any, Any], seed: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds: list[int] = []
+    monkeypatch.setattr(HierarchicalClassifier, "_trained", lambda self, evidence, seed: seeds.append(seed) or {})
+    for _ in range(2):
+        HierarchicalClassifier(random_state=seed).fit(data[0][:4], ["a", "b", "a", "b"])  # type: ignore[arg-type]
+    assert all(0 <= s < 2**31 for s in seeds)
+    assert (seeds[0] == seeds[1]) == isinstance(seed, int | np.integer), "drawn at every fit, or given"
+    if seed == 4:
+        assert seeds == [4, 4]
+
+
+def test_probabilities_are_made_for_a_few_images_at_a_time(
+    fitted: HierarchicalClassifier, data: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = fitted.predict_proba(data[0][48:57])
+    sizes: list[int] = []
+    hook = fitted.nodes_["turn"].register_forward_hook(lambda node, inputs, logits: sizes.append(len(logits)))
+    monkeypatch.setattr("hier.pipelines.training.estimator.TOGETHER", 4)
+    assert np.allclose(fitted.predict_proba(data[0][48:57]), whole, atol=2e-3)
+    hook.remove()
+    assert sizes == [4, 4, 1]
+
+
+def test_labels_may_be_of_numpys_newer_strings(data: tuple[Any, Any]) -> None:
+    y = np.array(["p4", "p2"] * 6, dtype=np.dtypes.StringDType())
+    model = HierarchicalClassifier(**QUICK).fit(data[0][:12], y)
+    assert model.classes_.tolist() == ["p2", "p4"]
+    assert set(model.predict(data[0][:3])) <= {"p2", "p4"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"epochs": 0}, "epochs = 0: an integer of at least 1 is needed, or None"),
+        ({"tune_epochs": -2}, "tune_epochs = -2"),
+        ({"epochs": 1.5}, "epochs = 1.5"),
+        ({"batch": 0}, "batch = 0: an integer of at least 2 is needed$"),
+        ({"batch": None}, "batch = None"),
+        ({"lr": 0}, "lr = 0: a positive number"),
+        ({"tune_lr": float("nan")}, "tune_lr = nan"),
+        ({"random_state": -1}, "between 0 and"),
+        ({"random_state": "seven"}, "seven"),
+    ],
+)
+def test_an_argument_that_cannot_be_used_is_named(data: tuple[Any, Any], arguments: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        HierarchicalClassifier(**arguments).fit(data[0][:4], ["a", "b", "a", "b"])
+
+
+@pytest.mark.parametrize("missing", [None, np.nan])
+def test_a_missing_label_is_named(data: tuple[Any, Any], missing: object) -> None:
+    with pytest.raises(ValueError, match=r"y contains (None|nan) \(image 2\)"):
+        HierarchicalClassifier().fit(data[0][:4], np.array(["a", "b", missing, "b"], object))
+
+
+def test_labels_that_scikit_learn_numbered_are_recognised(data: tuple[Any, Any]) -> None:
+    with pytest.raises(ValueError, match=r"not in the tree: 0, 1, 2\. Some functions of scikit-learn"):
+        HierarchicalClassifier(TREE).fit(data[0][:6], [0, 1, 2] * 2)
+
+
 def test_it_works_within_scikit_learn(data: tuple[Any, Any]) -> None:
     X, y = data[0][:12], data[1][:12]
     model = HierarchicalClassifier(**QUICK)
