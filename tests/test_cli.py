@@ -187,7 +187,7 @@ MISTAKES: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
     (("predict", "a.png", "--device", "meta"), ("device 'meta'",)),
     (("predict", "a.png", "--router", "sof"), ("unknown router 'sof'", "did you mean soft?")),
     (("evaluate", "--source", "atom"), ("unknown source 'atom'", "did you mean atoms?")),
-    (("calibrate",), ("the bundled model is not written over", "--out")),
+    (("calibrate",), ("refusing to overwrite the bundled model", "--out")),
     (("calibrate", "--source", "atom", "--out", "x"), ("unknown source 'atom'", "did you mean atoms?")),
     (("calibrate", "--out", "x", "--photos", "nowhere"), ("nowhere", "--photos")),
     (("evaluate", "--router", "stack"), ("'stack' is not fitted", "hier calibrate")),

@@ -1,4 +1,4 @@
-"""Calibrate: fit temperatures and routers of a model on patterns that neither training nor tests see."""
+"""Calibrate: fit temperatures and routers of a model on patterns used neither in training nor in tests."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Stage = Callable[[str, int], Callable[[int], None]]
 
 @dataclass(frozen=True)
 class Split:
-    """Evidence of patterns, and of images that are none."""
+    """Evidence of patterns, and of images that are not periodic."""
 
     patterns: EvidenceSet
     others: EvidenceSet
@@ -78,7 +78,7 @@ def split_parts(split: int, count: int, seed: int, sources: Sequence[str], photo
 
 
 def other_parts(split: int, count: int, seed: int, photos: Path | None) -> list[Part]:
-    """A third as many images that are no pattern."""
+    """A third as many images that are not periodic."""
     clean = NonPatternDataset(CALIBRATE + SPLITS * seed + split, SIZE)
     half = max(1, count // 6)
     spoilt = replace(clean, corruptions=AUGMENTATION)
@@ -96,10 +96,10 @@ def calibration_splits(
     if set(bundle.tree.labels) != set(GROUP_NAMES):
         raise HierError(
             f"tree {bundle.tree.name!r} has other labels than the {len(GROUP_NAMES)} wallpaper groups: "
-            "there are no patterns of them to calibrate with"
+            "hier generates no patterns of them to calibrate with"
         )
     if photos is not None:
-        split_pool(photos, "valid")  # complains at once of what every process would find out later
+        split_pool(photos, "valid")  # SourceError at once, rather than from every process later
     made = []
     for k, name in enumerate(("temperatures", "routers", "check")):
         both = split_parts(k, count, seed, sources or sources_of(bundle), photos), other_parts(k, count, seed, photos)
@@ -111,7 +111,7 @@ def calibration_splits(
 def calibrate(bundle: Bundle, splits: Sequence[Split], device: str = "cpu") -> Calibrated:
     """Fit the temperatures on the first split, the routers on the second, and measure both on the third.
 
-    What was fitted before is left out of account. No node's winner changes.
+    Earlier fits are ignored. No node's choice changes.
     """
     plain = _with(bundle, {}, Routing(), None)
     classifier = Classifier(plain, device)
@@ -145,7 +145,7 @@ def calibrate(bundle: Bundle, splits: Sequence[Split], device: str = "cpu") -> C
 
 
 def save_calibrated(made: Calibrated, card: Path) -> Path:
-    """Write the bundle, and its reliability diagram beside it as ``NAME-reliability.png``; the diagram's path."""
+    """Write the bundle, and beside it ``NAME-reliability.png``, the diagram; returns its path."""
     from ..drawing.charts import reliability_figure
 
     save_bundle(card, made.bundle.card, made.bundle.nodes, stack=made.bundle.stack)
@@ -170,11 +170,11 @@ def calibrate_file(
 ) -> tuple[Calibrated, Path, Path]:  # fmt: skip
     """Calibrate the model in a bundle, write it to the folder `out` or over itself, and record it in the store.
 
-    The calibration, the card and the diagram beside it. HierError when it would be written over what is not the user's.
+    Returns the calibration, its card and its diagram. HierError when it would overwrite what is not the user's.
     """
     card = find_card(BUNDLED if model is None else local_model(model, root))
     if out is None and (model is None or str(model).startswith(SCHEME)):
-        raise HierError(f"{model or 'the bundled model'} is not written over: give a folder, --out FOLDER")
+        raise HierError(f"refusing to overwrite {model or 'the bundled model'}; pass --out FOLDER")
     bundle = load_bundle(card)
     target = card if out is None else out / card.name
     splits = calibration_splits(
@@ -193,7 +193,7 @@ def calibrate_file(
 
 
 def digest(bundle: Bundle, settings: Mapping[str, object]) -> str:
-    """Names a calibration: the same model with the same settings is calibrated to the same."""
+    """Names a calibration: equal models and settings are calibrated alike."""
     text = bundle.card.model_dump_json(exclude={"routing"}) + repr(sorted(settings.items()))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 

@@ -161,5 +161,5 @@ def test_what_cannot_be_calibrated_is_said(whole: Bundle, tmp_path: Path) -> Non
     )
     with pytest.raises(HierError, match="'pets' has other labels"):
         calibration_splits(replace(whole, tree=other), 102)
-    with pytest.raises(HierError, match=r"bundled model is not written over: .*--out"):
+    with pytest.raises(HierError, match=r"overwrite the bundled model; .*--out"):
         calibrate_file(None, None, Wanted(), tmp_path)

@@ -1,4 +1,4 @@
-"""`hier calibrate`: probabilities that are right as often as they say, and routers fitted to a model."""
+"""`hier calibrate`: calibrated probabilities, and routers fitted to a model."""
 
 from __future__ import annotations
 
@@ -19,13 +19,15 @@ EPILOG = "Example:  hier calibrate --model mlruns/models/wallpaper --photos holi
 def calibrate(
     model: Model = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for the calibrated model; over the one given if left out.")
+        Path | None, typer.Option(help="Folder for the calibrated model. Default: overwrite the one given.")
     ] = None,
     count: Annotated[int, typer.Option(min=34, help="Patterns in each of three splits.")] = 1020,
-    seed: Annotated[int, typer.Option(min=0, max=10**9, help="Which; neither training nor evaluation sees them.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=10**9, help="Random seed (disjoint from training and evaluation).")
+    ] = 0,
     source: Annotated[
         list[str] | None,
-        typer.Option(help="photos, atoms or noise; may be repeated. What it was trained on otherwise."),
+        typer.Option(help="photos, atoms or noise; may be repeated. Default: what the model was trained on."),
     ] = None,
     photos: Photos = None,
     device: Device = "auto",
@@ -33,8 +35,8 @@ def calibrate(
 ) -> None:
     """Fit a temperature at every node and after routing, the mix with the flat head, and the stack.
 
-    Half of the patterns are corrupted as in training. Winners of nodes stay. A reliability diagram is written beside
-    the model, and all is recorded by MLflow in mlruns/.
+    Half of the patterns are corrupted as in training. The choices of nodes do not change. A reliability diagram is
+    written beside the model, and MLflow records figures and temperatures in mlruns/.
     """
     from rich.console import Console
 

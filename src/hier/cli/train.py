@@ -16,7 +16,7 @@ EPILOG = "Example:  hier train --level rotation --photos holiday/ --count 5000"
 def train(
     level: Annotated[str | None, typer.Option(help="rotation, reflection, finer (the tree's levels), or all.")] = None,
     node: Annotated[
-        list[str] | None, typer.Option(help="A single node, as `hier tree` names it; may be repeated.")
+        list[str] | None, typer.Option(help="One node, by its name in `hier tree`; may be repeated.")
     ] = None,
     source: Annotated[list[str] | None, typer.Option(help="photos, atoms or noise; may be repeated.")] = None,
     photos: Photos = None,
@@ -24,10 +24,12 @@ def train(
     epochs: Annotated[int | None, typer.Option(help="Epochs of the backbone on all groups.")] = None,
     tune_epochs: Annotated[int | None, typer.Option(help="Epochs of fine-tuning at each node.")] = None,
     backbone: Annotated[str | None, typer.Option(help="Any timm model, for instance resnet18.")] = None,
-    pretrained: Annotated[bool | None, typer.Option("--pretrained", help="Start from timm's weights.")] = None,
+    pretrained: Annotated[
+        bool | None, typer.Option("--pretrained", help="Start from timm's weights, which are downloaded.")
+    ] = None,
     tree: Annotated[str | None, typer.Option(help="wallpaper, paper, or a YAML file.")] = None,
-    config: Annotated[Path | None, typer.Option(help="YAML file with any of these settings and more.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Another seed, another training.")] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML file with these and further settings.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Random seed.")] = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
