@@ -130,7 +130,8 @@ def test_what_is_written_is_read_back_with_a_diagram_beside(made: Calibrated, tm
     picture = save_calibrated(made, tmp_path / "deep" / "m.json")
     assert picture.read_bytes().startswith(b"\x89PNG")
     again = load_bundle(tmp_path / "deep")
-    assert again.card == made.bundle.card
+    stamped = again.card.model_dump(exclude={"format", "weights"})
+    assert stamped == made.bundle.card.model_dump(exclude={"format", "weights"})
     assert again.stack is not None
     assert {n: c.temperature for n, c in again.card.nodes.items()} == made.temperatures
     Classifier(again).require("stack")

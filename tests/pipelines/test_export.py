@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import json
+import os
 import tarfile
 from pathlib import Path
 
@@ -124,7 +125,7 @@ def test_a_full_disk_is_one_clear_line_and_what_is_there_stays_valid(
     tmp_path: Path, expected: Pixels, format: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = run_of(tmp_path, format)
-    real = formats.os.replace
+    real = os.replace
     calls = []
 
     def full(source: Path, target: Path) -> None:
@@ -133,12 +134,12 @@ def test_a_full_disk_is_one_clear_line_and_what_is_there_stays_valid(
             raise OSError(errno.ENOSPC, "No space left on device")
         real(source, target)
 
-    monkeypatch.setattr(formats.os, "replace", full)
+    monkeypatch.setattr("os.replace", full)
     with pytest.raises(ExportError, match=r"cannot write to .*: the disk is full; 4 of 10 images are there and valid"):
         export(run)
     monkeypatch.undo()
     assert verify(run).found == 4
-    assert not list(tmp_path.rglob("*.part"))
+    assert not list(tmp_path.rglob(".*")), "nothing unfinished is left behind"
     export(run)
     assert np.array_equal(read(run)[0], expected)
 
