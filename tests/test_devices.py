@@ -35,7 +35,8 @@ from hier.pipelines.reading.picture import Picture
 from hier.pipelines.training.calibrate import Split, calibrate
 from hier.pipelines.training.data import samples_of
 from hier.pipelines.training.estimator import HierarchicalClassifier
-from hier.pipelines.training.fit import Schedule, fit, predict
+from hier.pipelines.training.fit import fit, predict
+from hier.pipelines.training.loop import Schedule
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
