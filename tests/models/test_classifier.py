@@ -167,7 +167,8 @@ def test_flat_head_fit_and_temperatures_are_read_back(bundle: Bundle, tmp_path: 
     card = made.card.model_copy(update={"routing": routing})
     save_bundle(tmp_path / "m.json", card, made.nodes, stack=made.stack)
     again = load_bundle(tmp_path / "m.json")
-    assert again.card == card
+    assert again.card.weights != card.weights, "the card names the weights it was written with"
+    assert again.card.model_copy(update={"weights": card.weights}) == card
     assert again.stack is not None
     assert made.stack is not None
     assert torch.equal(again.stack.weight, made.stack.weight)
