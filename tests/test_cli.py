@@ -256,6 +256,7 @@ def test_misuse_of_options_is_no_traceback(hier: Command, arguments: tuple[str, 
     assert "Traceback" not in outcome.err
 
 
+@pytest.mark.slow
 def test_evaluate_on_generated_patterns(hier: Command, card_path: Path) -> None:
     options = ("--count", 34, "--seed", 7, "--size", 96, "--json", "--model", card_path, "--device", "cpu")
     told = hier("evaluate", "--source", "atoms", *options)

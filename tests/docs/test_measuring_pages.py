@@ -51,6 +51,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, root: Path, pool: Any) -> P
     return made
 
 
+@pytest.mark.slow
 def test_the_table_of_accuracy(page: Open, folder: Path, shell: Open) -> None:
     there, told = shell(folder), page("docs/accuracy.md")
     assert set(NOT_RUN) < set(told.commands)

@@ -89,7 +89,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, root: Path, pool: Any) -> P
     return made
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/usage.md"])
+@pytest.mark.parametrize("name", ["README.md", pytest.param("docs/usage.md", marks=pytest.mark.slow)])
 def test_first_commands(name: str, page: Open, folder: Path, shell: Open, smaller: dict[str, str]) -> None:
     there, told = shell(folder, smaller), page(name)
     commands = [command for command in told.commands if command.split()[0] not in NOT_RUN]
@@ -122,6 +122,7 @@ def test_the_gallery_and_the_api_stand_on_their_own(page: Open, folder: Path, sh
         assert getattr(importlib.import_module(package), what).__doc__, name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["README.md", "docs/accuracy.md"])
 def test_figures_of_groups_come_from_commands(
     name: str, page: Open, root: Path, folder: Path, shell: Open, smaller: dict[str, str]

@@ -75,6 +75,7 @@ def shown(picture: ModuleType, trained: Store) -> Iterator[Any]:
         yield pages
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_the_page_shows_all_nodes_side_by_side(shown: Any, tmp_path: Path) -> None:
     table = shown.runs(len(NODES) + 2)
@@ -91,6 +92,7 @@ def test_the_page_shows_all_nodes_side_by_side(shown: Any, tmp_path: Path) -> No
     assert (tmp_path / "page.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_the_run_of_a_training_leads_to_its_nodes(shown: Any) -> None:
     text = shown.run("train 4-nodes")
@@ -102,6 +104,7 @@ def test_the_run_of_a_training_leads_to_its_nodes(shown: Any) -> None:
     assert "valid/accuracy" in text
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_a_nodes_confusions_are_a_picture(shown: Any) -> None:
     width, height = shown.confusion("node/reflection-1")
@@ -109,6 +112,7 @@ def test_a_nodes_confusions_are_a_picture(shown: Any) -> None:
     assert "confusion.png" in shown.driver.find_element("tag name", "body").text
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_registered_models_bear_their_aliases(shown: Any, trained: Store) -> None:
     text = shown.models(["hier-rotation"])

@@ -91,6 +91,7 @@ def test_a_node_is_fitted_on_the_images_below_it_alone() -> None:
     assert fit_temperatures(PLAN, Outputs(other, found.truth)) == fit_temperatures(PLAN, found)
 
 
+@pytest.mark.slow
 def test_routers_of_calibrated_nodes_need_no_more() -> None:
     fitted = fit_routers(PLAN, drawn(2))
     assert fitted.temperature == pytest.approx(1, abs=0.05)
