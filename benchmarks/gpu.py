@@ -127,7 +127,7 @@ def map_(check: Check) -> Figures:
     """A field of one group."""
     found = check.hier("map", "field.png", "--window", "64", "--stride", "32", "--out", "map.png", "--json")
     require((check.folder / "map.npz").exists(), "no arrays beside the map")
-    return {"windows": found.get("windows")}
+    return {"measured": found["measured"]}
 
 
 def explain(check: Check) -> Figures:
@@ -289,7 +289,7 @@ def main() -> None:
     failed = [name for name, figures in results.items() if "failed" in figures]
     if given.out is not None:
         given.out.write_text(json.dumps({**about, "failed": failed, "parts": results}, indent=1) + "\n", "utf-8")
-    print(f"{time.perf_counter() - started:.0f} s; " + (f"failed: {', '.join(failed)}" if failed else "all well"))
+    print(f"{time.perf_counter() - started:.0f} s; " + (f"failed: {', '.join(failed)}" if failed else "every part passed"))
     sys.exit(bool(failed))
 
 
