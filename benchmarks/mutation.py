@@ -150,11 +150,14 @@ def run(root: Path, arguments: list[str], timeout: float | None = None) -> int |
 def seconds_of_tests(root: Path, package: str) -> dict[str, float]:
     """Each test file of a package and how long it takes. All of them must pass."""
     report = root / f"{package}.xml"
-    if run(root, [f"tests/{package}", "-o", "junit_family=xunit1", f"--junitxml={report}"]) != 0:
-        raise SystemExit(f"tests/{package} fail without any mutation")
+    code = run(root, [f"tests/{package}", "-o", "junit_family=xunit1", f"--junitxml={report}"])
     seconds: dict[str, float] = defaultdict(float)
     for case in ElementTree.parse(report).iter("testcase"):
         seconds[case.attrib["file"]] += float(case.attrib["time"])
+        if code and any(child.tag in ("failure", "error") for child in case):
+            raise SystemExit(f"{case.attrib['file']}::{case.attrib['name']} fails without any mutation")
+    if code:
+        raise SystemExit(f"tests/{package} cannot be run: pytest ends with {code}")
     return dict(seconds)
 
 
