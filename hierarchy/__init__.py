@@ -1,12 +1,12 @@
-"""What is true of the 17 wallpaper groups, and the decision trees that tell them apart.
+"""Facts about the 17 wallpaper groups, and the decision trees that tell them apart.
 
-Groups need nothing but the standard library; trees bring networkx, pydantic and numpy. So each name is imported when it
+Groups need nothing but the standard library; trees need networkx, pydantic and numpy. So each name is imported when it
 is first asked for; ``__init__.pyi`` says where it is.
 
 `operations`, `groups` and `lattices` are typed tables and exact arithmetic, `finite` closes generators to groups,
 `relations` (sub- and supergroups) and `identification` follow from them, `placements` and `elements` say where
 operations lie. `spec`, `tree` and `compiled` are a tree as text, as a graph, and as arrays; `build` leads from the
-first to the second, `render` prints it. `errors` and `files` (written whole or not at all) serve all packages.
+first to the second, `render` prints it. `errors` and `files` (written whole or not at all) are used by all packages.
 """
 
 import lazy_loader

@@ -15,7 +15,7 @@ def build_graph(spec: TreeSpec, where: str) -> nx.DiGraph[str]:
     graph: nx.DiGraph[str] = nx.DiGraph()
     _add(graph, spec.root, where)
     if not nx.is_arborescence(graph):
-        raise TreeError(f"{where}: not a tree with one root; every node and label must stand in one place")
+        raise TreeError(f"{where}: not a tree with one root; every node and label must appear exactly once")
     _check_levels(graph, where)
     nx.freeze(graph)
     return graph
@@ -39,7 +39,7 @@ def level_graph(graph: nx.DiGraph[str]) -> nx.DiGraph[str]:
 
 def _add(graph: nx.DiGraph[str], node: NodeSpec, where: str) -> None:
     if node.name in graph and not is_leaf(graph, node.name):
-        raise TreeError(f"{where}: node {node.name!r} is given twice; give every node a name of its own")
+        raise TreeError(f"{where}: node {node.name!r} is given twice; give every node a unique name")
     if node.name in graph:
         raise TreeError(f"{where}: {node.name!r} is both a node and a label; rename the node")
     graph.add_node(node.name, level=node.level, question=node.question)
@@ -52,10 +52,10 @@ def _add(graph: nx.DiGraph[str], node: NodeSpec, where: str) -> None:
         elif is_leaf(graph, child):
             (other,) = graph.predecessors(child)
             raise TreeError(
-                f"{where}: label {child!r} stands under node {other!r} and under node {node.name!r}; keep one of them"
+                f"{where}: label {child!r} is under node {other!r} and under node {node.name!r}; keep one of them"
             )
         else:
-            raise TreeError(f"{where}: {child!r} under node {node.name!r} is a node, too; rename the node")
+            raise TreeError(f"{where}: {child!r} under node {node.name!r} is also a node; rename the node")
 
 
 def _check_levels(graph: nx.DiGraph[str], where: str) -> None:
@@ -68,5 +68,5 @@ def _check_levels(graph: nx.DiGraph[str], where: str) -> None:
         if above in loop and below in loop:
             raise TreeError(
                 f"{where}: node {target!r} of level {below!r} stands below node {name!r} of level {above!r}, "
-                f"so levels {', '.join(loop)} have no order; let levels follow each other alike on all paths"
+                f"so levels {', '.join(loop)} have no order; use the same order of levels on all paths"
             )

@@ -24,7 +24,7 @@ class CompiledTree:
         log_p_leaf = np.append(edge_logp, 0)[..., leaf_edges].sum(-1)           # the same, one image
 
     The second form reads -1 as the appended zero and suits log-probabilities of minus infinity, for which
-    ``0 * -inf`` would be no number. Leaf probabilities sum to one because every node's do.
+    ``0 * -inf`` would be NaN. Leaf probabilities sum to one because every node's do.
     """
 
     nodes: tuple[str, ...]
@@ -57,7 +57,7 @@ def compile_tree(tree: Tree) -> CompiledTree:
     counts = [len(tree.children[name]) for name in nodes]
     for name, count in zip(nodes, counts, strict=True):
         if count > 127:
-            raise ValueError(f"node {name!r} has {count} choices; 127 is the most, split it in two steps")
+            raise ValueError(f"node {name!r} has {count} choices; the maximum is 127, split it into two steps")
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     node_index = {name: i for i, name in enumerate(nodes)}
     label_index = {label: i for i, label in enumerate(labels)}

@@ -1,6 +1,6 @@
 """Symmetry elements of a cell, found from the operations: rotation centres, mirror lines and glide lines.
 
-The geometric element of an operation is what its fixed points are once its intrinsic translation is taken off
+The geometric element of an operation is the set of fixed points that remain without its intrinsic translation
 (International Tables for Crystallography, Vol. A, section 1.2.3). All coordinates are exact fractions of the cell.
 """
 
@@ -54,7 +54,7 @@ def rotation_centres(group: WallpaperGroup) -> tuple[Centre, ...]:
 def reflection_lines(group: WallpaperGroup) -> tuple[Line, ...]:
     """Every mirror line and glide line that crosses the closed cell or bounds it.
 
-    A line that is both, the mirror of a centred cell along its axis for instance, is a mirror.
+    A line that is both, such as the mirror of a centred cell along its axis, counts as a mirror.
     """
     mirror: dict[tuple[int, int, Fraction], bool] = {}
     for op, shift in _translates(group):

@@ -7,14 +7,14 @@ from difflib import get_close_matches
 
 
 class HierError(ValueError):
-    """Something a user gave that cannot be used: the message says what, where and what to do."""
+    """User input that cannot be used: the message says what, where and what to do."""
 
 
 class UnknownNameError(HierError):
-    """A name that is not among the known ones; the message gives the value, near names and the way out."""
+    """An unknown name; the message gives the value, similar names and what to do."""
 
     def __init__(self, what: str, value: object, known: Iterable[str], hint: str = "") -> None:
-        """Say that `value` is no `what` among `known`."""
+        """Say that `value` is not one of the `known` names of a `what`."""
         known = tuple(known)
         near = get_close_matches(str(value), known, n=3, cutoff=0.5)
         advice = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}"

@@ -14,15 +14,15 @@ from .errors import HierError
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """Yields a new file beside `path`, with its suffix; it takes the place of `path` when the block ends well.
+    """Yields a new file beside `path`, with its suffix; it replaces `path` when the block succeeds.
 
-    Until then, and after an error, a kill or a full disk, `path` is what it was before. The folder is made if need be.
-    Where `path` is a link, what it leads to is replaced; a device or a pipe is written to as it is.
+    Until then, and after an error, a kill or a full disk, `path` is unchanged. The folder is created if needed.
+    If `path` is a link, its target is replaced; a device or a pipe is written to directly.
 
     >>> with whole(Path("out") / "table.csv") as file:  # doctest: +SKIP
     ...     file.write_text("a,b")
     """
-    if path.exists() and not (path.is_file() or path.is_dir()):  # /dev/stdout, a pipe: nothing to take the place of
+    if path.exists() and not (path.is_file() or path.is_dir()):  # /dev/stdout, a pipe: nothing to replace
         yield path
         return
     path = path.resolve()  # a link stays one
@@ -44,7 +44,7 @@ def whole(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def output(path: Path) -> Iterator[Path]:
-    """`whole`, with HierError where the disk refuses."""
+    """`whole`, with HierError for what the disk cannot write."""
     try:
         with whole(path) as file:
             yield file
@@ -54,9 +54,9 @@ def output(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def only_one(folder: Path, what: str) -> Iterator[None]:
-    """Hold `folder` for this process. HierError when another one holds it; `what` says what that would be doing.
+    """Lock `folder` for this process. HierError when another one holds it; `what` names what that one is doing.
 
-    A process that ends lets go of it, however it ends.
+    The lock is released when the process ends, however it ends.
     """
     from filelock import FileLock, Timeout
 
@@ -73,7 +73,7 @@ def only_one(folder: Path, what: str) -> Iterator[None]:
 
 
 def _sync(path: Path) -> None:
-    """Have the disk hold what was written; folders cannot be synced everywhere."""
+    """Flush what was written to disk; not every system can sync a folder."""
     flags = os.O_RDONLY if path.is_dir() else os.O_RDWR
     with suppress(PermissionError) if path.is_dir() else nullcontext():
         handle = os.open(path, flags)

@@ -111,7 +111,7 @@ class WallpaperGroup:
 
     @property
     def lattice_system(self) -> LatticeSystem:
-        """What the lattice must be at least: oblique, rectangular, square or hexagonal."""
+        """The least symmetric lattice system that allows the group: oblique, rectangular, square or hexagonal."""
         if self.rotation_order == 4:
             return "square"
         if self.rotation_order in (3, 6):
@@ -133,7 +133,7 @@ _NAMES = {**_SPELLINGS, **{g.symbol: g.name for g in GROUPS.values()}, **{name: 
 def group(name: str) -> WallpaperGroup:
     """The group of a short name, full symbol or common spelling: ``pmg``, ``p2mg``, ``P 2 m g``.
 
-    Raises UnknownNameError (a ValueError) that gives the value and near names.
+    Raises UnknownNameError (a ValueError) that gives the value and similar names.
     """
     known = _NAMES.get("".join(name.split()).lower())
     if known is None:

@@ -16,20 +16,20 @@ from .operations import IDENTITY, Operation, determinant, fixed_axis, is_rectang
 def primitive(operations: Iterable[Operation]) -> tuple[Operation, ...]:
     """One operation for each matrix of the point group, in a primitive basis of the lattice.
 
-    ValueError when the operations are no group or do not map their own lattice onto itself.
+    ValueError when the operations are not a group or do not map their own lattice onto itself.
     """
     given = FiniteGroup.of(operations).operations
     lattice = primitive_basis(op.w for op in given if op.W == IDENTITY)
     moved = transform(given, lattice)
     if moved is None:
-        raise ValueError("the operations do not map their own translations onto translations: no plane group")
+        raise ValueError("not a plane group: the operations do not map their own translations onto translations")
     return FiniteGroup.of(moved).operations
 
 
 def identify(operations: Iterable[Operation]) -> str:
     """Name of the wallpaper group of a closed set of operations modulo the cell's lattice.
 
-    The cell may be any: skew, primitive or not, with the axes either way, larger than the conventional one
+    The cell may be any: skew, primitive or not, with the axes in either order, larger than the conventional one
     (its extra translations are then among the operations). ValueError when the set is not a group.
 
     >>> identify([Operation.from_xyz("x,y"), Operation.from_xyz("y,x")])

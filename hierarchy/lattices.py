@@ -67,7 +67,7 @@ def integral(basis: Basis) -> Matrix | None:
 
 
 def transform(operations: Iterable[Operation], basis: Basis | Matrix) -> tuple[Operation, ...] | None:
-    """Operations in the coordinates of `basis`, modulo its lattice; None when that lattice is not theirs."""
+    """Operations in the coordinates of `basis`, modulo its lattice; None when they do not preserve that lattice."""
     given, inverse = tuple(operations), invert(basis)
     inner = {W: integral(multiply(multiply(inverse, W), basis)) for W in {op.W for op in given}}
     found = []
@@ -107,7 +107,7 @@ def invariant_metric(matrices: Iterable[Matrix]) -> Metric:
 
 
 def reduce(cell: Matrix, metric: Metric) -> Matrix:
-    """Lagrange-reduced basis of the lattice of `cell`: right-handed, obtuse, close to the cell's own axes."""
+    """Lagrange-reduced basis of the lattice of `cell`: right-handed, obtuse, close to the axes of the cell."""
     aa, ab, bb = metric
 
     def dot(u: Sequence[int], v: Sequence[int]) -> int:

@@ -92,7 +92,7 @@ class Operation:
         while power.W != IDENTITY:
             power, n = power @ self, n + 1
             if n > 6:
-                raise ValueError(f"operation {self.xyz!r} has no finite order: {self.W} belongs to no lattice")
+                raise ValueError(f"operation {self.xyz!r} has no finite order: {self.W} preserves no lattice")
         # What remains is a translation modulo the cell.
         steps = 1
         while any((steps * t).denominator != 1 for t in power.w):

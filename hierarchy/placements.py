@@ -1,7 +1,7 @@
-"""In which ways a group can lie on a lattice: the settings of its cell in a reduced basis.
+"""The ways in which a group can lie on a lattice: the settings of its cell in a reduced basis.
 
 Other cells of one lattice, other axes for a mirror, other axes for the glide of pmg. Settings that put the same
-operations at other places of the lattice, or that only name the axes otherwise, are one.
+operations at other positions of the lattice, or that only name the axes otherwise, are one.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Setting:
 
     `cells` are the conventional cells that give these operations: integer matrices whose columns are `a` and `b`
     in the reduced basis. `operations` are the group's, one for each matrix of the point group, in the reduced basis
-    with the origin of International Tables. `kinds` tells mirrors from glides.
+    with the origin of International Tables. `kinds` distinguishes mirrors from glides.
     """
 
     name: str
@@ -66,7 +66,7 @@ def settings(name: str) -> tuple[Setting, ...]:
 
 @cache
 def finer_lattices(setting: Setting) -> tuple[Finer, ...]:
-    """Supergroups whose lattice is finer by halves or thirds of lattice vectors, as little finer as can be.
+    """Supergroups whose lattice is finer by halves or thirds of lattice vectors, the smallest refinements only.
 
     >>> [(f.name, f.index) for f in finer_lattices(settings("p4m")[0])]
     [('p4m', 2), ('p4m', 9)]
@@ -88,7 +88,7 @@ def named_by_matrix(name: str, cell: Matrix) -> dict[Matrix, Operation]:
     for op in chosen.operations:
         W = integral(multiply(multiply(cell, op.W), invert(cell)))
         if W is None:
-            raise ValueError(f"cell {cell} is none of {name}: its lattice is not mapped onto itself by {op.xyz!r}")
+            raise ValueError(f"cell {cell} is not a cell of {name}: {op.xyz!r} does not map its lattice onto itself")
         made.setdefault(W, op)
     return made
 
@@ -117,7 +117,7 @@ def in_reduced_basis(chosen: WallpaperGroup, cell: Matrix) -> tuple[Operation, .
 
 
 def _cells(chosen: WallpaperGroup) -> list[Matrix]:
-    """Cells on short vectors: of a reduced basis none longer is needed."""
+    """Cells with short vectors: a reduced basis needs no longer ones."""
     reach = range(-2, 3) if chosen.centred else range(-1, 2)
     size = len(chosen.centring)
     return [((a, b), (c, d)) for a, b, c, d in product(reach, repeat=4) if abs(a * d - b * c) == size]

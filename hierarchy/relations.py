@@ -35,7 +35,7 @@ Relation: TypeAlias = Literal["t", "k"]
 
 @dataclass(frozen=True)
 class Subgroup:
-    """A maximal subgroup of a group, in a cell of both.
+    """A maximal subgroup of a group, in a cell common to both.
 
     `cell` holds the supercell's basis vectors as columns, in the group's conventional cell. `operations` are
     the subgroup's, in the coordinates of that supercell, complete (extra translations included), so that
@@ -53,7 +53,7 @@ class Subgroup:
 def maximal_subgroups(name: str) -> tuple[Subgroup, ...]:
     """Every maximal subgroup: all 't', and 'k' of index 2 and 3, conjugates and other origins included.
 
-    The same type may come many times, once for each set of operations.
+    The same type may appear several times, once for each set of operations.
     """
     parent = group(name)
     found = [*_same_lattice(parent.operations)]
@@ -108,7 +108,7 @@ def _whole_cell(basis: Basis) -> Matrix:
             cell = integral(multiply(basis, matrix))
             if cell is not None:
                 return cell
-    raise ValueError(f"lattice {basis} is no sublattice of a primitive or once centred cell")
+    raise ValueError(f"lattice {basis} is not a sublattice of a primitive or singly centred cell")
 
 
 @cache
@@ -130,5 +130,5 @@ def _types_below(name: str) -> frozenset[str]:
 
 
 def is_subgroup(a: str, b: str) -> bool:
-    """Whether a group of type `a` can be a subgroup of one of type `b` (every type is of itself)."""
+    """Whether a group of type `a` can be a subgroup of one of type `b` (every type is one of itself)."""
     return group(a).name in _types_below(group(b).name)

@@ -1,4 +1,4 @@
-"""A tree to look at: plain text, or coloured for the terminal."""
+"""A tree as plain text, or coloured for the terminal."""
 
 from __future__ import annotations
 

@@ -76,14 +76,14 @@ def read_spec(path: Path) -> TreeSpec:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise TreeError(f"{path}: no such file; give a built-in tree's name or a YAML file of a tree") from None
+        raise TreeError(f"{path}: no such file; give the name of a built-in tree or a YAML file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise TreeError(f"{path}: cannot be read as text: {error}") from error
     return parse_spec(text, str(path))
 
 
 def parse_spec(text: str, source: str) -> TreeSpec:
-    """Parse the YAML `text` of a tree; `source` (a file's name) stands in the errors."""
+    """Parse the YAML `text` of a tree; `source` (a file's name) appears in errors."""
     try:
         raw = yaml.load(text, Loader=_TextLoader)
     except yaml.YAMLError as error:
@@ -109,8 +109,8 @@ def dump_spec(spec: TreeSpec) -> str:
 class _TextLoader(yaml.BaseLoader):
     """Reads every scalar as text, so that ``no``, ``4`` and ``1.0`` are names like any other.
 
-    Refuses a key given twice, which YAML would settle by dropping one in silence, and aliases, which would
-    put a node in two places.
+    Rejects a duplicate key, of which YAML would silently drop one, and aliases, which would put a node in two
+    places.
     """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
@@ -129,14 +129,14 @@ class _TextLoader(yaml.BaseLoader):
             raise yaml.composer.ComposerError(
                 None,
                 None,
-                f"alias *{event.anchor}: write every node out, it can stand in one place",
+                f"alias *{event.anchor}: write out every node, it can appear only once",
                 event.start_mark,
             )
         return super().compose_node(parent, index)
 
 
 def _problem(raw: dict[Any, Any], error: dict[str, Any]) -> str:
-    """One line for one pydantic error: the nearest node that has a name, the key, and the way out."""
+    """One line for one pydantic error: the nearest node that has a name, the key, and what to do."""
     at: Any = raw
     where, keys = "", []
     for step in error["loc"]:

@@ -33,7 +33,7 @@ class Tree:
     """A validated decision tree; two trees are equal when their `digest` is.
 
     `graph` is a frozen `networkx.DiGraph`. Inner nodes carry ``level`` and ``question``, edges ``choice`` and
-    ``index``; leaves are labels. It is for asking and drawing: to compute probabilities use `compile_tree`.
+    ``index``; leaves are labels. It is for queries and drawing; to compute probabilities use `compile_tree`.
 
     >>> tree = load_tree("wallpaper")
     >>> tree.path("p4g")
@@ -132,7 +132,7 @@ class Tree:
         return dict(self.path(label)).get(node)
 
     def path(self, label: str) -> tuple[tuple[str, int], ...]:
-        """The way from the root to a label: (node, index of the choice) for each step."""
+        """The path from the root to a label: (node, index of the choice) for each step."""
         if label not in self.labels:
             raise UnknownNameError(f"label of tree {self.name!r}", label, self.labels)
         steps, at = [], label
@@ -157,7 +157,7 @@ class Tree:
 def load_tree(name_or_path: str | Path) -> Tree:
     """A built-in tree (``wallpaper``, ``paper``) or the tree of a YAML file.
 
-    Raises TreeError for a file that is missing or wrong, UnknownNameError for a name that is no built-in.
+    Raises TreeError for a file that is missing or invalid, UnknownNameError for a name that is not built in.
     """
     text = str(name_or_path)
     if text in BUILT_IN:

@@ -171,7 +171,7 @@ WRONG = {
     ),
     "leaf twice": (
         "name: t\nroot: {name: a, level: l, children: {x: p1, y: {name: b, level: m, " + LEAVES + "}}}",
-        r"label 'p1' stands under node 'a' and under node 'b'",
+        r"label 'p1' is under node 'a' and under node 'b'",
     ),
     "node and label": (
         "name: t\nroot: {name: a, level: l, children: {x: b, y: {name: b, level: m, " + LEAVES + "}}}",
@@ -179,7 +179,7 @@ WRONG = {
     ),
     "label and node": (
         "name: t\nroot: {name: a, level: l, children: {x: a, y: b}}",
-        r"'a' under node 'a' is a node, too",
+        r"'a' under node 'a' is also a node",
     ),
     "one child": (
         "name: t\nroot: {name: a, level: l, children: {x: p1, y: {name: b, level: m, children: {u: p2}}}}",
