@@ -1,19 +1,19 @@
 """Images with known wallpaper groups, made on demand: from photographs, from simulated atoms and from noise.
 
 A dataset is (source, seed, index). An image can be made anywhere, alone or in any batch, in any order, and
-nothing need be stored. Its symmetry is exact by construction; a label guard sees to it that it has no more.
+nothing need be stored. Its symmetry is exact by construction; a label guard ensures that it has no more.
 
 >>> photos = PatternDataset("photos", seed=1, size=64)
 >>> [photos.label(i) for i in (0, 1, 16, 17)]
 ['p1', 'p2', 'p6m', 'p1']
 
-`PatternDataset` makes patterns and `NonPatternDataset` images that are none; `split_pool` finds the
+`PatternDataset` makes patterns and `NonPatternDataset` images without one; `split_pool` finds the
 photographs behind them, and `Corruption` adds what microscopes and cameras add.
 
 ===============  ======================================================================================
 `dataset`        `PatternDataset`: source, seed and index to an image
 `drawn`          what is drawn for a pattern before any pixel is made
-`lattices`       random cells, alike for every group of a lattice system
+`lattices`       random cells, drawn the same way for every group of a lattice system
 `fold`           points folded into a fundamental domain, the exact construction
 `paste`          whole-pixel cells tiled, the construction of most published data
 `sources`        photographs and noise that a pattern is made of

@@ -32,9 +32,9 @@ class Atoms:
 def draw_atoms(rng: np.random.Generator, operations: Sequence[Operation], cell_area: float) -> Atoms:
     """One to three species, up to four sites of the asymmetric unit, in colour or grey.
 
-    `cell_area` is the primitive cell's, in px^2: widths are drawn relative to it, alike for all groups, and scaled
-    so that the share of the cell that atoms cover does not grow with their number. Else brightness and contrast
-    would tell the group: a general site is one atom in p1 and twelve in p6m.
+    `cell_area` is the primitive cell's, in px^2: widths are drawn relative to it, for all groups alike, and scaled
+    so that the share of the cell that atoms cover does not grow with their number. Otherwise brightness and
+    contrast would give the group away: a general site is one atom in p1 and twelve in p6m.
     With probability 0.4 a site is moved onto the centre or the mirror of a random operation of the cell; the
     identity and glides leave it where it is.
     """
@@ -66,7 +66,7 @@ def multiplicity(operations: Sequence[Operation], site: NDArray[np.float64]) -> 
 
 
 def _repeated(q: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which of the positions (J, 2), modulo 1, have come before."""
+    """Which of the positions (J, 2), modulo 1, repeat an earlier one."""
     apart = q[:, None] - q[None]
     apart -= np.rint(apart)
     return np.asarray(np.triu((np.abs(apart) < 1e-6).all(-1), 1).any(0))

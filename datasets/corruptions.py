@@ -26,7 +26,7 @@ Corrupt = Callable[[Tensor, Tensor, Generators], Tensor]
 class Corruption:
     """A corruption: its name in `CORRUPTIONS`, the range of severities, the share of images that get it.
 
-    Raises UnknownNameError for a name that is none, HierError for a severity outside 0 to 5.
+    Raises UnknownNameError for an unknown name, HierError for a severity outside 0 to 5.
     """
 
     name: str
@@ -121,7 +121,7 @@ def jitter(images: Tensor, severity: Tensor, rngs: Generators) -> Tensor:
 
 
 def invert(images: Tensor, severity: Tensor, rngs: Generators) -> Tensor:
-    """Contrast turned round: black is white, at any severity but 0."""
+    """Inverted contrast, at any severity above 0."""
     return torch.where(_column(severity, images) > 0, 1 - images, images)
 
 

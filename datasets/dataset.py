@@ -30,12 +30,12 @@ LEAST_CELL = 64  # px^2: a p6m cell smaller than this has fewer pixels than oper
 
 
 class DatasetError(HierError):
-    """A dataset that cannot be made; says which value, and what can be asked for."""
+    """A dataset that cannot be made; the message gives the value and what is allowed."""
 
 
 @dataclass(frozen=True)
 class PatternDataset:
-    """Endless, reproducible images of the wallpaper groups.
+    """Unlimited, reproducible images of the wallpaper groups.
 
     Image `index` shows group ``groups[index % len(groups)]``. It depends on nothing but the fields below
     and the index: not on the batch, the order or earlier draws.
@@ -54,8 +54,8 @@ class PatternDataset:
     margin : least residual (see `guard.residuals`) of any symmetry that the group does not have.
     corruptions : what is done to the finished pattern, in order; ``thermal`` and ``vacancies`` to the atoms before.
 
-    Raises UnknownNameError for a source, group, orientation or construction that is none, DatasetError for cells
-    that cannot be shown.
+    Raises UnknownNameError for an unknown source, group, orientation or construction, DatasetError for cells that
+    cannot be shown.
     """
 
     source: Source
@@ -120,7 +120,7 @@ class PatternDataset:
         return images.reshape(len(patterns), 3, self.size, self.size)
 
     def accepted(self, indices: Sequence[int], device: str | torch.device = "cpu") -> tuple[list[Pattern], int]:
-        """The first draw of every index that the label guard lets pass, and how many draws were refused."""
+        """The first draw of every index that the label guard accepts, and how many draws were rejected."""
         done: dict[int, Pattern] = {}
         refused = 0
         pending = list(dict.fromkeys(indices))
@@ -138,7 +138,7 @@ class PatternDataset:
         )
 
     def draw(self, index: int, attempt: int) -> Pattern:
-        """Draw number `attempt` for `index`, not guarded yet."""
+        """Draw number `attempt` for `index`, not yet checked by the guard."""
         key = [self.seed, SOURCES.index(self.source), index, attempt, *([1] if self.construction == "paste" else [])]
         rng = np.random.Generator(np.random.Philox(np.random.SeedSequence(key)))
         name = self.label(index)

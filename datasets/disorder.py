@@ -1,7 +1,7 @@
-"""Disorder of a crystal: atoms off their places and atoms missing, of severity 0 (none) to 5.
+"""Disorder of a crystal: atoms displaced and atoms missing, of severity 0 (none) to 5.
 
-Where atoms are known they are moved or taken out before anything is drawn. An image that is no sum of atoms gets
-the nearest thing: its content is displaced, or blotted out in places.
+Where atoms are known they are moved or removed before anything is drawn. In other images the nearest equivalent is
+done: the content is displaced, or blotted out here and there.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Spots = tuple[NDArray[np.float64], NDArray[np.int64]]
 
 
 def displaced(spots: Spots, cell_area: float, severity: float, rng: np.random.Generator) -> Spots:
-    """Every atom (J, 2) px off its place by a normal vector, `DISPLACEMENT` of the cell's edge a step.
+    """Every atom (J, 2) px displaced by a normal vector, `DISPLACEMENT` of the cell's edge a step.
 
     A snapshot of thermal motion without correlation between atoms (Einstein's model).
     """
@@ -31,16 +31,16 @@ def displaced(spots: Spots, cell_area: float, severity: float, rng: np.random.Ge
 
 
 def thinned(spots: Spots, severity: float, rng: np.random.Generator) -> Spots:
-    """Some atoms taken out, each with probability `VACANCIES` a step."""
+    """Atoms removed, each with probability `VACANCIES` a step."""
     at, site = spots
     kept = rng.random(len(at)) >= VACANCIES * severity
     return at[kept], site[kept]
 
 
 def thermal(images: Tensor, severity: Tensor, rngs: Sequence[np.random.Generator]) -> Tensor:
-    """Content displaced by 0.5 px (standard deviation along each axis) a step, at random from place to place.
+    """Content displaced by 0.5 px (standard deviation along each axis) a step, varying randomly across the image.
 
-    On atoms `displaced` stands in its place.
+    For atoms `displaced` is used instead.
     """
     H, W = images.shape[-2:]
     shape = (2, H // GRAIN + 2, W // GRAIN + 2)
@@ -58,7 +58,7 @@ def thermal(images: Tensor, severity: Tensor, rngs: Sequence[np.random.Generator
 def vacancies(images: Tensor, severity: Tensor, rngs: Sequence[np.random.Generator]) -> Tensor:
     """Soft spots of the image's mean colour, `GRAIN` px wide, over 4 % of its area a step.
 
-    On atoms `thinned` stands in its place.
+    For atoms `thinned` is used instead.
     """
     H, W = images.shape[-2:]
     grid = (H // GRAIN + 1, W // GRAIN + 1)

@@ -34,7 +34,7 @@ class Pattern:
     grey: bool
     atoms: Atoms | None
     refused: int
-    """How many draws the label guard refused before this one."""
+    """How many draws the label guard rejected before this one."""
 
     @cached_property
     def orbit(self) -> Orbit:

@@ -18,7 +18,7 @@ from torch import Tensor
 from ..hierarchy import Operation
 from .lattices import reduce_basis
 
-SEAM = 1.0  # px: width of the blend across a domain's border that is no mirror
+SEAM = 1.0  # px: width of the blend across a domain's border that is not a mirror
 TILES = 48, 16  # of the cell along each axis, each with its own short list of orbit points, for many and few points
 FEW = 10_000
 
@@ -27,8 +27,8 @@ FEW = 10_000
 class Orbit:
     """Orbit points of a generic point near the origin's cell, and the operations that lead back.
 
-    Lengths in px. `points` (Q, 2) with the generic point itself subtracted from nothing: plain positions
-    relative to the pattern's origin; `matrices` (Q, 2, 2) turn an offset from the orbit point into the
+    Lengths in px. `points` (Q, 2), positions relative to the pattern's origin (the generic point is not
+    subtracted); `matrices` (Q, 2, 2) turn an offset from the orbit point into the
     offset from the generic point.
     """
 
@@ -73,7 +73,7 @@ def fold(orbits: Sequence[Orbit], points: Tensor, turns: Tensor | None = None) -
 
     Returns the offsets from the generic point to the nearest and to the second nearest representative,
     both (B, P, 2) px, and the weight of the first (B, P) in [0.5, 1]: the two are blended within half a
-    seam of their border, a rule that every operation of the group leaves alone. `turns` (B, 2, 2) are applied to
+    seam of their border, a rule that every operation of the group leaves unchanged. `turns` (B, 2, 2) are applied to
     the offsets.
     """
     device, dtype = points.device, points.dtype
@@ -132,7 +132,7 @@ def _padded(orbits: Sequence[Orbit]) -> tuple[Tensor, Tensor, Tensor]:
 def _two_nearest(
     x: Tensor, y: Tensor, q: Tensor, listed: Tensor, length: Tensor, tile: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Of the orbit points `q` listed for each point's `tile`, the nearest two, and their squared distances."""
+    """The nearest two of the orbit points `q` listed for each point's `tile`, and their squared distances."""
     qx, qy = q.T.contiguous().unbind()
 
     def squared(x: Tensor, y: Tensor, at: Tensor) -> Tensor:

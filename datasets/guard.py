@@ -114,7 +114,7 @@ def _moved(k: int) -> Tensor:
 
 
 def _extra(frames: Sequence[Frame]) -> NDArray[np.bool_]:
-    """Which candidate matrices keep the metric of each frame, near enough, and are none of its own: (B, K)."""
+    """Which candidate matrices roughly preserve the metric of each frame and are not its own: (B, K)."""
     W = candidate_matrices()
     bases = np.stack([f.basis for f in frames])
     metric = bases.transpose(0, 2, 1) @ bases

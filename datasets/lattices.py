@@ -1,6 +1,6 @@
-"""Random lattices: cell area, shape, orientation and origin, drawn alike for every group of a lattice system.
+"""Random lattices: cell area, shape, orientation and origin, drawn the same way for every group of a lattice system.
 
-Nothing here knows the group beyond its lattice system, so that none of these numbers tells groups apart.
+Nothing here depends on the group beyond its lattice system, so none of these numbers gives the group away.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _METRICS: dict[str, tuple[tuple[Metric, ...], tuple[float, ...]]] = {
 
 
 def lattice_family(group: WallpaperGroup) -> str:
-    """Lattice system of `group`, the centred rectangular one counted apart as ``rhombic``."""
+    """Lattice system of `group`, the centred rectangular one counted separately as ``rhombic``."""
     return "rhombic" if group.centred else group.lattice_system
 
 
@@ -76,13 +76,13 @@ def reduce_basis(basis: Array) -> Array:
     """Lagrange-reduced basis (2, 2) of one lattice in double precision.
 
     Which of two equally long vectors comes first decides the order of atoms, and so which random displacement each of
-    them gets: another arithmetic, that of `models.evidence.lattice` for batches, would draw other images.
+    them gets: different arithmetic, such as that of `models.evidence.lattice` for batches, would draw different images.
     """
     a, b = basis.astype(np.float64).T.copy()
     while True:
         if a @ a > b @ b:
             a, b = b, a
         ratio = a @ b / (a @ a)
-        if abs(ratio) <= 0.5 + 1e-9:  # rounding alone would go to and fro on hexagonal lattices
+        if abs(ratio) <= 0.5 + 1e-9:  # rounding alone would swap vectors forever on hexagonal lattices
             return np.stack([a, b], axis=1)
         b = b - np.rint(ratio) * a

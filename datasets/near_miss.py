@@ -20,7 +20,7 @@ class NearMiss:
     """A group's operations and its supergroup's, both in the cell ``basis @ cell / shrink``.
 
     `shrink` makes the group's primitive cell as large as the supergroup's in ``basis``, so that its area
-    tells nothing. `share` in (0, 1) is the weight of the supergroup's pattern.
+    gives nothing away. `share` in (0, 1) is the weight of the supergroup's pattern.
     """
 
     supergroup: str
@@ -45,7 +45,7 @@ def draw_near_miss(rng: np.random.Generator, name: str) -> NearMiss:
 
 @lru_cache(maxsize=1)
 def _relations() -> dict[str, list[tuple[str, Subgroup, tuple[Operation, ...]]]]:
-    """Of every group: its supergroups, itself as their subgroup, and their operations in the cell of both."""
+    """For every group: its supergroups, itself as their subgroup, and their operations in the common cell."""
     found: dict[str, list[tuple[str, Subgroup, tuple[Operation, ...]]]] = {name: [] for name in GROUP_NAMES}
     for parent in GROUP_NAMES:
         for sub in maximal_subgroups(parent):

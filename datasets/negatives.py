@@ -1,4 +1,4 @@
-"""Images that are no pattern and must be refused: photographs, noise, stripes, scattered atoms, slopes."""
+"""Images without a pattern, which the gate must reject: photographs, noise, stripes, scattered atoms, slopes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STREAM = 9  # keeps these draws apart from those of patterns with the same seed
 
 @dataclass(frozen=True)
 class NonPatternDataset:
-    """Endless images without two independent translations: image `index` is of kind ``KINDS[index % 5]``.
+    """Unlimited images without two independent translations: image `index` is of kind ``KINDS[index % 5]``.
 
     The same rules as for `PatternDataset`: an image depends on the fields below and the index alone.
     """
@@ -94,7 +94,7 @@ def _stripes(rng: np.random.Generator, size: int) -> NDArray[np.float32]:
 
 
 def _scattered(rng: np.random.Generator, size: int) -> NDArray[np.float32]:
-    """Atoms at random places, with or without a least distance."""
+    """Atoms at random positions, with or without a minimum distance."""
     count = int(np.exp(rng.uniform(np.log(15), np.log(400))))
     spacing = size / np.sqrt(count)
     places = rng.uniform(0, size, (count, 2))

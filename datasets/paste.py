@@ -1,4 +1,4 @@
-"""Patterns by pasting: whole-pixel cells, nearest pixels, tiled. The way most published data was made.
+"""Patterns by pasting: whole-pixel cells, nearest pixels, tiled. Most published data was made this way.
 
 The fundamental region is read on the pixel grid, its rotated and mirrored copies take the nearest pixel, and a
 rectangular (or, without axes, oblique) cell of whole pixels is tiled. Square and rectangular groups stay exact;

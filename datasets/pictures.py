@@ -17,7 +17,7 @@ from .sources import SIDE, Pool, halved, levels, read
 def pictures_at(patterns: Sequence[Pattern], points: Tensor, pool: Pool | None) -> Tensor:
     """Fold `points` (B, P, 2) px relative to the patterns' origins and read the pictures there: (B, 3, P).
 
-    Photographs are those of `pool`; patterns of noise bring their pictures with them and need none.
+    Photographs are those of `pool`; patterns of noise carry their own pictures and need no pool.
     """
     if patterns[0].tile is not None:
         pairs = zip(points, patterns, strict=True)

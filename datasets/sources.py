@@ -1,6 +1,6 @@
 """Where a pattern's content comes from: photographs, bundled pictures and textures, or noise.
 
-A source is a `Pool` of pictures (photographs) or drawn anew for each index (noise). What a picture shows
+A source is a `Pool` of pictures (photographs) or drawn for each index (noise). What a picture shows
 never depends on the group.
 """
 
@@ -27,7 +27,7 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
 
 
 class SourceError(HierError):
-    """A source of pictures that cannot be used; says what was looked for, where, and the ways out."""
+    """A source of pictures that cannot be used; the message says what was looked for, where, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def photo_content(photos: Path, split: str) -> str:
     """Digest of the photographs that `split_pool` finds: their names and bytes.
 
     Reads the folder once; files that a process has read before and that did not change since are not read again. Call
-    it before `split_pool` where photographs may have changed: pictures held in memory are then read anew.
+    it before `split_pool` where photographs may have changed: pictures held in memory are then read again.
     """
     return _content(photos / split if _is_split(photos) else photos)
 
@@ -143,7 +143,7 @@ def photo_pool(folder: Path) -> Pool:
 
 @lru_cache(maxsize=2)
 def default_pool(split: str = "train") -> Pool:
-    """Pictures for people without photographs: scikit-image's, and dead-leaves textures.
+    """The bundled pictures: scikit-image's, and dead-leaves textures.
 
     `split` is ``train`` or ``valid``; the two share no picture and no texture.
     """
@@ -246,7 +246,7 @@ def levels(scale: Tensor) -> Tensor:
 
 
 def halved(pictures: Tensor, times: int) -> Tensor:
-    """Pictures (B, 3, s, s), bytes or floats in [0, 1], as floats, halved some times: (B, 3, s', s')."""
+    """Pictures (B, 3, s, s), bytes or floats in [0, 1], as floats, halved `times` times: (B, 3, s', s')."""
     made = pictures / 255 if pictures.dtype == torch.uint8 else pictures
     for _ in range(times):  # sums of slices: several times faster on a CPU than a pooling layer
         rows = made[..., ::2, :] + made[..., 1::2, :]
