@@ -9,7 +9,7 @@
 `bundle`          nodes in a file: a card (JSON) and weights without pickle
 `weights`         tensors and text in one file, and the digest that shows damage
 `classifier`      a bundle, put to use
-`representation`  an old name of one in `evidence`, for models logged in MLflow
+`representation`  old name of a module in `evidence`, for models logged in MLflow
 ================  =====================================================================================
 
 `wallpaper.json` and `.safetensors` are the bundled model, made by `recipes/training.yaml`.

@@ -20,7 +20,7 @@ from ..hierarchy import Tree, TreeError, TreeSpec, UnknownNameError
 from ..hierarchy.files import whole
 from .node import BackboneError, NodeClassifier, NodeSettings
 from .routing.mixture import Mix, Stack
-from .routing.router import FLAT as FLAT  # it stands beside GATE for whoever reads bundles
+from .routing.router import FLAT as FLAT  # kept next to GATE for code that reads bundles
 from .weights import BundleError as BundleError
 from .weights import digest, load_weights, one_line, save_weights
 
@@ -82,7 +82,7 @@ class Bundle:
 
 
 def choices_of(tree: Tree, name: str) -> tuple[str, ...]:
-    """What a node of a bundle chooses among, those outside the tree included."""
+    """The choices of a node of a bundle, including the nodes outside the tree."""
     outside = {GATE: GATE_CHOICES, FLAT: tree.labels}
     return outside[name] if name in outside else tree.choices(name)
 
@@ -90,10 +90,10 @@ def choices_of(tree: Tree, name: str) -> tuple[str, ...]:
 def save_bundle(
     card_path: Path, card: Card, nodes: Mapping[str, NodeClassifier], half: bool = True, stack: Stack | None = None
 ) -> None:
-    """Write ``NAME.json`` and ``NAME.safetensors``; a reader meets the bundle of before or this one, never a mixture.
+    """Write ``NAME.json`` and ``NAME.safetensors``; a reader sees the old bundle or the new one, never a mixture.
 
     `half` stores weights as float16, statistics of normalisation layers and the `stack` excepted. Raises BundleError
-    for weights that are not finite, and for a ``NAME.json`` that is something else than a model's card.
+    for weights that are not finite, and for a ``NAME.json`` that is not a model's card.
     """
     check_replaceable(card_path)
     tensors: dict[str, Tensor] = {}
@@ -111,7 +111,7 @@ def save_bundle(
 
 
 def find_card(path: Path) -> Path:
-    """The card meant by `path`: itself, or the only ``*.json`` of the folder that has weights beside it."""
+    """The card that `path` stands for: itself, or the only ``*.json`` of the folder that has weights beside it."""
     if path.is_dir():
         cards = [p for p in sorted(path.glob("*.json")) if p.with_suffix(".safetensors").exists()]
         if len(cards) != 1:
@@ -132,7 +132,9 @@ def load_bundle(path: Path = BUNDLED) -> Bundle:
     nodes = {}
     for name, node_card in card.nodes.items():
         if node_card.choices != choices_of(tree, name):
-            raise BundleError(f"node {name!r} of {card_path} answers {node_card.choices}, its tree asks something else")
+            raise BundleError(
+                f"node {name!r} of {card_path} has the choices {node_card.choices}, which are not those of its tree"
+            )
         settings = NodeSettings(node_card.choices, node_card.backbone, node_card.side)
         own = {k.removeprefix(f"{name}/"): v for k, v in tensors.items() if k.startswith(f"{name}/")}
         try:
@@ -149,12 +151,12 @@ def _stack(tensors: Mapping[str, Tensor], weights: Path, labels: int) -> Stack |
         return None
     weight, bias = tensors[f"{STACK}/weight"], tensors.get(f"{STACK}/bias")
     if bias is None or bias.shape != (labels,) or weight.ndim != 2 or len(weight) != labels:
-        raise BundleError(f"the stack in {weights} is not one of {labels} labels: `hier calibrate` fits it again")
+        raise BundleError(f"the stack in {weights} does not have {labels} labels: refit it with `hier calibrate`")
     return Stack(weight, bias)
 
 
 def _read(card_path: Path) -> tuple[Card, Tree, dict[str, Tensor]]:
-    """A card and the weights that belong to it, also while another process replaces both."""
+    """A card and the weights that belong to it, even while another process replaces both."""
     try:
         content = card_path.read_bytes()
     except OSError as error:
@@ -167,10 +169,10 @@ def _read(card_path: Path) -> tuple[Card, Tree, dict[str, Tensor]]:
     found = digest(tensors)
     if beside[0].weights == found:
         return *beside, tensors
-    # a writer has replaced the weights, and their card not yet or never
+    # a writer has replaced the weights but not, or not yet, their card
     if inside is not None and (within := _card(inside.encode(), weights))[0].weights == found:
         return *within, tensors
-    raise BundleError(f"weights {weights} are damaged, they are not those that were saved: train or fetch them again")
+    raise BundleError(f"weights {weights} are damaged, their digest is not the one saved: train or fetch them again")
 
 
 def _card(content: bytes, path: Path) -> tuple[Card, Tree]:
@@ -196,7 +198,7 @@ def _card(content: bytes, path: Path) -> tuple[Card, Tree]:
 
 
 def check_replaceable(card_path: Path) -> None:
-    """BundleError where ``NAME.json`` is somebody's file and not a card."""
+    """BundleError if ``NAME.json`` is a file that is not a card."""
     try:
         there = json.loads(card_path.read_bytes() or b"{}")
     except FileNotFoundError:
@@ -204,4 +206,4 @@ def check_replaceable(card_path: Path) -> None:
     except ValueError:
         there = None
     if not isinstance(there, dict) or (there and not {"tree", "nodes"} <= there.keys()):
-        raise BundleError(f"{card_path} is not a model card and is not replaced: choose another folder or name")
+        raise BundleError(f"{card_path} is not a model card, so it is not overwritten: choose another folder or name")

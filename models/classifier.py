@@ -27,11 +27,11 @@ from .routing.router import FLAT, NEED_FLAT, Router, conditionals, route, winner
 class Answer:
     """Answer for a batch of B images over a tree with L labels.
 
-    `log_probabilities` (B, L) in the tree's order of labels; `winners` (B,) the label answered, the likeliest but
-    for ``bayes``; `pattern` (B,) the gate's probability that the image is periodic at all; `nodes` the (B, k)
-    log-probabilities of every node, and of the flat head where there is one; `disagreement` (B,) between several
-    models in nats, None with one. `lattice` and `structure` are what the images' evidence was made from, None in
-    answers that were made from evidence.
+    `log_probabilities` (B, L) in the tree's order of labels; `winners` (B,) the predicted label, the
+    likeliest except with ``bayes``; `pattern` (B,) the gate's probability that the image is periodic at all; `nodes`
+    the (B, k) log-probabilities of every node, and of the flat head where there is one; `disagreement` (B,) between
+    several models in nats, None with one. `lattice` and `structure` are what the images' evidence was made from, None
+    in answers that were made from evidence.
     """
 
     log_probabilities: Tensor
@@ -57,7 +57,7 @@ class Classifier:
         for other in bundles[1:]:
             if other.tree != self.bundle.tree:
                 raise BundleError(
-                    f"models of one answer need one tree, these have two: {self.bundle.tree.name} and {other.tree.name}"
+                    f"models in an ensemble must share one tree, not {self.bundle.tree.name} and {other.tree.name}"
                 )
         self.device = torch.device(device)
         self.represent = SymmetryEvidence()
@@ -70,7 +70,7 @@ class Classifier:
                 self.temperatures[name] = tuple(b.card.nodes[name].temperature for b in have)
         missing = [name for name in (*self.bundle.tree.nodes, GATE) if name not in self.nodes]
         if missing:
-            raise BundleError(f"the model has no classifier at {', '.join(missing)} yet: `hier train --level all`")
+            raise BundleError(f"the model has no classifier for {', '.join(missing)} yet: run `hier train --level all`")
         self.fitted = _fitted(bundles)
 
     @classmethod
@@ -101,15 +101,15 @@ class Classifier:
                 f"router {router!r} needs a flat head, which the model lacks: `hier train --level all` makes one"
             )
         if router == "stack" and self.several:
-            raise BundleError("router 'stack' is fitted to the outputs of one model: give one, or another router")
+            raise BundleError("router 'stack' works with a single model: give only one, or another router")
         if router == "stack" and self.fitted.stack is None:
-            raise BundleError("router 'stack' is not fitted in this model yet: `hier calibrate` does it")
+            raise BundleError("router 'stack' is not fitted in this model yet: run `hier calibrate`")
 
     @torch.inference_mode()
     def answer(self, images: Tensor, router: Router = "soft", lattice: Lattice | None = None) -> Answer:
         """Images of one size (B, C, H, W) float32 in [0, 1] to an `Answer`.
 
-        `lattice` is theirs if it is known (`View` keeps it); else it is found. Under ``hard`` the nodes that an image
+        `lattice` is theirs if known (`View` keeps it); otherwise it is found. Under ``hard`` the nodes that an image
         does not reach are not run for it: NaN in `Answer.nodes`.
         """
         known = None if lattice is None else moved(lattice, self.device)
@@ -172,7 +172,7 @@ class Classifier:
     def path(self, answer: Answer, index: int, label: str) -> Sequence[tuple[str, str, str, float]]:
         """Steps to `label` for image `index`: (node, level, choice, probability of the choice at that node).
 
-        Their product is the label's probability; ``hard`` alone, which is always certain, shows what its nodes say.
+        Their product is the label's probability; only ``hard``, which is always certain, shows the nodes' own.
         """
         tree = self.bundle.tree
         nodes, row = answer.nodes, index
@@ -185,9 +185,9 @@ class Classifier:
 
 
 def _fitted(bundles: Sequence[Bundle]) -> Fitted:
-    """What the routers of a model are fitted to; of several models the mean, which suits none of them exactly.
+    """What the routers of a model are fitted to; for several models the mean, which fits none of them exactly.
 
-    A stack belongs to one model; flat heads are mixed in as the first model that was fitted says.
+    A stack belongs to one model; flat heads are mixed by the kind of mean that was fitted to the first.
     """
     cards = [b.card.routing for b in bundles]
     temperature = float(torch.tensor([c.temperature for c in cards], dtype=torch.float64).log().mean().exp())

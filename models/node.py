@@ -45,7 +45,7 @@ class NodeClassifier(nn.Module):
     ----------
     settings : the backbone's timm name and the choices.
     pretrained : start from timm's weights (the first layer is adapted to the channels), which are downloaded.
-        BackboneError when they cannot be had.
+        BackboneError when they are not available.
     """
 
     def __init__(self, settings: NodeSettings, pretrained: bool = False) -> None:
@@ -81,17 +81,17 @@ class NodeClassifier(nn.Module):
 def _backbone(name: str, pretrained: bool) -> nn.Module:
     if not timm.is_model(name):
         near = difflib.get_close_matches(name, timm.list_models(), 4, 0.5)
-        hint = f"; near it: {', '.join(near)}" if near else ""
-        raise BackboneError(f"timm has no backbone {name!r}{hint}. `timm.list_models()` has them all")
+        hint = f"; similar names: {', '.join(near)}" if near else ""
+        raise BackboneError(f"timm has no backbone {name!r}{hint}. `timm.list_models()` lists them all")
     try:
         made: nn.Module = timm.create_model(name, pretrained=pretrained, in_chans=CHANNELS, num_classes=0)
     except (OSError, RuntimeError, ValueError, TypeError) as error:
         if not pretrained:
             raise BackboneError(f"backbone {name!r} cannot be built for {CHANNELS} channels: {error}") from error
-        _backbone(name, False)  # when this fails, too, it is not for want of the weights
+        _backbone(name, False)  # if this fails too, missing weights are not the cause
         raise BackboneError(
-            f"the pretrained weights of {name!r} cannot be had: {' '.join(str(error).split())[:200]}. timm downloads "
-            "them: connect to the network, choose a backbone that has them, or start from random weights"
+            f"the pretrained weights of {name!r} are not available: {' '.join(str(error).split())[:200]}. "
+            "timm downloads them: connect to the network, choose a backbone that has them, or start from random weights"
         ) from error
     return made
 

@@ -1,4 +1,4 @@
-"""`SymmetryEvidence` where models look for it that were logged in MLflow before the packages had rooms."""
+"""`SymmetryEvidence` at its old path, for models that were logged in MLflow before the package was split."""
 
 from .evidence.representation import SymmetryEvidence
 

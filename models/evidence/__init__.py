@@ -1,6 +1,6 @@
-"""What a node reads of an image, from pixels to symmetry maps.
+"""What a node reads from an image, from pixels to symmetry maps.
 
-`background` takes slopes away, `autocorrelation` and `lattice` find the lattice, `fourier` and `structure` the averaged
+`background` removes slopes, `autocorrelation` and `lattice` find the lattice, `fourier` and `structure` the averaged
 cell, `maps` how well each operation holds for every centre and axis: a mirror and a glide have maps of their own.
 `representation` is all of it in one tensor, `relabel` what it becomes in another basis, `crops` the part of a large
 image that is analysed, `batches` joins and cuts what was found on several images.

@@ -46,7 +46,7 @@ def autocorrelation(images: Tensor, reach: float = REACH) -> Tensor:
     Y, X = int(reach * H), int(reach * W)
     f = images - images.mean((2, 3), keepdim=True)
     high, wide = fast_length(H + Y), fast_length(W + X)
-    # rows of zeros need no transform along x, nor do rows of the result that nobody reads
+    # rows of zeros need no transform along x, nor do rows of the result that are not read
     power = squared(torch.fft.fft(torch.fft.rfft(f, n=wide), n=high, dim=-2)).sum(1)
     full = torch.fft.irfft(torch.fft.ifft(power, dim=-2)[:, : Y + 1], n=wide)
     product = torch.cat([full[..., -X:], full[..., : X + 1]], -1)
@@ -70,7 +70,7 @@ def autocorrelation(images: Tensor, reach: float = REACH) -> Tensor:
 
 
 def squared(spectrum: Tensor) -> Tensor:
-    """Squared modulus of complex numbers; several times faster than by way of the modulus."""
+    """Squared modulus of complex numbers; several times faster than squaring the modulus."""
     power: Tensor = spectrum.real.square() + spectrum.imag.square()
     return power
 

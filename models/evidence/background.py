@@ -1,11 +1,11 @@
-"""The background of images: brightness that rises across the view is no part of what repeats."""
+"""The background of images: brightness that rises across the view is not part of the pattern."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-LEAST = 1e-3  # share of the variance that must remain: of a bare slope it is how its greys were rounded, which repeats
+LEAST = 1e-3  # share of the variance that must remain: for a bare slope it is the rounding of its greys, which repeats
 
 
 def without_slope(images: Tensor) -> Tensor:
@@ -26,7 +26,7 @@ def without_slope(images: Tensor) -> Tensor:
 
 
 def _axis(n: int, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Places of n pixels about their middle, in units of the side, and Hann weights that sum to 1."""
+    """Positions of n pixels about their middle, in units of the side, and Hann weights that sum to 1."""
     x = (torch.arange(n, device=like.device, dtype=like.dtype) - (n - 1) / 2) / n
     weight = torch.cos(torch.pi * x).square()
     return x, weight / weight.sum()

@@ -2,7 +2,7 @@
 
 The image is divided by the transform of a Kaiser-Bessel kernel, transformed on a grid half as fine again, and the
 kernel's few grid values about each frequency are summed (Jackson, Meyer, Nishimura and Macovski, IEEE Trans. Med.
-Imaging 10, 1991). The error is some 1e-5 of the image's sum of absolute values.
+Imaging 10, 1991). The error is about 1e-5 of the image's sum of absolute values.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Nodes:
 def nodes(shape: tuple[int, int], frequencies: Tensor) -> Nodes:
     """Nodes for `frequencies` (B, K, 2) cycles per px (x, y) of images of `shape` (H, W).
 
-    Beyond 0.5 they stand for the frequency below it that pixels cannot tell from them.
+    Beyond 0.5 they stand for the frequency below it that pixels cannot distinguish from them.
     """
     H, W = shape
     sy, sx = (fast_length(int(OVERSAMPLING * n)) for n in shape)

@@ -20,7 +20,7 @@ BLUR = 1.0  # px: peaks of finer texture than this cannot be placed between pixe
 PEAKS = 48
 ERRORS = 2.5  # standard errors by which a finer lattice may repeat less well, see find_lattice
 SLACK, TEXTURE_SLACK, HEXAGONAL_SLACK = 0.02, 0.06, 0.14  # and what it may lose besides
-FEWEST, FEW_SLACK = 3.8, 0.07  # a lattice with fewer cells in view has to be better by so much: patterns show four
+FEWEST, FEW_SLACK = 3.8, 0.07  # a lattice with fewer cells in view has to be better by this much: patterns show four
 OUT_OF_PLACE = 1.5  # px by which copies in a whole-pixel hexagonal cell may be out of place
 HEXAGONAL = 0.03  # relative change of the metric under which a lattice counts as hexagonal
 SIXFOLD = 0.75  # share of the autocorrelation that a sixfold rotation has to keep for the slack of the next line
@@ -34,7 +34,7 @@ class Lattice:
 
     |a| <= |b| and the angle between them lies in [90, 120] degrees. `level` (B,) is the mean correlation
     of the image with itself shifted by lattice vectors: 1 for a perfect repeat, about 0 for none.
-    `coset` (B,) is the highest such level of a finer lattice that was refused.
+    `coset` (B,) is the highest such level of a finer lattice that was rejected.
     """
 
     basis: Tensor
@@ -88,7 +88,7 @@ def refine(surface: Tensor, basis: Tensor, shape: tuple[int, int]) -> Tensor:
         longest = torch.einsum("bij,kj->bki", step, nm).norm(dim=-1) * (weight > 0)
         basis = basis + step / longest.amax(1).clamp_min(1.0)[:, None, None]
     change = torch.linalg.det(basis) / torch.linalg.det(start)
-    # along stripes, and in noise, a vector is free to move and may lose its way
+    # along stripes, and in noise, a vector is free to move and may drift
     kept = (change > 0.7) & (change < 1.4) & (basis.norm(dim=1).amin(-1) > SHORTEST)
     return torch.where(kept[:, None, None], basis, start)
 
@@ -130,7 +130,7 @@ class _Refinements:
 def _refinements() -> _Refinements:
     """There are p + 1 lattices of prime index p; a fraction and its negative are one.
 
-    Pseudo-lattices halve or third a cell; a fifth is nearly always the texture of a true lattice and needs
+    Pseudo-lattices divide a cell by two or three; a fifth is nearly always the texture of a true lattice and needs
     less proof.
     """
     made = _Refinements([], [], [], [])

@@ -46,14 +46,14 @@ MAPS: tuple[tuple[str, tuple[tuple[int, int], tuple[int, int]], tuple[float, flo
 BANDS = (0.25, 0.5, 1.0)  # resolution limits, relative to the largest trusted |q|
 WEIGHTINGS = (*(f"|q| < {b}" for b in BANDS), "Wiener")  # of the reflections in a correlation
 RINGS = 12  # in |q|, in which signal and noise are compared
-FLOOR = 1e-3  # residuals below this are one
+FLOOR = 1e-3  # residuals below this count as equal
 
 
 @dataclass(frozen=True)
 class SymmetryMaps:
     """Correlations of a batch, M as in `MAPS`, in [-1, 1].
 
-    `maps` (B, M, W, GRID, GRID), W as in `WEIGHTINGS`, place u on the cell's grid; `peaks` (B, M, W) their highest
+    `maps` (B, M, W, GRID, GRID), W as in `WEIGHTINGS`, position u on the cell's grid; `peaks` (B, M, W) their highest
     values between grid points; `noise` (B, W) the residual 1 - r that noise alone would leave; `finer`
     (B, 7, W) the same correlation for halves and thirds of lattice vectors; `strain` (B, M) how far W
     changes the metric of the basis (0: an isometry).
@@ -85,10 +85,10 @@ def wiener_weight(radius: Tensor, power: Tensor, noise: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class _Plan:
-    """What the `MAPS` need and no image changes. N = GRID**2 coefficients, T = (2 GRID)**2 translations.
+    """What the `MAPS` need, the same for every image. N = GRID**2 coefficients, T = (2 GRID)**2 translations.
 
     `to` (M, N): which coefficient W sends each to; `reachable` (M, N): whether it is on the grid at all; `at` (M, N):
-    the translation that belongs to each place; `refused` (M, T): minus infinity at those that belong to no place, else
+    the translation of each position; `refused` (M, T): minus infinity at translations that belong to no position, else
     0; `project` (M, 2, 2) onto those that do; `half` (K,): one of each pair of opposite coefficients that are used,
     and their indices `hk` (K, 2).
     """

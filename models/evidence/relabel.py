@@ -1,9 +1,9 @@
 """The same evidence under another choice of basis: an augmentation that costs nothing.
 
 The reduced basis of a lattice is one of several: a and b may be swapped when they are equally long, one may be
-turned round when they are at right angles, and a hexagonal lattice has three pairs. What a node answers must not
-depend on that choice. Changing the basis by an integer matrix P permutes operations (W to P^-1 W P), places
-(u to P^-1 u) and fractions of lattice vectors, hence nothing has to be computed anew.
+reversed when they are at right angles, and a hexagonal lattice has three pairs. What a node answers must not
+depend on that choice. Changing the basis by an integer matrix P permutes operations (W to P^-1 W P), positions
+(u to P^-1 u) and fractions of lattice vectors, so nothing has to be computed again.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _SIX, _HEXAGONAL = 3, (1, 3, 10, 11, 12, 13)  # operations that only hexagonal m
 
 @dataclass(frozen=True)
 class Relabelling:
-    """Permutations: new map channel, number and place (row-major on the SIDE x SIDE grid) from old ones."""
+    """Permutations: new map channel, number and position (row-major on the SIDE x SIDE grid) from old ones."""
 
     channels: Tensor
     numbers: Tensor

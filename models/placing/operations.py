@@ -30,7 +30,8 @@ class Holding:
     """How well one operation holds.
 
     `operation` in the conventional cell, and what `kind` it is. `score` in [0, 1] is the correlation of the averaged
-    cell with its image, channels together, means left out; of a perfect symmetry noise alone leaves ``1 - noise``.
+    cell with its image, channels together, means left out; noise alone takes that of a perfect
+    symmetry to ``1 - noise``.
     """
 
     operation: Operation
@@ -134,7 +135,7 @@ def place(structure: Structure, basis: Array, name: str, index: int = 0) -> Plac
     """The group `name` on image `index` of `structure`, whose reduced basis is `basis` (2, 2) px."""
     found = Correlations(structure, index)
     fits = [_fit(found, s, basis) for s in settings(name) if strain(s, basis) < STRAIN]
-    if not fits:  # the lattice lacks the group's metric: show the least strained setting all the same
+    if not fits:  # the lattice lacks the group's metric: show the least strained setting anyway
         fits = [_fit(found, min(settings(name), key=lambda s: strain(s, basis)), basis)]
     setting, origin, _ = max(fits, key=lambda fit: fit[2])
     cell = _conventional(setting, basis)
@@ -212,7 +213,7 @@ def _conventional(setting: Setting, basis: Array) -> Matrix:
 
 
 def _middlemost(setting: Setting, origin: Array, basis: Array) -> Array:
-    """Of all equivalent origins the one nearest to the image's middle; on free axes the foot of the perpendicular."""
+    """The equivalent origin that is nearest to the image's middle; on free axes the foot of the perpendicular."""
     shifts = np.stack(np.meshgrid([-2, -1, 0, 1, 2], [-2, -1, 0, 1, 2], indexing="ij"), -1).reshape(-1, 2)
     choices = (origin - np.round(origin) + shifts) @ basis.T
     for free in _free_axes(setting):
@@ -243,7 +244,7 @@ def _holdings(found: Correlations, setting: Setting, origin: Array, cell: Matrix
 
 
 def _larger_point_groups(found: Correlations, setting: Setting, basis: Array) -> list[Refused]:
-    """Minimal supergroups on the same lattice: of each type the setting that holds best, or strains least."""
+    """Minimal supergroups on the same lattice: for each type the setting that holds best, or strains least."""
     made = []
     for name, relation in sorted(minimal_supergroups(setting.name)):
         above = [s for s in settings(name) if relation == "t" and s.kinds > setting.kinds]

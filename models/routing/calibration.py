@@ -1,4 +1,4 @@
-"""Temperatures: log-probabilities divided by one number, so that a classifier is as often right as it says.
+"""Temperatures: log-probabilities divided by one number, so that they match how often a classifier is right.
 
 Guo et al., "On Calibration of Modern Neural Networks", ICML 2017. The order of the choices stays, and with it the
 winner.
@@ -15,7 +15,7 @@ COLDEST, HOTTEST = 0.05, 20.0
 
 
 def temper(logp: Tensor, temperature: float) -> Tensor:
-    """Log-probabilities (..., k) at a temperature: below 1 surer, above 1 less sure; 1 leaves them as they are.
+    """Log-probabilities (..., k) at a temperature: below 1 more confident, above 1 less confident; 1 changes nothing.
 
     >>> import torch
     >>> temper(torch.tensor([0.9, 0.1]).log(), 2.0).exp()
@@ -28,8 +28,8 @@ def fit_temperature(logp: Tensor, targets: Tensor, prior: float = 1.0) -> float:
     """The temperature that makes the mean negative log-likelihood of `targets` (N,) under `logp` (N, k) least.
 
     Convex in b = 1 / temperature. `prior` times b - 1 - log(b), a gamma prior with its mode at 1, is added to the
-    sum over images: without it a classifier that errs nowhere among a few would be told to be certain. 1 where there
-    is no image; between `COLDEST` and `HOTTEST`.
+    sum over images: without it a classifier without an error among a few images would become certain. 1 without
+    images; between `COLDEST` and `HOTTEST`.
     """
     if not len(targets):
         return 1.0

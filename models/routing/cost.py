@@ -40,8 +40,8 @@ def group_costs() -> NDArray[np.float64]:
 
     A step down to a maximal subgroup of index i misses symmetry and costs log2(i); a step up to a minimal
     supergroup invents it and costs `INVENTED` times as much. Unrelated groups are reached by missing some and
-    inventing other. Types that hold each other as subgroups, as pm and cm do, are a step up from one another both
-    ways: to see one in the other is never modest.
+    inventing other. Types that hold each other as subgroups, as pm and cm do, are a step up from one another in
+    both directions: to predict one for the other never counts as cautious.
     """
     count = len(GROUP_NAMES)
     cost = np.full((count, count), inf)

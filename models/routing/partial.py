@@ -1,4 +1,4 @@
-"""Partial answers: the most that can be said of an image with a probability that reaches a threshold."""
+"""Partial answers: the most specific statement about an image whose probability reaches a threshold."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from ...hierarchy import CompiledTree, Tree
 
 @dataclass(frozen=True, eq=False)
 class Statements:
-    """All that a tree can say: S = N + L statements, "below node n" for each node, then each label.
+    """All statements of a tree: S = N + L of them, "below node n" for each node, then each label.
 
-    Statement 0 is the root's, that the label is one of all: always right, and of no use.
+    Statement 0 is the root's, that the label is one of all: always right and never informative.
     """
 
     plan: CompiledTree
@@ -58,12 +58,12 @@ def climb(statements: Statements, logp: Tensor, threshold: float, holding: Tenso
     """The statement that leaves the fewest labels open among those whose probability reaches `threshold`.
 
     At 0 that is the likeliest label, at 1 the root, unless all but a part of the labels are impossible. Above one
-    half all candidates lie on one path, and the deepest is taken; of several as narrow, the likeliest. `holding`
-    (B,) are labels that a statement must leave open: the answer of a router that does not take the likeliest.
-    ValueError for a threshold that is no probability.
+    half all candidates lie on one path, and the deepest is taken; among several equally narrow, the likeliest.
+    `holding` (B,) are labels that a statement must leave open: the answer of a router that does not take the likeliest.
+    ValueError for a threshold outside [0, 1].
     """
     if not 0 <= threshold <= 1:
-        raise ValueError(f"a threshold of {threshold} is no probability: give 0 to 1")
+        raise ValueError(f"threshold = {threshold} is not a probability: give 0 to 1")
     below = torch.from_numpy(statements.below).to(logp.device)
     precise = finest(logp.device)
     p = logp.to(precise).softmax(1)  # in case rounding left the sum a little off one

@@ -1,4 +1,4 @@
-"""The ensemble router: from what every node says to one answer over all labels.
+"""The ensemble router: from every node's output to one answer over all labels.
 
 Parse (a tree), plan (`CompiledTree`), apply (the functions here). Input is ``{node: (B, k) log-probabilities}``,
 k in the order of the node's choices; output is (B, L) log-probabilities in the order of the tree's labels.
@@ -19,7 +19,7 @@ from .mixture import Fitted, features, mix
 
 Router = Literal["soft", "hard", "beam", "blend", "stack", "bayes", "climb", "flat"]
 ROUTERS: tuple[Router, ...] = get_args(Router)
-FLAT = "flat"  # the node outside the tree that tells all labels at once; its output stands beside the nodes'
+FLAT = "flat"  # the node outside the tree that predicts all labels at once; its output stands beside the nodes'
 NEED_FLAT = ("blend", "flat")
 
 
@@ -107,7 +107,7 @@ def route(
     and for one whose flat head or fit is missing.
     """
     if router not in ROUTERS:
-        raise ValueError(f"no router {router!r}; there are {', '.join(ROUTERS)}")
+        raise ValueError(f"unknown router {router!r}; known: {', '.join(ROUTERS)}")
     fitted = fitted or Fitted()
     if router in NEED_FLAT and FLAT not in nodes:
         raise ValueError(f"router {router!r} needs the output of a flat head under {FLAT!r}; given: {sorted(nodes)}")

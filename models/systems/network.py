@@ -35,7 +35,7 @@ class Part:
 
 
 def parts_of(questions: Questions, plan: CompiledTree) -> list[Part]:
-    """The networks that a way of asking needs: flat one of all labels, root one, one for each level or node."""
+    """The networks that a kind of question needs: flat one of all labels, root one, one for each level or node."""
     if questions == "flat":
         count = len(plan.labels)
         return [Part("all groups", ("all groups",), (count,), torch.arange(count)[:, None])]
@@ -75,7 +75,7 @@ class Network(nn.Module):
         self.head = nn.Linear(width, sum(part.sizes))
 
     def features(self, images: Tensor) -> Tensor:
-        """(B, width). The representation always has full precision, whatever the backbone has."""
+        """(B, width). The representation always has full precision, whatever that of the backbone."""
         with torch.autocast(images.device.type, enabled=False):
             seen = self.represent(images.float())
         features: Tensor = self.backbone(seen)

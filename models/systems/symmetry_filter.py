@@ -1,5 +1,5 @@
 """The symmetry filter of Guo, Qin and Agar, "Understanding Experimental Data by Identifying Symmetries with Deep
-Learning", figure 2: an operator tells whether a window has one symmetry, without learning anything.
+Learning", figure 2: an operator measures whether a window has one symmetry, without learning anything.
 
 A random kernel is copied under the powers of an operation. Each copy is multiplied with the window, pixel by pixel,
 and summed: a, b, c, d. A window that has the symmetry gives the same sum for every copy, and the indicator is 1 minus

@@ -24,7 +24,7 @@ from .spectra import LogSpectrum, Radon
 from .stn import SpatialTransformer
 from .symmetry_filter import CentredFilter, SymmetryFilter
 
-MAPS = "symmetry maps"  # the representation that is no module here: it is taken once, before training
+MAPS = "symmetry maps"  # the one representation without a module: it is computed once, before training
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ SYSTEMS: dict[str, System] = {
 
 
 def system_named(name: str) -> System:
-    """The system of that name, or the backbone of that name in timm, on pixels; UnknownNameError with near names."""
+    """The system of that name, or the backbone of that name in timm, on pixels; UnknownNameError with similar names."""
     if name in SYSTEMS:
         return SYSTEMS[name]
     if timm.is_model(name):

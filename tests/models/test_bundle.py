@@ -217,7 +217,7 @@ def test_without_a_network_pretrained_weights_are_an_error_and_not_random_ones(m
         return whole(name, pretrained=False, **options)
 
     monkeypatch.setattr(timm, "create_model", offline)
-    with pytest.raises(BackboneError, match=r"'lcnet_050' cannot be had: We couldn't connect to the hub\. timm down"):
+    with pytest.raises(BackboneError, match=r"'lcnet_050' are not available: We couldn't connect to the hub\. timm"):
         NodeClassifier(NodeSettings(("a", "b"), "lcnet_050"), pretrained=True)
     with pytest.raises(BackboneError, match="no backbone"):
         NodeClassifier(NodeSettings(("a", "b"), "lcnet_05"), pretrained=True)
@@ -309,6 +309,6 @@ def test_weights_that_are_not_finite_are_neither_written_nor_read(bundle: Bundle
 def test_a_file_that_is_not_a_card_is_not_replaced(bundle: Bundle, tmp_path: Path) -> None:
     for text in ("my notes", '{"name": "package"}'):
         (tmp_path / "m.json").write_text(text)
-        with pytest.raises(BundleError, match="is not a model card and is not replaced"):
+        with pytest.raises(BundleError, match="is not a model card, so it is not overwritten"):
             save_bundle(tmp_path / "m.json", *warmer(bundle, 1.0))
         assert (tmp_path / "m.json").read_text() == text

@@ -130,7 +130,7 @@ def test_models_average_at_the_nodes_that_they_have(bundle: Bundle, evidence: tu
 
 
 def test_models_of_different_trees_do_not_mix(bundle: Bundle) -> None:
-    with pytest.raises(BundleError, match=r"need one tree.*wallpaper and paper"):
+    with pytest.raises(BundleError, match=r"must share one tree.*wallpaper and paper"):
         Classifier([bundle, replace(bundle, tree=load_tree("paper"))])
 
 
@@ -141,7 +141,7 @@ def test_what_a_model_lacks_for_a_router_is_said(bundle: Bundle) -> None:
             plain.require(router)  # type: ignore[arg-type]
     with pytest.raises(BundleError, match=r"not fitted.*hier calibrate"):
         plain.require("stack")
-    with pytest.raises(BundleError, match="outputs of one model"):
+    with pytest.raises(BundleError, match="works with a single model"):
         Classifier([bundle, bundle]).require("stack")
 
 

@@ -314,7 +314,7 @@ def test_climb_near_certainty_tells_almost_from_surely() -> None:
     assert int(climb(Statements(plan), logp, 1).statement) == 0
     certain = torch.where(logp == 0, logp, -torch.inf)
     assert int(climb(Statements(plan), certain, 1).statement) == len(plan.nodes) + 11
-    with pytest.raises(ValueError, match=r"threshold of 1\.2"):
+    with pytest.raises(ValueError, match=r"threshold = 1\.2"):
         climb(Statements(plan), logp, 1.2)
 
 
