@@ -117,7 +117,7 @@ def test_what_cannot_be_made_is_one_clear_line(
 def test_it_says_where_to_write(hier: Command) -> None:
     code, _, err = hier("generate", *SMALL)
     assert code == 2
-    assert "give --out FOLDER" in err
+    assert "pass --out FOLDER" in err
 
 
 @pytest.mark.slow

@@ -77,7 +77,7 @@ def test_a_dozen_odd_names_in_every_kind_of_output(hier: Callable[..., Told], ca
     with Path("t.jsonl").open(encoding="utf-8") as file:
         assert sorted(json.loads(line)["file"] for line in file) == want
     code, out, told = hier("predict", "in", *tables, *model)
-    assert out.startswith(b"0 images answered, 12 were there before"), told
+    assert out.startswith(b"0 images answered, 12 already there"), told
     assert hier("predict", want[1], "--report", "r.html", *model)[0] == 0
     assert want[1].encode("utf-8", "backslashreplace") in Path("r.html").read_bytes()
 

@@ -1,11 +1,10 @@
 """Wallpaper groups of periodic images, step by step down the crystallographer's tree.
 
 `hierarchy` has what is true of the groups, `datasets` images with known groups, `models` leads from images to
-probabilities, `pipelines` is what a user runs; `cli` and `screen` are the command line and what it shows. `arrays` is
-what several of them do with tensors.
+probabilities, `pipelines` is what a user runs; `cli` and `screen` are the command line and what it shows. `arrays` has
+tensor functions that several of them share.
 
-What is public stands in ``__init__.pyi``, and is imported when it is first asked for: `hier --help` should not wait for
-torch.
+The public names are listed in ``__init__.pyi`` and imported when first used: `hier --help` should not wait for torch.
 """
 
 import lazy_loader

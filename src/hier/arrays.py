@@ -1,4 +1,4 @@
-"""What `datasets` and `models` both do with tensors. It imports nothing of ours.
+"""Tensor functions that `datasets` and `models` share. Imports nothing from `hier`.
 
 Neither of the two may import the other, and `hierarchy`, which both may, needs no torch: hence this module beside them.
 """

@@ -103,7 +103,7 @@ def test_a_table_has_a_row_for_every_image_and_resumes(
     monkeypatch.setattr(Predictor, "predict_each", counted)
     code, out, _ = hier(*command)
     assert (code, len(asked)) == (2, 1)  # what failed is tried again
-    assert "3 were there before" in out
+    assert "3 already there" in out
     assert [row["file"] for row in rows_of(table)].count("scans/broken.png") == 1
 
     shutil.copy(scans / "a.png", scans / "broken.png")
@@ -113,7 +113,7 @@ def test_a_table_has_a_row_for_every_image_and_resumes(
     mended = rows_of(table)
     assert sorted(row["file"] for row in mended) == ALL
     assert not any(row.get("error") for row in mended)
-    assert hier(*command)[1].startswith("0 images answered, 4 were there before")
+    assert hier(*command)[1].startswith("0 images answered, 4 already there")
 
     raw = Path(table).read_text()
     Path(table).write_text(raw[:-20])  # as an interruption while writing leaves it
@@ -140,7 +140,7 @@ def test_an_interrupted_run_keeps_what_was_answered(
         patch.setattr(module, "read", interrupted)
         assert hier(*command)[0] == 130
     assert [row["file"] for row in rows_of("out.csv")] == ALL[:2]
-    assert "1 images answered, 2 were there before, 1 could not be used" in hier(*command)[1]
+    assert "1 images answered, 2 already there, 1 could not be used" in hier(*command)[1]
 
 
 def test_rows_of_other_settings_are_not_mixed(hier: Callable[..., Told], scans: Path, card_path: Path) -> None:

@@ -26,7 +26,7 @@ from .options import ROOT, Json, fail
 EPILOG = "Examples:  hier predict image.png  |  hier train --level rotation  |  hier ui  |  hier tree"
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, rich_markup_mode="rich", epilog=EPILOG,
-    help="Tell which of the 17 wallpaper groups a periodic image has, step by step down the crystallographer's tree.",
+    help="Recognise the wallpaper group of a periodic image, step by step down the crystallographer's tree.",
 )  # fmt: skip
 
 INTERRUPTED = 130  # typer's exit code for it
@@ -42,7 +42,7 @@ def main() -> None:
         sys.exit(2)
     except SystemExit as stop:
         if stop.code == INTERRUPTED:
-            fail("interrupted; the same command again resumes a training where it stopped")
+            fail("interrupted; rerun the same command to resume a training")
         raise
 
 

@@ -35,8 +35,8 @@ def benchmark(
 ) -> None:
     """Train and measure the systems of Guo, Qin and Agar, and ours, on the same images.
 
-    smoke says in minutes that every row runs; cpu is a small comparison; paper is for a GPU. The same command again
-    resumes an interrupted benchmark at the row it was in. Runs are tracked by MLflow in mlruns/; see `hier ui`.
+    smoke checks in minutes that every row runs; cpu is a small comparison; paper is for a GPU. Rerun the same
+    command to resume an interrupted benchmark. Runs are tracked by MLflow in mlruns/; see `hier ui`.
     """
     from ..pipelines.benchmark.settings import load_preset, preset_file
 
@@ -74,7 +74,7 @@ def benchmark(
         return
     screen = Console()
     screen.print(rich_table(rows, chosen))
-    screen.print(f"tables and confusions are in {folder}; curves of every row with [bold]hier ui[/bold]")
+    screen.print(f"tables and confusion matrices are in {folder}; curves of every row with [bold]hier ui[/bold]")
 
 
 def _list(as_json: bool) -> None:
@@ -93,4 +93,4 @@ def _list(as_json: bool) -> None:
     for name, system in SYSTEMS.items():
         table.add_row(name, system.route, system.about)
     Console().print(table)
-    Console().print("and any model of timm by its name, on pixels")
+    Console().print("and any timm model by its name, on pixels")

@@ -45,8 +45,8 @@ def explain(
         ensemble, side = load_ensemble(ROOT, backbone)
         answer = explain_pixels(ensemble.to(device), fitted(pixels, side))
         draw_pixels(answer, backbone, path)
-        told = {"answer": answer.answer, "probability": answer.probability, "picture": str(path)}
-        typer.echo(json.dumps(told) if as_json else f"{answer.answer} ({100 * answer.probability:.1f} %): drew {path}")
+        shown = {"answer": answer.answer, "probability": answer.probability, "picture": str(path)}
+        typer.echo(json.dumps(shown) if as_json else f"{answer.answer} ({100 * answer.probability:.1f} %): drew {path}")
         return
     from ..models.evidence.crops import best_view
     from ..pipelines.answering.explain import explain_maps

@@ -24,7 +24,7 @@ EPILOG = (
 def generate(
     source: Annotated[str, typer.Option(help="photos, atoms or noise.")] = "photos",
     groups: Annotated[list[str] | None, typer.Option(help="Such as p4,pmg; may be repeated. All if left out.")] = None,
-    count: Annotated[int, typer.Option(min=1, help="Number of images; the groups take turns.")] = 1700,
+    count: Annotated[int, typer.Option(min=1, help="Number of images; the groups alternate.")] = 1700,
     seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
     size: Annotated[
         int | None, typer.Option(min=16, max=4096, help="Height and width in px: 256, on a sheet 144.")
@@ -45,7 +45,7 @@ def generate(
     device: Annotated[str, typer.Option(help="cpu, on all cores, or a GPU such as cuda.")] = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:
-    """Make patterns with known wallpaper groups. The same command again resumes, or says that all is there."""
+    """Make patterns with known wallpaper groups. Rerun the same command to resume."""
     from ..datasets import PatternDataset
     from ..hierarchy import UnknownNameError
     from ..pipelines.measuring.evaluate import parse_corruptions
@@ -68,7 +68,7 @@ def generate(
         typer.echo(json.dumps({"preview": str(preview)}) if as_json else f"drew {preview}")
         return
     if out is None:
-        raise HierError("no output is named: give --out FOLDER, or --preview FILE.png for a sheet to look at")
+        raise HierError("no output given: pass --out FOLDER, or --preview FILE.png for a sheet to look at")
     from ..pipelines.generating.export import Export
 
     _export(Export(dataset, count, format, out, photos, split, shard), verify, device, as_json)

@@ -70,11 +70,11 @@ def map_(
     what = domains(found)
     draw_map(picture.array, found, what, picture_file)
     save_arrays(arrays_file, as_arrays(found, what, picture.pixel_size))
-    told = summary(found, what, picture.pixel_size)
+    figures = summary(found, what, picture.pixel_size)
     if as_json:
-        typer.echo(json.dumps({"picture": str(picture_file), "arrays": str(arrays_file), **told}, indent=2))
+        typer.echo(json.dumps({"picture": str(picture_file), "arrays": str(arrays_file), **figures}, indent=2))
     else:
-        Console().print(map_table(told))
+        Console().print(map_table(figures))
         typer.echo(f"drew {picture_file}, arrays in {arrays_file}")
     warning = suits(found, what.areas)
     if warning:

@@ -18,7 +18,8 @@ Model = Annotated[
     str | None, typer.Option(help="Folder or card, or models:/NAME@ALIAS in MLflow; the bundled model if left out.")
 ]
 Models = Annotated[
-    list[str] | None, typer.Option("--model", help="As many models as wanted of one tree: their answers are averaged.")
+    list[str] | None,
+    typer.Option("--model", help="Several models of one tree: their answers are averaged."),
 ]
 RouterName = Annotated[
     str,
@@ -37,7 +38,7 @@ RawText = Annotated[
 Channel = Annotated[str | None, typer.Option(help="Channel of an AFM file; the height if left out.")]
 
 PixelSizeText = Annotated[
-    str | None, typer.Option("--pixel-size", help="Length of a pixel, 0.02nm say, before what files tell.")
+    str | None, typer.Option("--pixel-size", help="Pixel size, e.g. 0.02nm; overrides the file's metadata.")
 ]
 
 
@@ -58,7 +59,7 @@ def device_named(name: str) -> str:
             fail(f"not using device {device!r}: {problem}")
         return "cpu"
     if (problem := _problem(name)) is not None:
-        raise HierError(f"device {name!r} cannot be used: {problem}; cpu always can")
+        raise HierError(f"device {name!r} cannot be used: {problem}; cpu always works")
     return name
 
 
@@ -83,7 +84,7 @@ def _problem(device: str) -> str | None:
 
 
 def router_named(name: str) -> Any:
-    """`name` if there is such a router; UnknownNameError with near names otherwise."""
+    """`name` if there is such a router; UnknownNameError with similar names otherwise."""
     from ..hierarchy import UnknownNameError
     from ..models.routing.router import ROUTERS
 

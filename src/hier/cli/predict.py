@@ -79,7 +79,7 @@ def predict(
 ) -> None:
     """Find the wallpaper group of each image, with the path through the tree.
 
-    With --csv or --jsonl the same command again resumes where it stopped: images whose files have not changed since
+    With --csv or --jsonl, rerun the same command to resume where it stopped: images whose files have not changed since
     are skipped, failed ones are retried.
     """
     from rich.console import Console
@@ -162,7 +162,7 @@ def _drawn(results: Iterable[Prediction | Failure], overlays: OverlayFiles) -> I
 
 
 def _reported(results: Iterable[Prediction | Failure], document: Report) -> Iterator[Prediction | Failure]:
-    """The results as they are, each added to the report while its image is at hand."""
+    """The results as they are, each added to the report while its image is in memory."""
     for result in results:
         yield result
         document.add(result)
@@ -201,6 +201,6 @@ def _tell_failure(result: Prediction | Failure) -> None:
 
 def _sum_up(tally: Tally, files: list[Path]) -> None:
     parts = [f"{tally.answered} images answered"]
-    parts += [f"{tally.kept} were there before"] if tally.kept else []
+    parts += [f"{tally.kept} already there"] if tally.kept else []
     parts += [f"{tally.failed} could not be used"] if tally.failed else []
     typer.echo(f"{', '.join(parts)}: {', '.join(str(f) for f in files)}")

@@ -1,4 +1,4 @@
-"""`hier promote`, `hier compare`, `hier assemble`: which trained nodes make the classifier, with MLflow as the book."""
+"""`hier promote`, `hier compare`, `hier assemble`: which trained nodes make the classifier, as recorded in MLflow."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def promote(
 ) -> None:
     """Make a version of a node its champion: what `hier assemble` takes. Earlier versions are kept.
 
-    The newest training of a node is its candidate. A change of the alias in MLflow's page (`hier ui`) does the same.
+    The newest training of a node is its candidate. Changing the alias in the MLflow UI (`hier ui`) has the same effect.
     """
     from dataclasses import asdict
 
@@ -69,7 +69,7 @@ def assemble(
     alias: Annotated[str, typer.Option(help="Which version of each node: champion, or candidate for the newest.")] = (
         "champion"
     ),
-    count: Annotated[int, typer.Option(min=17, help="Patterns of each source to try it on.")] = 340,
+    count: Annotated[int, typer.Option(min=17, help="Patterns of each source to evaluate it on.")] = 340,
     seed: Annotated[int, typer.Option(min=0, max=10**9, help="Random seed (disjoint from all training seeds).")] = 0,
     size: Annotated[int, typer.Option(min=64, max=2048, help="Their height and width in px.")] = 256,
     calibration: Annotated[int, typer.Option(min=17, help="Patterns in each of three sets to calibrate it on.")] = 340,
@@ -78,9 +78,9 @@ def assemble(
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Join the champions of all nodes to a classifier, calibrate and try it, and make it the champion of hier-tree.
+    """Join the champions of all nodes to a classifier, calibrate and evaluate it, and make it champion of hier-tree.
 
-    Of a tree NAME other than wallpaper, nodes are registered as hier-NAME-NODE and the whole as hier-tree-NAME.
+    For a tree NAME other than wallpaper, nodes are registered as hier-NAME-NODE and the whole as hier-tree-NAME.
     """
     from rich.console import Console
 

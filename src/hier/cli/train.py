@@ -35,7 +35,7 @@ def train(
 ) -> None:
     """Train a classifier at each node of a level: a backbone on all groups, fine-tuned at every node.
 
-    The same command again resumes an interrupted training. Runs are tracked by MLflow in mlruns/; see `hier ui`.
+    Rerun the same command to resume an interrupted training. Runs are tracked by MLflow in mlruns/; see `hier ui`.
     """
     from ..pipelines.training.settings import train_settings
 

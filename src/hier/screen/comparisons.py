@@ -27,7 +27,7 @@ def calibration_tables(made: Calibrated) -> list[Table]:
         before, after = made.curves[name]
         shown = "after routing" if name == "group" else name
         nodes.add_row(shown, f"{value:.3f}", f"{before.error:.4f}", f"{after.error:.4f}")
-    routers = Table(title="routers, on patterns that nothing was fitted to", title_justify="left")
+    routers = Table(title="routers, on held-out patterns", title_justify="left")
     routers.add_column("router")
     for title in ("accuracy", "log loss", "calibration error", "Brier"):
         routers.add_column(title, justify="right")

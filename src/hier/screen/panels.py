@@ -25,9 +25,9 @@ def panel(result: Prediction | Failure, ascii_only: bool = False) -> Panel:
             ("not periodic", "bold yellow"), f"  (P(periodic) = {percent(result.periodic_probability)})"
         )
         return Panel(text, title=Text(result.file), title_align="left", border_style="yellow")
-    sure = result.group is not None
+    decided = result.group is not None
     head = Text.assemble((str(result.group), "bold green"), "  ", (percent(result.probability), "bold"))
-    if not sure:
+    if not decided:
         head = Text(result.statement, style="bold yellow")
     steps = Table.grid(padding=(0, 2))
     for step in result.path:
@@ -38,7 +38,7 @@ def panel(result: Prediction | Failure, ascii_only: bool = False) -> Panel:
     others = sorted(((p, g) for g, p in result.groups.items() if g != result.group), reverse=True)
     likely = [f"{g} {percent(p)}" for p, g in others[:3] if p >= 0.001]
     if likely:
-        rows.append(Text(("else " if sure else "likeliest: ") + ", ".join(likely), style="dim"))
+        rows.append(Text(("else " if decided else "likeliest: ") + ", ".join(likely), style="dim"))
     if result.disagreement is not None:
         rows.append(Text(f"the models disagree by {result.disagreement:.3f} nats", style="dim"))
     if result.lattice is not None:
@@ -50,4 +50,4 @@ def panel(result: Prediction | Failure, ascii_only: bool = False) -> Panel:
             unit = shown(cell.unit)
             rows.append(Text(f"a = {cell.a_length:.4g} {unit}, b = {cell.b_length:.4g} {unit}", style="dim"))
     return Panel(Group(*rows), title=Text(result.file), title_align="left",
-                 border_style="green" if sure else "yellow", expand=False)  # fmt: skip
+                 border_style="green" if decided else "yellow", expand=False)  # fmt: skip

@@ -73,11 +73,11 @@ def benchmark_progress(console: Console) -> Iterator[Reporter]:
 
         def epoch(name: str, index: int, epochs: int, metrics: Metrics) -> None:
             if name not in tasks:
-                for old, other in list(tasks.items()):  # one line for the network at hand
+                for old, other in list(tasks.items()):  # one line for the current network
                     bars.remove_task(other)
                     del tasks[old]
                 tasks[name] = bars.add_task(f"fit {name}", total=epochs, note="")
-            note = f"loss {metrics['train/running_loss']:.3f}, {100 * metrics['train/running_accuracy']:.0f} % right"
+            note = f"loss {metrics['train/running_loss']:.3f}, {100 * metrics['train/running_accuracy']:.0f} % correct"
             bars.update(tasks[name], completed=index + 1, note=note)
 
         from ..pipelines.training.fit import Reporter

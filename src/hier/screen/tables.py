@@ -35,7 +35,7 @@ def training_table(result: TrainResult) -> Table:
 
 
 def report_tables(report: Report) -> list[Table]:
-    """Accuracies at the leaves, levels and nodes, the probabilities' honesty, and the commonest confusions."""
+    """Accuracies at the leaves, levels and nodes, the probabilities' calibration, and the most common confusions."""
     table = Table(title=f"{report.count} images", title_justify="left")
     table.add_column("")
     for title in ("accuracy", "balanced", "end to end"):
@@ -57,7 +57,7 @@ def report_tables(report: Report) -> list[Table]:
         for j, n in enumerate(row)
         if i != j and n
     ]
-    confusions = Table(title="commonest confusions", title_justify="left")
+    confusions = Table(title="most common confusions", title_justify="left")
     for title in ("true", "predicted", "images"):
         confusions.add_column(title)
     for n, truth, found in sorted(wrong, reverse=True)[:8]:
@@ -66,25 +66,25 @@ def report_tables(report: Report) -> list[Table]:
 
 
 def _figures(report: Report) -> dict[str, str]:
-    """What stands below the accuracies, by title."""
-    told = {
+    """What is shown below the accuracies, by title."""
+    entries = {
         "log loss": f"{report.loss:.5f}",
         "Brier score": f"{report.brier:.5f}",
         "calibration error, 15 bins": f"{report.ece:.5f}",
         "hierarchical F": percent(report.hierarchical["f"]),
-        "area under risk over coverage": f"{report.aurc:.5f}",
+        "area under risk-coverage curve": f"{report.aurc:.5f}",
     }
     if report.disagreement is not None:
-        told["disagreement of models, nats"] = f"{report.disagreement:.4f}"
+        entries["disagreement of models, nats"] = f"{report.disagreement:.4f}"
     for counts in (report.mistakes, report.mistake_levels):
         if counts:
-            told[f"errors: {', '.join(counts)}"] = ", ".join(map(str, counts.values()))
-    return told | {"rejected as not periodic": str(report.refused)}
+            entries[f"errors: {', '.join(counts)}"] = ", ".join(map(str, counts.values()))
+    return entries | {"rejected as non-periodic": str(report.refused)}
 
 
 def refusal_table(refusals: Mapping[str, float]) -> Table:
-    """Shares of images held to be no pattern, by kind."""
-    table = Table(title="rejected as not periodic", title_justify="left")
+    """Shares of images rejected as non-periodic, by kind."""
+    table = Table(title="rejected as non-periodic", title_justify="left")
     table.add_column("images")
     table.add_column("share", justify="right")
     for kind, share in refusals.items():
@@ -92,13 +92,13 @@ def refusal_table(refusals: Mapping[str, float]) -> Table:
     return table
 
 
-def map_table(told: dict[str, Any]) -> Table:
+def map_table(figures: dict[str, Any]) -> Table:
     """The same as a table."""
-    places = told["rows"] * told["columns"]
-    table = Table(title=f"{places} places, {told['measured']} measured", title_justify="left")
-    for title in ("group", "share", "sure", "a", "b", "γ"):
+    positions = figures["rows"] * figures["columns"]
+    table = Table(title=f"{positions} positions, {figures['measured']} measured", title_justify="left")
+    for title in ("group", "share", "confidence", "a", "b", "γ"):
         table.add_column(title, justify="left" if title == "group" else "right")
-    for entry in told["groups"]:
+    for entry in figures["groups"]:
         cells = ["", "", ""]
         if entry["group"] is not None:
             unit, suffix = (shown(entry["unit"]), "_length") if "unit" in entry else ("px", "")
