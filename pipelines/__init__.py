@@ -1,4 +1,4 @@
-"""What a user runs: files, MLflow and pictures. Each room is a package; imports go from the later to the earlier
+"""What a user runs: files, MLflow and pictures. Each is a package; imports go from the later to the earlier
 (`tests/test_architecture.py` has the whole order).
 
 =============  ========================================================================================
@@ -14,7 +14,7 @@
 `benchmark`    every system of Guo, Qin and Agar beside ours
 `loading`      `hier.load`: a model by its path or its name in the registry
 `serving`      what MLflow keeps beside a model
-`outputs`      refuses an output that is an input or somebody's file of another kind
+`outputs`      rejects an output that is an input or an existing file of another kind
 =============  ========================================================================================
 
 `predict` and `results` are old names of a function and a class, for models logged in MLflow.

@@ -29,7 +29,7 @@ def identity(file: Path | str) -> Identity | None:
 
 
 class Inputs:
-    """The files that a command reads. `check` refuses an output that is one of them."""
+    """The files that a command reads. `check` rejects an output that is one of them."""
 
     def __init__(self, files: Iterable[Path | str | None]) -> None:
         self._known = {found for file in files if file is not None if (found := identity(file)) is not None}
@@ -50,13 +50,13 @@ class Inputs:
             with path.open("rb") as file:
                 beginning = file.read(512).removeprefix(b"\xef\xbb\xbf").lstrip().lower()
             if beginning and not beginning.startswith(BEGINNINGS[suffix]):
-                raise HierError(f"{option} {path} is there and is not {suffix[1:].upper()}: give another name")
+                raise HierError(f"{option} {path} exists and is not {suffix[1:].upper()}: give another name")
 
 
 def check_outputs(
     outputs: Mapping[str, Path | None], inputs: Iterable[Path | str | None], kinds: Mapping[str, str] = {}
 ) -> None:
-    """HierError for an output, by option, that is an input or another output or there as a file of another kind.
+    """HierError for an output, by option, that is an input, another output, or an existing file of another kind.
 
     The kind is the suffix in `kinds`, or that of the output's name.
     Called before anything is written. Of folders among `inputs` the files are not looked at: see `kept_apart`.

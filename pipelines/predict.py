@@ -1,4 +1,4 @@
-"""`load` where models look for it that were logged in MLflow before the packages had rooms."""
+"""`load` at its old path, for models that were logged in MLflow before the package was split."""
 
 from .loading import load
 

@@ -1,4 +1,4 @@
-"""`Failure` where models look for it that were logged in MLflow before the packages had rooms."""
+"""`Failure` at its old path, for models that were logged in MLflow before the package was split."""
 
 from .answering.results import Failure
 

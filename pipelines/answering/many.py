@@ -1,4 +1,4 @@
-"""Many images in one go: what has its row is passed over, what is new is answered and written at once."""
+"""Many images in one go: those that have a row are skipped, new ones are answered and written at once."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def predict_into(
 
 
 def run_of(cards: Sequence[Path], settings: Sequence[object]) -> str:
-    """Names a run: the same models, to the last weight, and the same settings have the same name."""
+    """Name of a run: equal for models equal to the last weight and equal settings."""
     digest = hashlib.sha256()
     for card in cards:
         for file in (card, card.with_suffix(".safetensors")):

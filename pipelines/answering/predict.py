@@ -58,7 +58,7 @@ class Predictor:
 
         `reading` adds to or overrides what files say: ``Reading.of(pixel_size="0.02nm", page=3)``.
         Plots read files again; images in memory are not kept alive for them unless `keep`.
-        Raises `ImageError` for the first one that cannot be used; `predict_each` goes on to the next instead.
+        Raises `ImageError` for the first one that cannot be used; `predict_each` continues with the next instead.
         """
         single = isinstance(images, (str, Path, np.ndarray, Tensor, Image.Image))
         given: Sequence[Any] = [images] if single else list(images)  # type: ignore[arg-type]
@@ -81,7 +81,7 @@ class Predictor:
         """
         for some in self._read_ahead(images, advance, reading, keep):
             answered = self._answered([w for w in some if isinstance(w, _Waiting)], advance, symmetry)
-            while some:  # what has been given out is let go before more is read
+            while some:  # results already yielded are released before more is read
                 waiting = some.pop(0)
                 if isinstance(waiting, Failure):
                     yield waiting

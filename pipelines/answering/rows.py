@@ -42,7 +42,7 @@ def stamp(name: str) -> Stamp:
 class Rows(ABC):
     """A table in a file. Use it as a context; `has` says what needs no new row, `add` appends one.
 
-    `run` stands in every row and names the model and the settings. A file that is there is read before it is changed:
+    `run` is in every row and names the model and the settings. A file that is there is read before it is changed:
     raises HierError for one that is not such a table, or that has rows of another run, unless `restart` empties it.
     """
 
@@ -52,7 +52,7 @@ class Rows(ABC):
         self._superseded = False
         try:
             end = self._recognised(restart) if path.is_file() else 0
-            self._file = path.open("ab", buffering=0)  # a buffer would try again what a full disk refused
+            self._file = path.open("ab", buffering=0)  # a buffer would retry what a full disk rejected
             if path.is_file():
                 self._file.truncate(end)
             if not end:
@@ -130,7 +130,7 @@ class Rows(ABC):
 
     @abstractmethod
     def _head(self) -> str:
-        """What stands before the rows."""
+        """The text before the rows."""
 
     @abstractmethod
     def _rows(self) -> Iterator[dict[str, Any]]:
@@ -197,9 +197,9 @@ class CsvRows(Rows):
             raise self._foreign(str(error)) from error
 
     def _row(self, result: Prediction | Failure) -> dict[str, Any]:
-        told = result.as_dict()
-        groups = {f"p({label})": f"{p:.6g}" for label, p in told.pop("groups", {}).items()}
-        return told | (told.pop("lattice", None) or {}) | groups
+        row = result.as_dict()
+        groups = {f"p({label})": f"{p:.6g}" for label, p in row.pop("groups", {}).items()}
+        return row | (row.pop("lattice", None) or {}) | groups
 
     def _text(self, row: dict[str, Any]) -> str:
         return _csv_line([row.get(name, "") for name in self.columns])
@@ -217,7 +217,7 @@ def _csv_line(values: Sequence[Any]) -> str:
 
 
 def _lines(path: Path) -> Iterator[str]:
-    """The lines that end; a last one without its end was cut off by an interruption, unless it is the only one."""
+    """The complete lines; a last one without a line end was cut off by an interruption, unless it is the only one."""
     end = _end_of_rows(path)
     with path.open("rb") as file:
         for line in file:

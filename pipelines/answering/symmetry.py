@@ -1,4 +1,4 @@
-"""What was found on one image: its evidence, the same as plain data, and the way back to the image."""
+"""What was found on one image: its evidence, the same as plain data, and how to get back to the image."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Analysis:
 
     @classmethod
     def of(cls, image: Tensor) -> Analysis:
-        """The analysis of an image that no prediction is at hand for."""
+        """The analysis of an image without a prediction."""
         view = best_view(image)
         pixels = view.image[None]
         lattice = view.lattice or find_lattice(pixels)
@@ -49,8 +49,8 @@ class Analysis:
 class OperationFound:
     """One operation of the group, in its conventional cell, and how well it holds.
 
-    `xyz` as in International Tables. `score` in [0, 1] is the correlation of the averaged cell with its image; of a
-    perfect symmetry the noise in the cell would leave ``1 - noise``.
+    `xyz` as in International Tables. `score` in [0, 1] is the correlation of the averaged cell with its image; the
+    noise in the cell reduces that of a perfect symmetry to ``1 - noise``.
     """
 
     xyz: str
@@ -137,7 +137,7 @@ class ImageSource:
             self._at_hand = before
 
     def read(self) -> Tensor:
-        """The image (3, H, W), read again unless it is at hand.
+        """The image (3, H, W), read again unless it is in memory.
 
         HierError when it is gone; ImageError when its file is.
         """

@@ -68,7 +68,7 @@ def load_ensemble(root: Path, name: str) -> tuple[Ensemble, int]:
     if system.representation == MAPS_SYSTEM:
         raise HierError(f"{name} reads symmetry maps, not pixels: leave --backbone out to see which maps decide")
     if system.centred:
-        raise HierError(f"{name} sees windows about hand-picked centres, there are none in an image of yours")
+        raise HierError(f"{name} reads windows about hand-picked centres, which an image of your own does not have")
     folder = find_network(root, name).parent
     made = json.loads((folder / "made.json").read_text(encoding="utf-8"))
     sizes = Sizes(**made["sizes"])
@@ -89,7 +89,7 @@ def fitted(image: Tensor, side: int) -> Tensor:
 
 
 def explain_pixels(ensemble: Ensemble, image: Tensor) -> PixelAnswer:
-    """Which pixels an answer hangs on: the slope of its log-probability, averaged over noisy copies of the image.
+    """Which pixels an answer depends on: the slope of its log-probability, averaged over noisy copies of the image.
 
     Smilkov, Thorat, Kim, Viegas and Wattenberg, "SmoothGrad: removing noise by adding noise", 2017. It works for any
     network, transformers and equivariant ones too. `image` (3, S, S) has the size that the networks were trained at.

@@ -41,7 +41,7 @@ def draw_confusions(row: Row, blocks: Mapping[str, int], path: Path) -> None:
         draw_confusion(right, counts, shown, texts)
         for axes in (left, right):
             _part(axes, blocks)
-        left.set_title(f"{title}: images ({accuracy:.1f} % right)")
+        left.set_title(f"{title}: images ({accuracy:.1f} % correct)")
         right.set_title(f"{title}: % of the true group")
     with whole(path) as file:
         figure.savefig(file, dpi=80)
@@ -74,7 +74,7 @@ def draw_curve(rows: Sequence[Row], path: Path) -> bool:
         axes.set(title=title, xlabel="training images", ylim=(0, 102))
         axes.axhline(100 / 17, color="0.6", linestyle=":", linewidth=1)
         axes.grid(alpha=0.3)
-    figure.axes[0].set_ylabel("% right")
+    figure.axes[0].set_ylabel("% correct")
     figure.axes[0].legend()
     with whole(path) as file:
         figure.savefig(file, dpi=80)

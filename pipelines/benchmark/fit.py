@@ -19,7 +19,7 @@ CLIP = 5.0  # largest norm of a gradient: the inner step of the meta loss can be
 
 
 def precision(device: str, mixed: bool) -> AbstractContextManager[object]:
-    """Mixed precision on a GPU that knows bfloat16; full precision anywhere else."""
+    """Mixed precision on a GPU that supports bfloat16; full precision anywhere else."""
     if mixed and device.startswith("cuda") and torch.cuda.is_bf16_supported():
         return torch.autocast("cuda", dtype=torch.bfloat16)
     return nullcontext()

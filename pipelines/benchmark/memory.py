@@ -14,7 +14,7 @@ from ...models.systems.network import Part, parts_of
 from .settings import Preset
 
 SHARE = 0.85  # of the memory that is free, which a training may take
-OVERHEAD = 1.5  # of what is kept for the backward pass: gradients and work space of the layer at hand
+OVERHEAD = 1.5  # of what is kept for the backward pass: gradients and work space of the current layer
 SEVERAL = 2  # images of the trial
 
 

@@ -36,7 +36,7 @@ def full_rows(rows: Sequence[Row], preset: Preset) -> list[Row]:
 
 
 def not_run(rows: Sequence[Row], preset: Preset) -> list[str]:
-    """Systems that there are, and that have no row on all images."""
+    """Systems without a row on all images."""
     done = {row.system for row in full_rows(rows, preset)}
     return [name for name in SYSTEMS if name not in done]
 
@@ -54,7 +54,7 @@ def markdown(rows: Sequence[Row], preset: Preset, command: str, where: str, phot
         "Accuracy in %, then mean log loss. *train* is measured after training, on as many training images as there "
         "are validation images. *images seen* counts every network of a system: a tree of networks sees an image once "
         "at every node above its group. *time* is of training, symmetry maps included. Groups are equally frequent: "
-        "the same answer to every image is right for 6 % of 17 groups, 29 % of the five orders of rotation, 47 % of "
+        "the same answer for every image is correct for 6 % of 17 groups, 29 % of the five orders of rotation, 47 % of "
         "the three families of rotation.", "",
     ]  # fmt: skip
     header = f"| {' | '.join(HEAD)} |"
@@ -128,7 +128,7 @@ def write_all(
 
 
 def check_folder(out: Path) -> None:
-    """HierError for a folder that holds files of the names to be written, and no benchmark."""
+    """HierError for a folder that holds files with the names to be written but no benchmark."""
     try:
         there = json.loads((out / RESULTS).read_bytes())
     except (OSError, ValueError):
@@ -139,4 +139,4 @@ def check_folder(out: Path) -> None:
         raise HierError(f"--out {out} is a file: give a folder")
     taken = [name for name in (RESULTS, TABLE_FILE, PAGE, CURVE, CONFUSIONS) if (out / name).exists()]
     if taken:
-        raise HierError(f"--out {out} holds {taken[0]}, but not of a benchmark: give another folder")
+        raise HierError(f"--out {out} holds a {taken[0]} that is not from a benchmark: give another folder")

@@ -33,7 +33,7 @@ logger = logging.getLogger("hier")
 
 
 class Row(BaseModel):
-    """What came of one system on `count` training images.
+    """The results of one system on `count` training images.
 
     `figures`: ``<set>/accuracy`` and ``<set>/loss`` on train, valid, cross_atoms and cross_noise; `confusion` the
     same sets by true class (rows) and answer. `seconds` of training, evidence included; `images_seen` by all its
@@ -76,7 +76,7 @@ class Bench:
         return Sizes(p.size, p.width, p.networks, p.pretrained)
 
     def targets(self, name: str, plan: CompiledTree) -> Tensor:
-        """Labels (N,) of a set, as places in the tree's list."""
+        """Labels (N,) of a set, as indices into the tree's list."""
         places = {label: k for k, label in enumerate(plan.labels)}
         return torch.tensor([places[label] for label in self.sets[name].labels])
 
@@ -97,7 +97,7 @@ class Clock:
             file.write_text(json.dumps(known), encoding="utf-8")
 
     def read(self) -> dict[str, float]:
-        """The seconds that are kept; with a warning none of a damaged file."""
+        """The seconds that are kept; none, with a warning, if the file is damaged."""
         if not self.file.exists():
             return {}
         try:
@@ -108,7 +108,7 @@ class Clock:
             return {}
 
     def total(self) -> float:
-        """Of all epochs."""
+        """The sum over all epochs."""
         return sum(self.read().values())
 
 
@@ -151,7 +151,7 @@ Outcome = tuple[dict[str, dict[str, Tensor]], int, int, float]
 
 
 def measured(bench: Bench, name: str, count: int) -> int:
-    """How many images of a set are measured: of the training images no more than of the validation images."""
+    """How many images of a set are measured: no more training images than validation images."""
     return min(count, bench.preset.valid_count) if name == "train" else len(bench.sets[name])
 
 

@@ -26,12 +26,12 @@ from .rows import Bench, Row, network_name, run_row
 from .settings import Preset
 from .tracking import row_run
 
-REVISION = 1  # raise it when systems change: rows of before are trained anew
+REVISION = 1  # raise it when systems change: earlier rows are then trained again
 
 
 @dataclass(frozen=True)
 class Job:
-    """One row to be: a system and a number of training images, and where its finished parts are kept."""
+    """A row to be run: a system and a number of training images, and where its finished parts are kept."""
 
     name: str
     system: System
@@ -52,7 +52,7 @@ class Job:
 
 
 def chosen_systems(preset: Preset, only: Sequence[str]) -> dict[str, System]:
-    """The rows of a preset, or those named; UnknownNameError with near names."""
+    """The rows of a preset, or those named; UnknownNameError with similar names."""
     names = list(only) or list(preset.systems) or list(SYSTEMS)
     for name in (*preset.curve.systems, *preset.systems):
         system_named(name)
@@ -104,7 +104,7 @@ def benchmark(
     """Train and measure the rows of `preset`, or `only` some. ``row_done(rows so far)`` follows every row.
 
     The same call resumes an interrupted benchmark: finished rows are read from ``root/work/benchmark``, the row it was
-    in resumes after its last epoch. Raises HierError before anything starts if disk or memory will not do.
+    in resumes after its last epoch. Raises HierError before anything starts if disk or memory are too small.
     """
     systems = chosen_systems(preset, only)
     plan = plan_of(preset, photos)

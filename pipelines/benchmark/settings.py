@@ -64,7 +64,7 @@ class Preset(BaseModel):
         return self.model_copy(update={"count": count, "epochs": max(1, min(self.epochs, budget // count))})
 
     def digest_of_row(self, system: str, network: str, made_of: str, images: str, device: str) -> str:
-        """Names what one row is made of: a finished row of the same digest need not be trained again."""
+        """A digest of what one row is made of: a finished row of the same digest need not be trained again."""
         own = self.model_dump_json(exclude=NOT_OF_A_ROW)
         text = repr((own, system, network, made_of, images, self.lr_of.get(system), device))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -76,7 +76,7 @@ def built_in() -> tuple[str, ...]:
 
 
 def preset_file(name: str) -> Path:
-    """The file of a built-in preset, or `name` as a path. UnknownNameError for what is neither."""
+    """The file of a built-in preset, or `name` as a path. UnknownNameError for a name that is neither."""
     if name in built_in():
         return Path(__file__).with_name(f"{name}.yaml")
     if Path(name).suffix not in (".yaml", ".yml"):
@@ -96,10 +96,10 @@ def load_preset(name: str) -> Preset:
     try:
         return Preset.model_validate(values)
     except ValidationError as error:
-        raise SettingsError(f"preset {path}: {'; '.join(map(_told, error.errors()))}") from error
+        raise SettingsError(f"preset {path}: {'; '.join(map(_reason, error.errors()))}") from error
 
 
-def _told(error: Any) -> str:
+def _reason(error: Any) -> str:
     key = ".".join(map(str, error["loc"]))
     match error["type"]:
         case "extra_forbidden":

@@ -13,7 +13,7 @@ from ..tracking.runs import Training
 
 @dataclass(frozen=True)
 class RowRun:
-    """The run of a row. Sending a record twice does no harm, so a row that resumes tells again."""
+    """The run of a row. Sending a record twice does no harm, so a row that resumes sends its records again."""
 
     training: Training
     key: str

@@ -1,4 +1,4 @@
-"""Figures of how right a model is: reliability diagrams and confusion matrices."""
+"""Figures of a model's accuracy: reliability diagrams and confusion matrices."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def reliability_figure(curves: Mapping[str, tuple[Reliability, Reliability]]) ->
         axes.axis("off")
     panels[0, 0].legend(fontsize=8, loc="upper left", frameon=False)
     figure.supxlabel("probability of the answer")
-    figure.supylabel("share of right answers")
+    figure.supylabel("share of correct answers")
     return figure
 
 

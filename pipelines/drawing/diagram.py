@@ -92,7 +92,7 @@ def shapes(group: WallpaperGroup) -> tuple[list[Shape], tuple[int, int]]:
 def fundamental_domain(group: WallpaperGroup) -> Array:
     """Corners (N, 2), fractional, of one region that the group repeats: the points nearest to one of an orbit.
 
-    The same rule as in `datasets.fold`. Of the points on a grid that one is chosen whose region leaves the cell
+    The same rule as in `datasets.fold`. Of the points on a grid, the one is chosen whose region leaves the cell
     least and has the fewest corners. Any metric that the group preserves will do: the unit square's, unless the
     lattice is hexagonal.
     """
@@ -188,7 +188,7 @@ def _dashes(stroke: Stroke) -> list[tuple[Array, Array]]:
 
 
 def draw_diagram(group: WallpaperGroup, path: Path) -> None:
-    """Save the diagram as SVG or PNG, as the file's name says."""
+    """Save the diagram as SVG or PNG, by the suffix of the file's name."""
     match path.suffix.lower():
         case ".svg":
             content = svg(group).encode()

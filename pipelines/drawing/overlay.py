@@ -248,7 +248,7 @@ def encoded(figure: Figure, suffix: str) -> bytes:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write the figure as its file's name says; HierError where it cannot be written."""
+    """Write the figure in the format of its file's suffix; HierError when it cannot be written."""
     content = encoded(figure, path.suffix)
     with output(path) as file:
         file.write_bytes(content)

@@ -105,7 +105,7 @@ def lattice_lines(frame: Frame, region: Array) -> list[Segment]:
 
 
 def centres_within(group: WallpaperGroup, frame: Frame, region: Array) -> list[tuple[int, Array]]:
-    """Order and place (2,) px of every rotation centre of `group` within the convex polygon `region`."""
+    """Order and position (2,) px of every rotation centre of `group` within the convex polygon `region`."""
     corners = frame.fractions(region)
     low, high = np.floor(corners.min(0)).astype(int), np.ceil(corners.max(0)).astype(int)
     home = [c for c in rotation_centres(group) if all(t < 1 for t in c.at)]

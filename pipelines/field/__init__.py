@@ -1,4 +1,4 @@
-"""Maps of large fields: `places` chooses windows, `measure` answers them, `domains` joins them, `plot` draws.
+"""Maps of large fields: `places` chooses windows, `measure` classifies them, `domains` joins them, `plot` draws.
 
 `lattice` compares the lattices of neighbours, `table` sums a map up in a few figures.
 """

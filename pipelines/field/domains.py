@@ -12,8 +12,8 @@ from ..reading.pixel_size import PixelSize
 from .lattice import cell_of, same_lattice
 from .measure import FieldMap
 
-LEAST = 1e-3  # probabilities below it count as it: one sure mistake shall not outvote its neighbours
-CLEAR = 0.6  # of the usual level: lattices that repeat worse are no proof of a boundary, being read across one
+LEAST = 1e-3  # probabilities below it count as it: one confident error must not outvote its neighbours
+CLEAR = 0.6  # of the usual level: lattices that repeat worse do not prove a boundary: they may be read across one
 SHIFT = 0.25  # of a window: neighbours nearer than this, which share most of what they see, are averaged
 
 Floats = NDArray[np.float64]
@@ -21,12 +21,12 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Domains:
-    """What holds at every place of a field map, R x C, after neighbours were averaged.
+    """What holds at every position of a field map, R x C, after neighbours were averaged.
 
     `group` (R, C): index of the label, -1 where nothing is periodic; `probability` (R, C) of that. `basis`
     (R, C, 2, 2): the lattice of the neighbour of that group that repeats best, NaN without a group. `a`, `b` in px,
-    `gamma` and the `angle` of `a` in degrees (see `map_lattice.cell_of`), NaN likewise. `below` and `right`
-    (R, C): a boundary runs between this place and the next.
+    `gamma` and the `angle` of `a` in degrees (see `lattice.cell_of`), NaN likewise. `below` and `right`
+    (R, C): a boundary runs between this position and the next.
     """
 
     group: NDArray[np.int64]
@@ -41,7 +41,7 @@ class Domains:
 
     @property
     def areas(self) -> Floats:
-        """Areas of the primitive cells found, px^2: (N,), N the places with a group."""
+        """Areas of the primitive cells found, px^2: (N,), N the positions with a group."""
         found: Floats = np.abs(np.linalg.det(self.basis[np.isfinite(self.basis).all((-2, -1))]))
         return found
 
@@ -64,10 +64,10 @@ def domains(found: FieldMap) -> Domains:
     for i, j in np.argwhere((group >= 0) & np.isfinite(basis).all((-2, -1))):
         cells[i, j] = cell_of(basis[i, j], found.labels[group[i, j]])
     clear = level >= CLEAR * np.median(level[group >= 0]) if (group >= 0).any() else np.zeros_like(group, bool)
-    sure = np.where(clear[..., None, None], basis, np.nan)
+    clearest = np.where(clear[..., None, None], basis, np.nan)
     below, right = np.zeros((2, rows, columns), bool)
-    below[:-1] = _differ(group[:-1], group[1:], sure[:-1], sure[1:])
-    right[:, :-1] = _differ(group[:, :-1], group[:, 1:], sure[:, :-1], sure[:, 1:])
+    below[:-1] = _differ(group[:-1], group[1:], clearest[:-1], clearest[1:])
+    right[:, :-1] = _differ(group[:, :-1], group[:, 1:], clearest[:, :-1], clearest[:, 1:])
     a, b, gamma, angle = np.moveaxis(cells, -1, 0)
     return Domains(group, shares.max(-1), basis, a, b, gamma, angle, below, right)
 
@@ -88,7 +88,7 @@ def _box_mean(values: Floats, axis: int, n: int) -> Floats:
 
 
 def _best_lattice(found: FieldMap, group: NDArray[np.int64], reach: list[int]) -> tuple[Floats, Floats]:
-    """Basis and level of the neighbour that has a place's group and repeats best."""
+    """Basis and level of the neighbour that has a position's group and repeats best."""
     own = found.group
     level = np.full(group.shape, -np.inf)
     basis = np.full((*group.shape, 2, 2), np.nan)

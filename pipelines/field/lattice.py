@@ -1,4 +1,4 @@
-"""Lattices of neighbouring windows: whether they are one, and which way their cells lie."""
+"""Lattices of neighbouring windows: whether they are one, and how their cells are oriented."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Array = NDArray[np.floating]
 def same_lattice(one: Array, other: Array) -> NDArray[np.bool_]:
     """Whether bases (..., 2, 2), broadcast, span one lattice: each is the other by whole numbers.
 
-    That holds whichever of its bases a lattice was given by. Bases that are not finite span none.
+    The result does not depend on which basis describes a lattice. Bases that are not finite span none.
     """
     finite = np.isfinite(one).all((-2, -1)) & np.isfinite(other).all((-2, -1))
     safe = np.where(np.isfinite(one), one, np.eye(2))

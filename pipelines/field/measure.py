@@ -1,4 +1,4 @@
-"""Maps of large fields: the group, the lattice and how sure it is at every place of a micrograph."""
+"""Maps of large fields: the group, the lattice and the confidence at every position of a micrograph."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class FieldMap:
     `y` (R,) and `x` (C,) are the windows' middles, px. At each: `log_probabilities` (R, C, L) over `labels`, `pattern`
     (R, C) the probability of being periodic at all, `basis` (R, C, 2, 2) the reduced primitive lattice in px (columns,
     y down), `level` (R, C) how well it repeats; `measured` (R, C) is False where all this is the nearest measured
-    window's. `unreadable` counts windows with values that are no numbers.
+    window's. `unreadable` counts windows with values that are NaN or infinite.
     """
 
     labels: tuple[str, ...]
@@ -66,8 +66,8 @@ def map_field(
 ) -> FieldMap:
     """Slide a window over a picture, which is read a window at a time.
 
-    Windows lie `window` px apart at first; between places that differ in group or lattice they come closer, down to
-    `stride`. With `exact` every place is measured, each with the answer that `predict` gives for the window alone.
+    Windows lie `window` px apart at first; between positions that differ in group or lattice they come closer, down to
+    `stride`. With `exact` every position is measured, each with the answer that `predict` gives for the window alone.
     Raises HierError for a window that does not fit.
     """
     height, width = picture.array.shape[:2]
@@ -99,7 +99,7 @@ def map_field(
 
 
 class _Answers:
-    """Answers of windows as they come in; every place is written by one thread, once."""
+    """Answers of windows as they come in; every position is written by one thread, once."""
 
     def __init__(self, rows: int, columns: int, labels: int) -> None:
         self.log_probabilities = np.full((rows, columns, labels), -np.log(labels), np.float32)
@@ -132,7 +132,7 @@ class _Answers:
             self.level[at] = answer.lattice.level.float().cpu().numpy()
 
     def agree(self, places: Sequence[Place]) -> bool:
-        """Whether all places have one group and one lattice, or nothing periodic."""
+        """Whether all positions have one group and one lattice, or nothing periodic."""
         at = tuple(np.transpose(places))
         groups = np.where(self.pattern[at] >= PERIODIC, self.log_probabilities[at].argmax(-1), -1)
         if (groups != groups[0]).any():
@@ -166,7 +166,7 @@ def _check(window: int, stride: int, height: int, width: int) -> None:
     if not 1 <= stride <= window:
         raise HierError(f"--stride {stride}: give 1 to {window} px, the window's side; more would leave gaps")
     if window > min(height, width):
-        raise HierError(f"--window {window} is larger than the image of {width} x {height} px: `hier predict` reads it")
+        raise HierError(f"--window {window} is larger than the image of {width} x {height} px: use `hier predict`")
 
 
 def suits(found: FieldMap, cell_areas: NDArray[np.float64]) -> str | None:

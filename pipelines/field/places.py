@@ -15,7 +15,7 @@ Integers = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class _Block:
-    """Places between two rows and two columns of the grid, these included."""
+    """Positions between two rows and two columns of the grid, these included."""
 
     top: int
     bottom: int
@@ -46,9 +46,9 @@ def measured_places(
     measure: Callable[[Sequence[Place]], None],
     agree: Callable[[Sequence[Place]], bool],
 ) -> NDArray[np.bool_]:
-    """Call `measure` for places of the grid, `step` apart, then for those between places that do not `agree`.
+    """Call `measure` for positions of the grid, `step` apart, then for those between positions that do not `agree`.
 
-    Returns the mask (rows, columns) of what was measured. No place is measured twice. With step 1 all are.
+    Returns the mask (rows, columns) of what was measured. No position is measured twice. With step 1 all are.
     """
     done = np.zeros((rows, columns), bool)
 
@@ -76,7 +76,7 @@ def measured_places(
 
 
 def nearest_measured(done: NDArray[np.bool_]) -> Integers:
-    """(rows, columns, 2): the measured place whose answer each place has, its own or the nearest one's."""
+    """(rows, columns, 2): the measured position whose answer each position has, its own or the nearest one's."""
     from scipy.ndimage import distance_transform_edt
 
     nearest: Integers = distance_transform_edt(~done, return_distances=False, return_indices=True).astype(np.int64)

@@ -34,8 +34,8 @@ def draw_map(array: NDArray[Any], found: FieldMap, what: Domains, path: Path) ->
     height, width = base.shape
     rows, columns = (_tiles(ticks / scale, n) for ticks, n in ((found.y, height), (found.x, width)))
     palette = np.array([*(colour(k) for k in range(len(found.labels))), GREY], np.float32)
-    group, sure = (t[np.ix_(rows, columns)] for t in (what.group, what.probability))
-    opacity = (FAINT + (STRONG - FAINT) * sure)[..., None]
+    group, confidence = (t[np.ix_(rows, columns)] for t in (what.group, what.probability))
+    opacity = (FAINT + (STRONG - FAINT) * confidence)[..., None]
     painted = base[..., None] * (1 - opacity) + palette[group] * opacity
     sheet = Image.new("RGB", (width + LEGEND, max(height, 60 + 24 * len(np.unique(what.group)))), "white")
     sheet.paste(Image.fromarray(painted.round().astype(np.uint8)), (0, 0))
@@ -88,7 +88,7 @@ def _boundaries(draw: ImageDraw.ImageDraw, rows: Any, columns: Any, what: Domain
 
 
 def _directions(draw: ImageDraw.ImageDraw, found: FieldMap, what: Domains, scale: int) -> None:
-    """A short line along `a`, at places some way apart."""
+    """A short line along `a`, at spaced positions."""
     spacing = np.diff(found.x[:2])[0] / scale if len(found.x) > 1 else APART
     every = max(1, round(APART / spacing))
     long = 0.36 * every * spacing
@@ -113,6 +113,6 @@ def _legend(draw: ImageDraw.ImageDraw, x: int, found: FieldMap, what: Domains) -
         name = "not periodic" if index < 0 else found.labels[index]
         draw.text((x + 24, y - 2), f"{name}  {100 * count / what.group.size:.1f} %", INK, font)
     y = 44 + 24 * len(shares)
-    for text in ("strokes: direction of a", "paler: less sure", "long lines: boundaries"):
+    for text in ("strokes: direction of a", "paler: less confident", "long lines: boundaries"):
         draw.text((x, y), text, INK, ImageFont.load_default(13))
         y += 18

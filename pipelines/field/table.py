@@ -1,4 +1,4 @@
-"""What a field map says in a few figures: each group's share of the field, its cell, how sure it is."""
+"""A field map in a few figures: each group's share of the field, its cell, its confidence."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .measure import FieldMap
 
 
 def summary(found: FieldMap, what: Domains, pixel: PixelSize | None) -> dict[str, Any]:
-    """Plain data: places, how many were measured, and for each group its share and medians over its places."""
+    """Plain data: positions, how many were measured, and for each group its share and medians over its positions."""
     groups = []
     for index in np.unique(what.group):
         at = what.group == index

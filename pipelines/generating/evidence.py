@@ -69,7 +69,7 @@ class Part:
         return replace(self.dataset, pool=pool.whitened if self.whitened else pool)
 
     def content(self) -> str:
-        """Digest of the pictures that the images are made from; empty for those of hier itself, and for none."""
+        """Digest of the pictures that the images are made from; empty for the bundled ones and where there are none."""
         return photo_content(self.photos, self.split) if self.photos is not None and self.reads_pictures else ""
 
     def digest(self, content: str | None = None) -> str:
@@ -131,7 +131,7 @@ def gather(
 
 
 def read_evidence(file: Path, count: int) -> dict[str, Tensor] | None:
-    """The tensors in `file`, evidence of `count` images; None where there is none, or, with a warning, none to use."""
+    """The tensors in `file`, evidence of `count` images; None without a file or, with a warning, for a bad one."""
     if not file.exists():
         return None
     try:

@@ -33,7 +33,7 @@ SHARD = 500  # images: 100 MB at 256 x 256 px
 
 
 class ExportError(HierError):
-    """An export that cannot be written, continued or found whole."""
+    """An export that cannot be written, resumed or verified."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Export:
 
 @dataclass
 class Summary:
-    """What an export came to: images made now and found there, draws refused by group, files that could not be read."""
+    """The outcome of an export: images made and found there, draws rejected by group, files that could not be read."""
 
     images: int
     made: int
@@ -115,8 +115,8 @@ def export(run: Export, advance: Callable[[int], None] = lambda _: None, device:
         raise _no_room(run, error, found + made) from error
     except BrokenProcessPool as error:
         raise ExportError(
-            f"a worker was stopped, perhaps for want of memory, with {found + made} of {run.count} images written: "
-            "the same command again makes the rest"
+            f"a worker was stopped, perhaps out of memory, with {found + made} of {run.count} images written: "
+            "rerun the same command to make the rest"
         ) from error
     return _summary(run, records, made, found)
 

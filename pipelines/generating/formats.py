@@ -1,6 +1,6 @@
 """How exported images lie on disk: PNG folders, `.npy` arrays, HDF5 files, WebDataset tars.
 
-A shard is written beside its place and moved there when it is whole, so that what stands there is always valid.
+A shard is written under another name and moved into place when it is whole, so that what is there is always valid.
 """
 
 from __future__ import annotations

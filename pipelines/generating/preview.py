@@ -1,4 +1,4 @@
-"""A sheet to look at: every group by every source, with their names."""
+"""A sheet of examples: every group by every source, with their names."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""How right a model is: `evaluate` on generated patterns or labelled folders, `metrics` the figures."""
+"""A model's accuracy: `evaluate` on generated patterns or labelled folders, `metrics` the figures."""

@@ -38,7 +38,7 @@ class Report:
     `balanced` are the accuracies of ``group``, ``levels`` and ``nodes`` as means over the true choices; `end_to_end`
     accuracy and balanced accuracy at nodes, of the final answer. `ece` is the expected calibration error (15 bins of
     equal width), `brier` from 0 to 2, `hierarchical` precision, recall and F of ancestors. Wrong answers are counted
-    in `mistakes` by what they are to the truth (subgroup, supergroup, unrelated) and in `mistake_levels` by where they
+    in `mistakes` by their relation to the truth (subgroup, supergroup, unrelated) and in `mistake_levels` by where they
     leave its path. `risk_coverage` is the quality of partial answers, `aurc` its summary. See `metrics`.
     """
 
@@ -89,7 +89,7 @@ def evaluate_patterns(
 
 
 def outputs(classifier: Classifier, found: EvidenceSet, batch: int = 512) -> dict[str, Tensor]:
-    """What every node says of evidence, as `Classifier.outputs`, batch by batch: for one router or for several."""
+    """Every node's output for evidence, as `Classifier.outputs`, batch by batch: for one router or for several."""
     starts = range(0, len(found), batch)
     parts = [classifier.outputs(found.maps[k : k + batch], found.numbers[k : k + batch]) for k in starts]
     return {name: torch.cat([p[name] for p in parts], 1) for name in parts[0]}

@@ -40,7 +40,7 @@ def share(truth: Ints, answer: Ints) -> Share:
 def by_level(plan: CompiledTree, truth: Ints, answer: Ints) -> dict[str, Share]:
     """Right down to each level, among the images whose path has a node at it; levels without one are left out.
 
-    Balanced over the ways down to that level.
+    Balanced over the paths down to that level.
     """
     found = {}
     for k, level in enumerate(plan.levels):
@@ -68,7 +68,7 @@ def by_node(plan: CompiledTree, truth: Ints, chosen: Mapping[str, Ints]) -> dict
 
 
 def end_to_end(plan: CompiledTree, truth: Ints, answer: Ints) -> dict[str, Share]:
-    """The same of the final answers; those that never came to the node are wrong there."""
+    """The same of the final answers; those that never reached the node count as wrong there."""
     found = {}
     for name, answers in zip(plan.nodes, plan.answers.astype(np.int64), strict=True):
         want = answers[truth]
@@ -86,9 +86,9 @@ def hierarchical(plan: CompiledTree, truth: Ints, answer: Ints) -> dict[str, flo
 
 
 def ancestors(said: NDArray[np.bool_], true: NDArray[np.bool_]) -> dict[str, float]:
-    """Hierarchical precision, recall and F from the edges (N, E) of what was said and what is true.
+    """Hierarchical precision, recall and F from the edges (N, E) of the answers and the truth.
 
-    What says nothing at all has precision 1.
+    An answer without any edge has precision 1.
     """
     both = int((said & true).sum())
     precision = both / said.sum() if said.any() else 1.0
@@ -112,7 +112,7 @@ def relations(labels: Sequence[str], truth: Ints, answer: Ints) -> dict[str, int
     """Number of wrong answers that are ``subgroup``, ``supergroup`` or ``unrelated`` to the truth.
 
     A subgroup misses symmetry, a supergroup invents it. Types that hold each other (pm and cm, pmm and cmm, p3m1 and
-    p31m) are unrelated: neither is the lesser. Empty for labels that are no wallpaper groups.
+    p31m) are unrelated: neither is the lesser. Empty for labels that are not wallpaper groups.
     """
     if not set(labels) <= set(GROUP_NAMES):
         return {}
@@ -124,7 +124,7 @@ def relations(labels: Sequence[str], truth: Ints, answer: Ints) -> dict[str, int
 
 
 def relation(truth: str, answer: str) -> str:
-    """What a wrong answer is to the truth: see `relations`."""
+    """The relation of a wrong answer to the truth: see `relations`."""
     below, above = is_subgroup(answer, truth), is_subgroup(truth, answer)
     if below == above:
         return "unrelated"
@@ -174,11 +174,11 @@ def calibration_error(p: Floats, answer: Ints, truth: Ints) -> float:
 
 @dataclass(frozen=True)
 class RiskCoverage:
-    """Partial answers at rising thresholds: what is said, and how often it is wrong. All (T,).
+    """Partial answers at rising thresholds: how much they state, and how often they are wrong. All (T,).
 
     `coverage` is the mean share of the answer's information that is given, 1 - log(labels left open) / log(L): 1 for
     a label, 0 for the root. `risk` is the share of statements that are wrong, `labels` that of single labels, `f` the
-    hierarchical F of what is said.
+    hierarchical F of the statements.
     """
 
     threshold: Floats

@@ -20,22 +20,22 @@ HEIGHTS = {
     ".spm": ("Height", "Height Sensor", "ZSensor"),
     ".ibw": ("HeightTracee", "HeightTrace", "HeightRetrace", "Height"),
     ".jpk": ("height_trace", "height_retrace", "measuredHeight_trace", "measuredHeight_retrace"),
-}  # names of the topography, as programs of the makers give them
+}  # names that the makers' programs give to the topography
 
 
 def read_afm(path: Path, reading: Reading, largest: int | None) -> Picture:
     """One channel: the one asked for, or the height. Raises ImageError, which names the channels there are."""
     suffix = path.suffix.lower()
     page_index(reading.page, 1)
-    if suffix == ".spm" and b"*File list end" not in _head(path):  # pySPM would look for it for ever
-        raise ImageError("is no Bruker file, or damaged: its header has no end")
+    if suffix == ".spm" and b"*File list end" not in _head(path):  # pySPM would look for it forever
+        raise ImageError("is not a Bruker file, or is damaged: its header has no end")
     try:
         module = importlib.import_module(f"AFMReader.{suffix[1:]}")
         from loguru import logger
     except ImportError as error:
         raise missing_reader(path.suffix, "AFMReader") from error
-    logger.disable("AFMReader")  # it tells every step on standard error
-    told = ""
+    logger.disable("AFMReader")  # it logs every step on standard error
+    known = ""
     for channel in (reading.channel,) if reading.channel else HEIGHTS[suffix]:
         try:
             with warnings.catch_warnings():
@@ -44,14 +44,14 @@ def read_afm(path: Path, reading: Reading, largest: int | None) -> Picture:
         except ValueError as error:
             if "channel list" not in str(error):
                 raise
-            told = str(error).partition("channel list:")[2].strip()
+            known = str(error).partition("channel list:")[2].strip()
             continue
         except UnboundLocalError as error:  # AFMReader's own, where a wave cannot be read
             raise ImageError(f"cannot be read, the file may be damaged: no {suffix} in it") from error
         check_size(*array.shape[:2], largest=largest)
         return Picture(array, pixel_size_from(nm, "nm"))
     wanted = repr(reading.channel) if reading.channel else "of the height"
-    raise ImageError(f"has no channel {wanted}; choose one with --channel: {told[:200]}")
+    raise ImageError(f"has no channel {wanted}; choose one with --channel: {known[:200]}")
 
 
 def _load(module: Any, path: Path, channel: str) -> tuple[NDArray[Any], float]:

@@ -21,19 +21,19 @@ SQUARE = 0.01  # relative difference of a pixel's sides below which it is square
 
 
 def read_em(path: Path, reading: Reading, largest: int | None) -> Picture:
-    """One image of the file; of a stack, or of several images, the page asked for. Raises ImageError."""
+    """One image of the file; the page asked for if it holds a stack or several images. Raises ImageError."""
     try:
         reader = importlib.import_module(f"rsciio.{MODULES[path.suffix.lower()]}")
     except ImportError as error:
         raise missing_reader(path.suffix, "rosettasciio") from error
-    logging.getLogger("rsciio").setLevel(logging.CRITICAL)  # its notes on metadata would stand between our lines
+    logging.getLogger("rsciio").setLevel(logging.CRITICAL)  # its notes on metadata would clutter our output
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         signals = _signals(reader, path)
         images = [s for s in signals if len(_image_axes(s)) == 2]
         if not images:
             shapes = ", ".join(str(tuple(s["data"].shape)) for s in signals) or "none"
-            raise ImageError(f"holds no image but spectra or bare numbers (shapes {shapes}): export an image from it")
+            raise ImageError(f"holds no image, only spectra or bare numbers (shapes {shapes}): export an image from it")
         counts = [math.prod(_navigation(s)) for s in images]
         index = page_index(reading.page, sum(counts))
         for signal, count in zip(images, counts, strict=True):
@@ -55,7 +55,7 @@ def _signals(reader: Any, path: Path) -> list[dict[str, Any]]:
 
 
 def _image_axes(signal: dict[str, Any]) -> list[dict[str, Any]]:
-    """The axes of an image; an image alone is told as navigation by some readers."""
+    """The axes of an image; some readers report those of a single image as navigation axes."""
     axes: list[dict[str, Any]] = signal["axes"]
     within = [axis for axis in axes if not axis.get("navigate", False)]
     return within if within or len(axes) != 2 else axes

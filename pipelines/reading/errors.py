@@ -1,4 +1,4 @@
-"""What is told of images that cannot be used, and how a decoder's stumbling becomes one line."""
+"""Errors for images that cannot be used, and how a decoder's exception becomes one line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image, UnidentifiedImageError
 
 from ...hierarchy import HierError
 
-LARGEST = 120_000_000  # px: more is refused before it is read into memory, where it takes up to 24 bytes a px
+LARGEST = 120_000_000  # px: larger images are rejected before reading, which takes up to 24 bytes a px
 SMALLEST = 32  # px: least height and width in which repeats can be seen
 
 # what decoders of damaged files were seen to raise
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class ImageError(HierError):
-    """An image that cannot be used. The message says what is wrong and what to do, without the file's name."""
+    """An image that cannot be used. The message states the problem and what to do, without the file's name."""
 
 
 class FlatImageError(ImageError):
@@ -35,14 +35,14 @@ def missing_reader(suffix: str, package: str) -> ImageError:
 
 
 def readable(read: Callable[[], T]) -> T:
-    """What `read` makes; whatever a decoder stumbles over becomes an ImageError of one line."""
+    """What `read` makes; whatever a decoder raises becomes an ImageError of one line."""
     try:
         return read()
     except ImageError:
         raise
     except UnidentifiedImageError as error:
         raise ImageError(
-            "no image format that can be read: give PNG, JPEG, TIFF, BMP, GIF, WebP, .npy, HDF5 or a micrograph"
+            "not an image format that can be read: give PNG, JPEG, TIFF, BMP, GIF, WebP, .npy, HDF5 or a micrograph"
         ) from error
     except Image.DecompressionBombError as error:
         raise ImageError("far too large to read: crop or shrink it first") from error

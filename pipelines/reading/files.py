@@ -42,15 +42,15 @@ def split_inside(name: str) -> tuple[Path, str]:
 
 
 def read_file(name: Path | str, reading: Reading, mapped: bool = False) -> Picture:
-    """The picture in the file `name`, as its suffix says. Raises ImageError and whatever a decoder stumbles over.
+    """The picture in the file `name`, by its suffix. Raises ImageError and whatever a decoder raises.
 
-    Compressed files of more than `LARGEST` px are refused; with `mapped`, others are not.
+    Compressed files of more than `LARGEST` px are rejected; with `mapped`, others are not.
     """
     path, inside = split_inside(str(name))
     if path.is_dir():
         raise ImageError("is a folder without images that can be read")
     if not path.exists():
-        raise ImageError("no such file" if not has_magic(str(name)) else "no such file, nor one that it matches")
+        raise ImageError("no such file" if not has_magic(str(name)) else "no such file, and no file that matches it")
     if path.stat().st_size == 0:
         raise ImageError("the file is empty")
     suffix = path.suffix.lower()

@@ -16,7 +16,7 @@ SHOWN = 6  # arrays of a file named in an error
 
 
 def read_hdf5(path: Path, inside: str, reading: Reading, largest: int | None) -> Picture:
-    """The array at `inside`, or the only one that can be an image. Of a stack (..., H, W), the page asked for.
+    """The array at `inside`, or the only one that can be an image. For a stack (..., H, W), the page asked for.
 
     The pixel size is read from ``element_size_um``, as Fiji and ilastik write it.
     """
@@ -35,7 +35,7 @@ def read_hdf5(path: Path, inside: str, reading: Reading, largest: int | None) ->
             check_size(*(shape[:2] if len(shape) == 2 or shape[-1] in (1, 2, 3, 4) else shape[1:]), largest=largest)
             return Picture(found[()], _pixel_size(found))
         if len(shape) < 2:
-            raise ImageError(f"{found.name} has shape {shape}: no image")
+            raise ImageError(f"{found.name} has shape {shape}: not an image")
         if reading.page is None:
             raise ImageError(f"{found.name} has shape {shape}: a stack; give --page N to choose one image of it")
         check_size(*shape[-2:], largest=largest)

@@ -1,4 +1,4 @@
-"""Images from files, arrays and PIL pictures, ready for a classifier; clear words on those that cannot be used."""
+"""Images from files, arrays and PIL pictures, ready for a classifier; clear errors for those that cannot be used."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["FlatImageError", "ImageError", "ImageLike", "Read", "images_in", "open_picture", "read", "read_image"]
 
 ImageLike = Path | str | NDArray[Any] | Image.Image | Tensor
-ROUNDING = 1e-6  # differences below it, relative to the largest value, are no contrast
+ROUNDING = 1e-6  # differences below it, relative to the largest value, do not count as contrast
 FAINT = 1e-3  # floats in [0, 1] of less contrast are measurements in some unit: heights in metres, say
 PLAIN = Reading()
 
@@ -82,7 +82,7 @@ def channels_last(array: NDArray[Any]) -> NDArray[Any]:
     if array.ndim == 3 and array.shape[0] in (1, 3) and array.shape[-1] not in (1, 2, 3, 4):
         array = np.moveaxis(array, 0, -1)
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[-1] not in (1, 2, 3, 4)):
-        stack = "; of a stack, --page N chooses one" if array.ndim > 2 else ""
+        stack = "; for a stack, choose an image with --page N" if array.ndim > 2 else ""
         raise ImageError(
             f"an array of shape {array.shape} cannot be used as an image: give (H, W), (H, W, 3) or (3, H, W){stack}"
         )
@@ -90,7 +90,7 @@ def channels_last(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def as_tensor(array: NDArray[Any]) -> Tensor:
-    """(3, H, W) float32 in [0, 1] of an array (H, W) or (H, W, 1 to 4); ImageError for what shows nothing."""
+    """(3, H, W) float32 in [0, 1] of an array (H, W) or (H, W, 1 to 4); ImageError for a constant image."""
     if array.ndim == 2:
         array = array[..., None]
     check_size(*array.shape[:2])
@@ -100,7 +100,7 @@ def as_tensor(array: NDArray[Any]) -> Tensor:
         scaled = scaled[..., :-1] * alpha + (1 - alpha)
     image = torch.from_numpy(np.ascontiguousarray(np.moveaxis(scaled, -1, 0)))
     if float(image.max() - image.min()) < ROUNDING:
-        raise FlatImageError("every pixel has the same value: there is nothing to find")
+        raise FlatImageError("the image is constant: nothing to analyse")
     return image.expand(3, -1, -1)
 
 
@@ -115,7 +115,7 @@ def _scaled(array: NDArray[Any]) -> NDArray[np.float32]:
     low, high = float(array.min()), float(array.max())
     largest = max(abs(low), abs(high))
     if high / max(largest, 1e-300) - low / max(largest, 1e-300) < ROUNDING:
-        raise FlatImageError("every pixel has the same value: there is nothing to find")
+        raise FlatImageError("the image is constant: nothing to analyse")
     if array.dtype.kind == "f" and low >= 0 and high <= 1 and high - low > FAINT:
         return array.astype(np.float32)
     scaled = array.astype(np.float64) / largest

@@ -17,7 +17,7 @@ def image_names(given: Iterable[str], stdin: TextIO, bare: bool = False) -> Iter
     """The images that `given` names, one by one, folders and patterns in order of their names.
 
     Folders are searched to any depth for files of the suffixes that can be read, with `bare` for bare pixels too;
-    ``-`` reads one name a line from `stdin`. A name that leads to nothing is yielded as it is, so that it becomes an
+    ``-`` reads one name a line from `stdin`. A name that matches nothing is yielded unchanged, so that it becomes an
     error in its turn.
     """
     suffixes = SUFFIXES | set(RAW) if bare else SUFFIXES
@@ -45,10 +45,10 @@ def _found(name: str, suffixes: set[str]) -> Iterator[str]:
 
 
 def _expanded(name: str) -> Iterable[str]:
-    """What a pattern matches; a name that is there is itself, whatever signs it has."""
+    """What a pattern matches; the name of an existing file stands for itself, even with wildcards in it."""
     try:
         there = not glob.has_magic(name) or os.path.lexists(name)
-    except ValueError:  # names that can be no file
+    except ValueError:  # names that cannot be files
         there = True
     if there:
         return (name,)

@@ -1,4 +1,4 @@
-"""What a reader hands on, and what a user can say about how a file is to be read."""
+"""What a reader returns, and what a user can specify about how a file is read."""
 
 from __future__ import annotations
 

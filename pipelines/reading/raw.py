@@ -11,7 +11,7 @@ from .picture import Picture, Reading, page_index
 
 
 def read_raw(path: Path, reading: Reading, largest: int | None) -> Picture:
-    """One page of the layout that `reading.raw` gives, mapped; ImageError when the file's length is not its."""
+    """One page of the layout that `reading.raw` gives, mapped; ImageError when the file's length does not fit."""
     layout = reading.raw
     if layout is None:
         raise ImageError("bare pixels have no header: give --raw WIDTHxHEIGHT:TYPE, such as 512x512:uint16")

@@ -22,7 +22,7 @@ SQUARE = 0.01  # relative difference of a pixel's sides below which it is square
 
 
 def read_tiff(path: Path, reading: Reading, largest: int | None) -> Picture | None:
-    """The page asked for, mapped where it is not compressed; None for a way of packing that tifffile does not know."""
+    """The page asked for, mapped where it is not compressed; None for a compression that tifffile does not support."""
     import tifffile
 
     with tifffile.TiffFile(path) as file:

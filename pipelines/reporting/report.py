@@ -21,7 +21,7 @@ BAR = 220  # px: a bar of probability one
 
 
 def write_report(path: Path, results: Iterable[Prediction | Failure], title: str = "Symmetry of images") -> None:
-    """Write the page of `results` to `path`; images that are not at hand are read again. Raises HierError."""
+    """Write the page of `results` to `path`; images that are not in memory are read again. Raises HierError."""
     page = Report()
     for result in results:
         page.add(result)
@@ -29,7 +29,7 @@ def write_report(path: Path, results: Iterable[Prediction | Failure], title: str
 
 
 class Report:
-    """A page in the making: each result is added while its image is at hand. The pictures wait in a temporary file."""
+    """A page being built: results are added while their images are in memory; pictures go to a temporary file."""
 
     def __init__(self) -> None:
         self._index: list[dict[str, str]] = []

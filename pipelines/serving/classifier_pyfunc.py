@@ -1,4 +1,4 @@
-"""The model that MLflow keeps of a whole tree: images to what `hier predict --json` says of them.
+"""The model that MLflow keeps of a whole tree: images to what `hier predict --json` reports.
 
 Copied and run by MLflow as `node_pyfunc.py` is.
 """
@@ -18,7 +18,7 @@ from mlflow.pyfunc.model import PythonModel
 
 import hier
 
-SUFFIXES = {b"II*\0": ".tif", b"MM\0*": ".tif", b"\x93NUM": ".npy"}  # by a file's first bytes; others tell themselves
+SUFFIXES = {b"II*\0": ".tif", b"MM\0*": ".tif", b"\x93NUM": ".npy"}  # by first bytes; others are recognised anyway
 
 
 class ClassifierModel(PythonModel):
@@ -32,7 +32,7 @@ class ClassifierModel(PythonModel):
         self.predictor = hier.load(Path(context.artifacts["card"]))
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
-        """Answers in order; an image that cannot be used refuses the whole request, and is named."""
+        """Answers in order; an image that cannot be used fails the whole request, and is named."""
         with tempfile.TemporaryDirectory() as folder:
             images = [image(cell, k, Path(folder)) for k, cell in enumerate(cells(model_input["image"]))]
             answers = []
@@ -58,7 +58,7 @@ def image(cell: Any, index: int, folder: Path) -> Any:
         try:
             content = base64.b64decode(cell.partition("base64,")[2] or cell, validate=True)
         except ValueError as error:
-            raise refused(index, f"no base64 ({error}): send the bytes of an image file in base64") from error
+            raise refused(index, f"invalid base64 ({error}): send the bytes of an image file in base64") from error
         file = folder / f"{index}{SUFFIXES.get(content[:4], '.png')}"
         file.write_bytes(content)
         return file

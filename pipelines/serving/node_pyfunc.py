@@ -21,7 +21,7 @@ class NodeModel(PythonModel):
         self.probabilities = hier.load_node(context.artifacts["card"])
 
     def predict(self, context: Any, model_input: np.ndarray, params: Any = None) -> np.ndarray:
-        """Probabilities of a batch. MLflow reads the hints, and knows the bare class alone."""
+        """Probabilities of a batch. MLflow reads the type hints, and only recognises the bare class."""
         return self.probabilities(model_input)
 
 

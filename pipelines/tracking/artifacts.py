@@ -37,7 +37,7 @@ def tree_model(tree: str) -> str:
 
 
 def log_bundle(client: Any, experiment: str, run_id: str, name: str, code: str, card: Path) -> str:
-    """Log the bundle of `card` as a pyfunc model whose class is in `code` of the room `serving`; its id.
+    """Log the bundle of `card` as a pyfunc model whose class is in `code` of the package `serving`; its id.
 
     All of it by `client`: `mlflow.pyfunc.log_model` writes to the store that the program has set for itself.
     """

@@ -13,7 +13,7 @@ from .registry import models_of, nodes_named, registered, reopen
 from .runs import Store
 
 METRIC, TIE = "valid/accuracy", "valid/loss"
-LESS_IS_BETTER = ("loss", "seconds", "ece", "brier", "error")  # last words of metrics' names
+LESS_IS_BETTER = ("loss", "seconds", "ece", "brier", "error")  # last parts of metrics' names
 COLUMNS = {
     "valid/accuracy": "valid", "valid/loss": "loss", "cross_atoms/accuracy": "atoms",
     "cross_noise/accuracy": "noise", "images": "images", "seconds": "s",
@@ -41,7 +41,7 @@ class Entry:
 def compare(store: Store, tree: Tree, given: Sequence[str], metric: str = METRIC) -> dict[str, list[Entry]]:
     """Runs by node of the tree (all nodes if none is given), best by `metric` first, without it last.
 
-    Raises StoreError when there are none, UnknownNameError for a node or metric that there is not.
+    Raises StoreError when there are none, UnknownNameError for a node or metric that does not exist.
     """
     nodes = nodes_named(tree, given or ["all"])
     sender, models = reopen(store), models_of(tree)

@@ -1,7 +1,7 @@
 """MLflow's store in an SQLite file: made under another name and put in place when it is whole.
 
-MLflow makes its tables in dozens of steps, each for good, which takes seconds. A file that an interruption left
-between two of them is refused by MLflow ever after; here it is recognised and set aside.
+MLflow makes its tables in dozens of steps, each committed on its own, which takes seconds. MLflow never again accepts a
+file that an interruption left between two of them; here it is recognised and set aside.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ logger = logging.getLogger("hier")
 
 
 def ready_database(uri: str, artifacts: Path) -> None:
-    """Have a whole store in the SQLite file of `uri` that can be written to. Raises any of `store_errors`.
+    """Ensure a whole, writable store in the SQLite file of `uri`. Raises any of `store_errors`.
 
-    `artifacts` is where the artifacts of a new store go. Of processes that come at once, one makes it.
+    `artifacts` is where the artifacts of a new store go. If several processes come at once, one makes it.
     """
     from filelock import FileLock
     from sqlalchemy.engine import make_url

@@ -39,7 +39,7 @@ class Pending:
     folder: Path
 
     def keep(self, record: Record) -> None:
-        """Add a record; a disk that takes none costs the record, never the training."""
+        """Add a record; a full disk loses the record, never the training."""
         file = self.folder / f"{record.run.partition('/')[0]}.jsonl"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -49,7 +49,7 @@ class Pending:
             logger.warning("a record of the training is lost: %s cannot be written: %s", file, error)
 
     def batches(self) -> Iterator[tuple[Path, list[Record]]]:
-        """Files with their records, oldest first. Whoever has sent them removes the file.
+        """Files with their records, oldest first. The sender removes the file.
 
         A file is renamed before it is read: a training that runs meanwhile begins another.
         """

@@ -42,7 +42,7 @@ class Promoted:
 
 
 def check_there(store: Store) -> None:
-    """StoreError when the store is a file in the training's folder that nobody has made yet."""
+    """StoreError when the store is a file in the training's folder that does not exist yet."""
     local = store.uri == f"sqlite:///{store.database.resolve().as_posix()}"
     if local and not store.database.exists():
         raise StoreError(
@@ -76,7 +76,7 @@ def models_of(tree: Tree) -> dict[str, str]:
 
 
 def nodes_named(tree: Tree, given: Iterable[str], whole: bool = False) -> list[str]:
-    """The nodes meant, each once: of the tree, outside it, `WHOLE` if allowed, or ``all``; UnknownNameError."""
+    """The nodes named, each once: of the tree, outside it, `WHOLE` if allowed, or ``all``; UnknownNameError."""
     known = [name for name in models_of(tree) if whole or name != WHOLE]
     chosen: list[str] = []
     for name in given:
@@ -97,7 +97,7 @@ def promote(store: Store, tree: Tree, given: Sequence[str], version: int | None 
     """
     nodes, models = nodes_named(tree, given, whole=True), models_of(tree)
     if version is not None and len(nodes) != 1:
-        raise StoreError(f"--version {version} is a version of one node, not of {len(nodes)}: promote them one by one")
+        raise StoreError(f"--version {version} needs exactly one node, not {len(nodes)}: promote them one by one")
     sender, moves = reopen(store), []
     with telling(store.uri):
         for node in nodes:
@@ -106,7 +106,9 @@ def promote(store: Store, tree: Tree, given: Sequence[str], version: int | None 
                 continue
             moves.append(Promoted(node, model.name, _wanted(tree, node, model, version), model.aliases.get(CHAMPION)))
         if not moves:
-            raise StoreError(f"no node of tree {tree.name!r} is in {shown(store.uri)} yet: `hier train --level all`")
+            raise StoreError(
+                f"no node of tree {tree.name!r} is in {shown(store.uri)} yet: run `hier train --level all`"
+            )
         for move in moves:
             sender.client.set_registered_model_alias(move.model, CHAMPION, str(move.version))
     return moves
@@ -114,7 +116,7 @@ def promote(store: Store, tree: Tree, given: Sequence[str], version: int | None 
 
 def _wanted(tree: Tree, node: str, model: Registered, version: int | None) -> int:
     if not model.versions:
-        raise StoreError(f"node {node!r} is not trained yet, there is no {model.name}: {training(tree, node)}")
+        raise StoreError(f"node {node!r} is not trained yet, there is no {model.name}: run {training(tree, node)}")
     if version is None:
         if CANDIDATE not in model.aliases:
             raise StoreError(f"{model.name} has no candidate: give --version; there are {model}")

@@ -22,14 +22,14 @@ def local_model(model: Path | str, root: Path = Path("mlruns")) -> Path:
     """The bundle that `model` names: a path as it is, ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION`` fetched.
 
     The store is the one of `root`, or of MLFLOW_TRACKING_URI; what was fetched once is kept under ``root/work``.
-    Raises StoreError when the store does not answer, and UnknownNameError or StoreError for what it does not have.
+    Raises StoreError when the store does not answer, and UnknownNameError or StoreError for a model it does not have.
     """
     uri = str(model)
     if not uri.startswith(SCHEME):
         return Path(model)
     parts = re.fullmatch(rf"{SCHEME}([^/@]+)(?:@([^/@]+)|/(\d+))", uri)
     if parts is None:
-        raise StoreError(f"{uri} names no model: give models:/NAME@ALIAS or models:/NAME/VERSION")
+        raise StoreError(f"{uri} is not the name of a model: give models:/NAME@ALIAS or models:/NAME/VERSION")
     where = store(root)
     if where.uri.startswith("sqlite:") and not _database(where.uri).exists():
         raise StoreError(f"{uri} is in no store: {_database(where.uri)} is not there; {HINT}")

@@ -91,7 +91,7 @@ def send_pending(store: Store, sender: Sender | None = None) -> int:
 
 @dataclass
 class _Way:
-    """The way of a training's records to the store: sent at once, or kept until the store answers again."""
+    """Takes a training's records to the store: sent at once, or kept until the store answers again."""
 
     store: Store
     key: str
@@ -194,7 +194,7 @@ class Training(Run):
 
 @contextmanager
 def _ending(run: Run) -> Iterator[None]:
-    """Mark the run by the way its block ends; the exception goes on."""
+    """Set the run's status by how its block ends; the exception propagates."""
     status = "FAILED"
     try:
         yield

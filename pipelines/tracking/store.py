@@ -41,7 +41,7 @@ def connect(uri: str, artifacts: Path) -> Sender:
     try:
         import mlflow
 
-        quiet()  # importing mlflow has set its loggers up anew
+        quiet()  # importing mlflow has reset its loggers
         if uri.startswith("sqlite:"):
             ready_database(uri, artifacts)
         client = mlflow.MlflowClient(uri, uri)

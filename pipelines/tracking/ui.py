@@ -33,7 +33,7 @@ logger = logging.getLogger("hier")
 
 
 def serve_ui(store: Store, host: str = "127.0.0.1", port: int = 5000, browser: bool = True) -> None:
-    """Show the trainings until Ctrl-C; a server named by MLFLOW_TRACKING_URI is only pointed at.
+    """Show the trainings until Ctrl-C; a server named by MLFLOW_TRACKING_URI is not started, only its address is shown.
 
     Raises StoreError for an empty or unusable store, a port that is taken, a server that does not come up.
     """
@@ -64,7 +64,7 @@ def prepare(store: Store) -> str:
         keep_view(sender)
     except store_errors() as error:
         # a server that may only be read still shows the runs, in its own order
-        logger.warning("the columns of the page are MLflow's own: %s", reason(error))
+        logger.warning("the page shows MLflow's default columns: %s", reason(error))
         return place
     return f"{place}&viewStateShareKey={VIEW}"
 
@@ -135,7 +135,9 @@ def _wait(server: subprocess.Popen[bytes], address: str, log: Path) -> None:
         except (urllib.error.URLError, OSError):
             time.sleep(0.2)
     last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
-    raise StoreError(f"MLflow's server did not come up at {address}: {shown(*last) if last else 'no word'}; see {log}")
+    raise StoreError(
+        f"MLflow's server did not come up at {address}: {shown(*last) if last else 'no output'}, see {log}"
+    )
 
 
 def _end(server: subprocess.Popen[bytes]) -> None:

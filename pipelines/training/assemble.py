@@ -1,4 +1,4 @@
-"""Assemble: the chosen version of every node, joined to one classifier, calibrated, tried, and registered itself."""
+"""Assemble: the chosen version of every node, joined to one classifier, calibrated, evaluated and registered."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ Stage = Callable[[str, int], Callable[[int], None]]
 
 @dataclass(frozen=True)
 class Trial:
-    """What an assembled classifier is tried on: `count` patterns of each source; photographs, if any, of `valid`.
+    """What an assembled classifier is evaluated on: `count` patterns of each source; photographs, if any, of `valid`.
 
-    `calibration` is the number of patterns in each split of `calibrate.calibration_splits`, none of them tried.
+    `calibration` is the number of patterns in each split of `calibrate.calibration_splits`, none of them evaluated on.
     """
 
     count: int = 340
@@ -89,7 +89,7 @@ def assemble(
 
 
 def chosen_versions(client: Any, tree: Tree, alias: str) -> dict[str, tuple[Registered, int]]:
-    """The version of every node that bears `alias`; StoreError tells of nodes without, and what mends it."""
+    """The version of every node that bears `alias`; StoreError names nodes without one, and the command that helps."""
     found = {node: registered(client, name) for node, name in models_of(tree).items() if node != WHOLE}
     chosen = {node: (model, model.aliases[alias]) for node, model in found.items() if alias in model.aliases}
     missing = [node for node in found if node not in chosen and node not in OPTIONAL]
@@ -124,8 +124,8 @@ def join(tree: Tree, cards: Mapping[str, Path], versions: Mapping[str, int]) -> 
         one = load_bundle(path)
         if one.tree.digest != tree.digest or name not in one.nodes:
             raise StoreError(
-                f"version {versions[name]} of node {name!r} was trained for another tree than {tree.name!r} is now: "
-                f"{training(tree, name)}, then `hier promote {name}{option(tree)}`"
+                f"version {versions[name]} of node {name!r} was trained for another tree {tree.name!r}: "
+                f"run {training(tree, name)}, then `hier promote {name}{option(tree)}`"
             )
         nodes[name], inside[name] = one.nodes[name], one.card.nodes[name]
     card = Card(
@@ -172,7 +172,7 @@ def _register(
     confusions: list[tuple[Kind, dict[str, Any]]] = [
         ("confusion", {"counts": r.confusion, "choices": r.labels}) for r in list(reports.values())[:1]
     ]
-    told: list[tuple[Kind, dict[str, Any]]] = [
+    records: list[tuple[Kind, dict[str, Any]]] = [
         ("start", {"name": f"assemble {tree.name}", "params": {k: str(v) for k, v in params.items()},
                    "tags": {"hier.tree": tree.name, "hier.version": version_of("hier")}, "parent": None}),
         ("metrics", {"values": dict(figures), "step": None}),
@@ -182,7 +182,7 @@ def _register(
         ("end", {"status": "FINISHED"}),
     ]  # fmt: skip
     with telling(sender.uri):
-        for kind, data in told:
+        for kind, data in records:
             sender.send(Record(key, kind, data))
         run = sender.runs[key].id
         for number, version in registered(sender.client, name).versions.items():

@@ -67,7 +67,7 @@ def sources_of(bundle: Bundle) -> tuple[str, ...]:
 
 
 def split_parts(split: int, count: int, seed: int, sources: Sequence[str], photos: Path | None) -> list[Part]:
-    """About `count` patterns, at least one of each group: of every source as many clean as corrupted."""
+    """About `count` patterns, at least one of each group: half of those of every source are corrupted."""
     each = max(len(GROUP_NAMES), count // (2 * len(sources)))
     parts = []
     for source in sources:
@@ -183,9 +183,9 @@ def calibrate_file(
     made = calibrate(bundle, splits, device)
     picture = save_calibrated(made, target)
     if store is not None:
-        told = asdict(wanted) | {"photos": wanted.photos is not None, "sources": wanted.sources or sources_of(bundle)}
-        resume = root / "work" / f"calibrate-{digest(bundle, told)}.txt"
-        with store.training(f"calibrate {bundle.tree.name}", told, {"hier.tree": bundle.tree.name}, resume) as run:
+        params = asdict(wanted) | {"photos": wanted.photos is not None, "sources": wanted.sources or sources_of(bundle)}
+        resume = root / "work" / f"calibrate-{digest(bundle, params)}.txt"
+        with store.training(f"calibrate {bundle.tree.name}", params, {"hier.tree": bundle.tree.name}, resume) as run:
             run.metrics({f"{k}/{name}": v for k, some in made.figures.items() for name, v in some.items()})
             run.metrics({f"temperature/{slug(name)}": value for name, value in made.temperatures.items()})
             run.file(picture)
@@ -241,5 +241,5 @@ def _curve(logp: Tensor, truth: Tensor) -> Reliability:
 
 
 def _figures(found: Report) -> dict[str, float]:
-    told = {"accuracy": found.accuracy, "loss": found.loss, "ece": found.ece, "brier": found.brier, "aurc": found.aurc}
-    return {name: float(f"{value:.6g}") for name, value in told.items()}
+    named = {"accuracy": found.accuracy, "loss": found.loss, "ece": found.ece, "brier": found.brier, "aurc": found.aurc}
+    return {name: float(f"{value:.6g}") for name, value in named.items()}

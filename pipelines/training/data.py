@@ -51,7 +51,7 @@ def _share(counts: Sequence[int], share: float) -> list[int]:
 
 
 def _joined(parts: Iterable[tuple[Dataset, int, bool]], photos: Path | None, split: str) -> list[Part]:
-    """Parts of so many images each, whitened or not. A part begins at the index where the one before it ends.
+    """Parts with these numbers of images, whitened or not. A part begins at the index where the one before it ends.
 
     The label of an image follows from its index, so labels are as even as can be in each part and in all of them.
     """

@@ -88,14 +88,14 @@ class HierarchicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
         self.classes_ = np.unique(labels)
         texts = [str(label) for label in self.classes_]
         if len(set(texts)) < len(texts):
-            raise ValueError(f"labels that read the same as text cannot be told apart in a tree: {texts}")
+            raise ValueError(f"labels that are equal as text cannot be distinguished in a tree: {texts}")
         if len(texts) < 2:
             raise ValueError(f"only one class, {texts[0]!r}: there is nothing to choose")
         self.tree_ = _tree(self.tree, texts)
         _check_labels(self.tree_, texts)
         evidence = self._evidence(images, [str(label) for label in labels])
         seed = _seed(self.random_state)
-        with torch.random.fork_rng():  # the caller's random numbers are not ours to seed
+        with torch.random.fork_rng():  # leave the caller's random numbers as they are
             self.nodes_ = self._trained(evidence, seed)
         return self
 
@@ -200,7 +200,7 @@ def _seed(given: int | np.random.RandomState | np.random.Generator | None) -> in
 
 
 def _labels(y: ArrayLike) -> NDArray[Any]:
-    """The labels (n,), as numpy has had strings always. ValueError for one that is missing, or no labels at all."""
+    """The labels (n,), strings in numpy's classic dtype. ValueError for one that is missing, or no labels at all."""
     labels: NDArray[Any] = column_or_1d(y)
     values = labels.tolist()
     for i, label in enumerate(values):
@@ -236,7 +236,7 @@ def _as_list(X: Images) -> Sequence[ImageLike]:
 
 
 def _tree(given: str | Path | Mapping[str, Any] | None, labels: Sequence[str]) -> Tree:
-    """The tree meant: TreeError (a ValueError) says what is wrong with it."""
+    """The tree given: TreeError (a ValueError) says what is wrong with it."""
     if given is None:
         root = {"name": "label", "level": "label", "children": {label: label for label in labels}}
         return Tree.from_spec(TreeSpec.model_validate({"name": "labels", "root": root}))

@@ -70,7 +70,7 @@ def fit_stack(plan: CompiledTree, found: Tensor, truth: Tensor) -> Stack:
     """A multinomial logistic regression from `mixture.features` to labels; the scaling is part of its arrays."""
     missing = [label for i, label in enumerate(plan.labels) if not (truth == i).any()]
     if missing:
-        raise HierError(f"a stack needs images of every label; there is none of {', '.join(missing)}")
+        raise HierError(f"a stack needs images of every label; there are none of {', '.join(missing)}")
     scaler = StandardScaler()
     x = scaler.fit_transform(found.double().numpy())
     fit = LogisticRegression(C=STRENGTH, max_iter=2000).fit(x, truth.numpy())

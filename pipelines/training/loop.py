@@ -19,7 +19,7 @@ Step = Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
 
 
 class TrainingError(HierError):
-    """A training that cannot go on; its last good epoch is kept."""
+    """A training that cannot continue; its last good epoch is kept."""
 
 
 @dataclass(frozen=True)

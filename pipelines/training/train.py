@@ -207,7 +207,7 @@ def _put(
 ) -> list[str]:  # fmt: skip
     """Put trained nodes into the bundle at `card_path`, beside those already there; returns the missing nodes."""
     card_path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(card_path.with_name(f".{card_path.stem}.lock")):  # another training may end now: nobody's nodes go
+    with FileLock(card_path.with_name(f".{card_path.stem}.lock")):  # another training may add nodes now
         card = _card(tree, settings, {r.node: (trained[r.node], r.metrics) for r in results})
         nodes = dict(trained)
         if before := _usable(card_path, tree):

@@ -241,7 +241,7 @@ def test_models_are_fetched_by_alias_and_version(
     assert by_alias.read_text() == (trained / "1" / "which.json").read_text()
     assert local_model("some/folder") == Path("some/folder")
     monkeypatch.chdir(trained)
-    with pytest.raises(BundleError, match="no classifier at periodic"):
+    with pytest.raises(BundleError, match="no classifier for periodic"):
         load("models:/hier-tiny-which@champion")
 
 

@@ -221,7 +221,7 @@ def test_the_champion_served_over_http_answers_as_predict_does(
         assert [a["group"] for a in answer["predictions"]] == ["p4g", "p4g"]
         status, answer = post(address, {"inputs": np.stack([grey, grey]).tolist()})
         assert [a["group"] for a in answer["predictions"]] == ["p4g", "p4g"]
-        for bad, said in (("no base64!", "image 0: no base64"), (base64.b64encode(b"hm").decode(), "image 0: ")):
+        for bad, said in (("no base64!", "image 0: invalid base64"), (base64.b64encode(b"hm").decode(), "image 0: ")):
             status, answer = post(address, {"inputs": [bad]})
             assert status == 400
             assert said in answer["message"]

@@ -117,7 +117,7 @@ def test_arrays_inside_hdf5_are_named_after_the_file(tmp_path: Path) -> None:
         (f"{path}::/entry/stack", r"shape \(1, 2, 40, 56\): a stack; give --page N"),
         (f"{path}::/entry", "/entry is a group"),
         (f"{path}::/nothing", "/nothing is not there"),
-        (f"{path}::/row", r"shape \(5,\): no image"),
+        (f"{path}::/row", r"shape \(5,\): not an image"),
         (f"{path}::/entry/text", "an array of integers or floats is needed"),
         (f"{tmp_path}/none.h5::/x", "no such file"),
     ):
@@ -134,7 +134,7 @@ def test_arrays_inside_hdf5_are_named_after_the_file(tmp_path: Path) -> None:
 def test_stacks_of_arrays_need_a_page(tmp_path: Path) -> None:
     stack = np.stack([GREY16, SECOND, GREY16, SECOND])
     np.save(tmp_path / "a.npy", stack)
-    with pytest.raises(ImageError, match="--page N chooses one"):
+    with pytest.raises(ImageError, match="choose an image with --page N"):
         read(tmp_path / "a.npy")
     assert (np.asarray(open_picture(tmp_path / "a.npy", Reading.of(page=2)).array) == SECOND).all()
     assert (open_picture(stack, Reading.of(page=4)).array == SECOND).all()
