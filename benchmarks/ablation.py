@@ -1,4 +1,4 @@
-"""What remains of the accuracy when scale, lattice metric or symmetry say nothing.
+"""What remains of the accuracy when scale, lattice metric or symmetry carry no information.
 
     python benchmarks/ablation.py [--model DIR] [--photos DIR] [--count 1700] [--seed 7] [--cache DIR]
 

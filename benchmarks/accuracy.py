@@ -69,7 +69,7 @@ def lines(seed: int) -> Iterator[tuple[str, PatternDataset]]:
 
 
 def family(confusion: Sequence[Sequence[int]], labels: Sequence[str]) -> float:
-    """Share right about the paper's three classes of rotation: none, 2-fold (4 too), 3-fold (6 too)."""
+    """Share correct in the paper's three classes of rotation: none, 2-fold (4 too), 3-fold (6 too)."""
     table, kind = np.array(confusion), np.array([FAMILY.get(name, 1) for name in labels])
     return float(table[kind[:, None] == kind].sum() / table.sum())
 

@@ -4,7 +4,7 @@
     python benchmarks/accuracy_table.py OUT.jsonl --record mlruns
 
 Columns are the models in the order of the rows, the ones that pixels and the threshold rule stand for first. --rotation
-adds how often a model is right about the paper's three classes of rotation, --calibration its expected calibration
+adds how often a model is correct in the paper's three classes of rotation, --calibration its expected calibration
 error.
 """
 

@@ -1,4 +1,4 @@
-"""How fast images are made, what the label guard refuses, and what memory an export takes.
+"""How fast images are made, what the label guard rejects, and what memory an export takes.
 
     python benchmarks/datasets.py [--photos DIR] [--images 136] [--rates 0] [--memory] [--device cuda]
 
@@ -68,8 +68,8 @@ def speeds(photos: Path | None, count: int, size: int, device: str) -> None:
 
 
 def refusals(photos: Path | None, each: int, size: int) -> None:
-    """Share of draws that the label guard refuses, from `each` accepted images of every group."""
-    print(f"draws refused by the label guard, per cent, {each} images of each group")
+    """Share of draws that the label guard rejects, from `each` accepted images of every group."""
+    print(f"draws rejected by the label guard, per cent, {each} images of each group")
     print("  " + " " * 15 + "".join(f"{name:>6}" for name in GROUP_NAMES) + "   all")
     for source, construction in product(SOURCES, CONSTRUCTIONS):
         pool = split_pool(photos, "train") if source == "photos" else None

@@ -2,8 +2,8 @@
 
     python benchmarks/errors.py [--model DIR] [--photos DIR] [--count 510] [--seed 100] [--only WORD...] [--cache DIR]
 
-The lines are those of accuracy.py, of another seed: what is to be mended is looked for here, so that no image of its
-table is ever tuned on. Prints a Markdown table. The lattice is *right* when its cell has the true area within 8 %, and
+The lines are those of accuracy.py, with another seed: weaknesses are looked for here, so that no image of its table is
+ever tuned on. Prints a Markdown table. The lattice is *right* when its cell has the true area within 8 %, and
 *finer* or *coarser* otherwise. An error on a right lattice is counted at the first node on the true path whose own
 choice is wrong, and as *router* where none is.
 """

@@ -1,13 +1,13 @@
-"""Periodic images of all 17 plane groups by other people's constructions.
+"""Periodic images of all 17 plane groups, constructed independently of the package.
 
-Images by other people's constructions, used for testing only, never for training or tuning. Nothing here shares code
+Independently constructed images, used for testing only, never for training or tuning. Nothing here shares code
 with the package's own generators. Every image follows from its kind, group, index and seed alone. The kinds are
 
-tiling            a region of a picture turned and flipped on whole pixels (the way of Guo, Qin and Agar), axes upright
+tiling            a region of a picture turned and flipped on whole pixels (as Guo, Qin and Agar do), axes upright
 tiling-noise      the same with noise, mostly in square cells, in grey; tiling-noise-rgb in colour
 tiling-atoms      Gaussian spots on whole pixels, axes upright
 waves             random plane waves of low order averaged over the operations, at any angle
-layers            atoms moved off the special places of a higher symmetry, at any angle
+layers            atoms moved off the special positions of a higher symmetry, at any angle
 ornaments         drawn motifs and letters printed on a flat ground, at any angle
 
 python benchmarks/foreign.py --kind waves --per-group 10 --seed 0 --out DIR    writes DIR/<group>/<index>.png
@@ -39,7 +39,7 @@ from scipy import ndimage
 
 
 def seen(rng: Random, pattern: Pattern, basis: np.ndarray, size: int, fine: int = 1) -> np.ndarray:
-    """Look at a pattern at a random angle and place; fine is the number of samples along a pixel's edge."""
+    """Look at a pattern at a random angle and position; fine is the number of samples along a pixel's edge."""
     turn, n = rng.uniform(0, 2 * np.pi), size * fine
     y, x = np.indices((n, n)) / fine
     places = np.stack((x * np.cos(turn) - y * np.sin(turn), x * np.sin(turn) + y * np.cos(turn)), -1)
@@ -76,7 +76,7 @@ def waves(group: str, rng: Random, size: int) -> Drawn:
 
 
 def layers(group: str, rng: Random, size: int) -> Drawn | None:
-    """Move atoms off the special places of a higher symmetry by 6 to 15 % of the cell, as the group allows."""
+    """Move atoms off the special positions of a higher symmetry by 6 to 15 % of the cell, as the group allows."""
     basis = lattice(group, rng, size, (20, 72))
     unit = np.sqrt(np.linalg.det(basis) / (2 if group in CENTRED else 1))
     places = [[0, 0], [1 / 2, 1 / 2], [1 / 2, 0], [0, 1 / 2]]
@@ -87,7 +87,7 @@ def layers(group: str, rng: Random, size: int) -> Drawn | None:
         angle = rng.uniform(0, 2 * np.pi)
         move = rng.uniform(0.06, 0.15) * unit * np.array([np.cos(angle), np.sin(angle)]) @ np.linalg.inv(basis)
         gaps = [(turn, turn @ place + shift - place) for turn, shift in operations(group)]
-        if rng.random() < 0.7:  # stays on its special place, or moves along the mirror it sits on
+        if rng.random() < 0.7:  # stays on its special position, or moves along the mirror it sits on
             move = np.mean([turn @ move for turn, gap in gaps if np.abs(gap - np.round(gap)).max() < 1e-6], axis=0)
         found.append(orbit(group, place + move))
         kinds += [rng.integers(3)] * len(found[-1])
@@ -127,7 +127,7 @@ def motif(rng: Random, n: int = 192) -> np.ndarray:
 
 
 def ornaments(group: str, rng: Random, size: int) -> Drawn:
-    """Print motifs on a flat ground at all places the group gives them; where prints overlap, inks multiply."""
+    """Print motifs on a flat ground at all positions the group gives them; where prints overlap, inks multiply."""
     basis = lattice(group, rng, size, (5, 40))
     own, ground = operations(group), rng.uniform(0.75, 1, 3)
     inverted = rng.random() < 0.25

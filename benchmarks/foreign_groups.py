@@ -1,6 +1,6 @@
 """The 17 plane groups as general positions, cells to draw them in, and a check that a pattern has no more symmetry.
 
-Belongs to foreign.py: images by other people's constructions, used for testing only, never for training or tuning.
+Belongs to foreign.py: independently constructed images, used for testing only, never for training or tuning.
 """
 
 from collections.abc import Callable
@@ -107,7 +107,7 @@ def correlations(cell: np.ndarray, turn: np.ndarray) -> np.ndarray:
 
 
 def blurred(pattern: Pattern, width: float, hexagonal: bool) -> np.ndarray:
-    """Sample one cell in grey, take off the mean and blur it by a share of the cell, alike in all directions."""
+    """Sample one cell in grey, subtract the mean and blur it by a share of the cell, equally in all directions."""
     axis = np.arange(RASTER) / RASTER
     cell = pattern(np.stack(np.meshgrid(axis, axis, indexing="ij"), -1)).mean(-1)
     h, k = np.meshgrid(*[np.fft.fftfreq(RASTER, 1 / RASTER)] * 2, indexing="ij")

@@ -1,6 +1,6 @@
 """Cells of whole pixels: regions of pictures or noise, or atoms, repeated by flips and turns with upright axes.
 
-Belongs to foreign.py: images by other people's constructions, used for testing only, never for training or tuning.
+Belongs to foreign.py: independently constructed images, used for testing only, never for training or tuning.
 """
 
 from itertools import product

@@ -3,9 +3,9 @@
     python benchmarks/gpu.py --check [--device cuda] [--count 510] [--out gpu.json]
 
 Runs every command that takes `--device` (a training is interrupted and resumed), the estimator, a comparison of answers
-with the CPU's (the same group, a probability within 0.005), and measures throughput. A part that fails is reported and
-the others go on; exit code 1 if any failed, and `--out` gets all of it as JSON. About four minutes on a card. It needs
-no network: the photographs are made up. CI rehearses it with `--device cpu --count 34`, as it has no card.
+with the CPU's (the same group, a probability within 0.005), and measures throughput. A failing part is reported and
+the others continue; exit code 1 if any failed, and `--out` gets all of it as JSON. About four minutes on a card. It
+needs no network: the photographs are made up. CI rehearses it with `--device cpu --count 34`, as it has no card.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ import hier
 
 TOLERANCE = 5e-3  # by which a probability may differ from the CPU's
 RIGHT = 0.9  # least share of groups that the bundled model has right on patterns of atoms
-PATIENCE = 240.0  # seconds after which a command is taken to hang
+PATIENCE = 240.0  # seconds after which a command counts as hung
 PICTURES = 12  # in each split
 TRAINING = """
 {{source: [noise], count: {count}, valid_count: 17, cross_count: 17, sizes: [96], epochs: 3, tune_epochs: 1, batch: 16}}
@@ -161,7 +161,7 @@ def calibrate(check: Check) -> Figures:
 
 
 def estimator(check: Check) -> Figures:
-    """Labels of one's own, learnt and answered."""
+    """Custom labels, learnt and predicted."""
     images = list(PatternDataset("atoms", 5, 96, groups=("p2", "p4m"), cells=(4, 9)).batch(range(16)))
     model = hier.HierarchicalClassifier(epochs=4, tune_epochs=1, device=check.device).fit(images, ["two", "four"] * 8)
     p = model.predict_proba(images)
@@ -242,7 +242,7 @@ def require(condition: bool, problem: str) -> None:
 
 
 def prepare(folder: Path) -> None:
-    """Photographs that are none, and a field to map."""
+    """Made-up photographs, and a field to map."""
     for seed, split in enumerate(("train", "valid")):
         (folder / "pictures" / split).mkdir(parents=True)
         for k in range(PICTURES):

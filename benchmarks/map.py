@@ -3,7 +3,7 @@
     python benchmarks/map.py [--size 4096] [--threads 2] [--exact]
 
 The field is a .npy file on disk: p4m, p6 and noise in three domains, made of waves so that making it takes no time.
-Prints the seconds of `map_field` with windows of 128 px 32 px apart, how many places were measured, how many of them
+Prints the seconds of `map_field` with windows of 128 px 32 px apart, how many positions were measured, how many of them
 show what is there, and the memory that it took beyond what was in use before.
 """
 
@@ -82,7 +82,7 @@ def main() -> None:
     print(
         f"{given.size} x {given.size} px on {given.threads} threads: {seconds:.1f} s, {worked:.1f} s of processor time"
     )
-    print(f"{found.measured.sum()} of {found.measured.size} places measured, {100 * right:.1f} % show what is there")
+    print(f"{found.measured.sum()} of {found.measured.size} positions measured, {100 * right:.1f} % show what is there")
     print(f"memory: {(after - before) / 1024:.0f} MiB more than the {before / 1024:.0f} MiB in use before")
 
 

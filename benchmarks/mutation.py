@@ -60,7 +60,7 @@ OPERATORS = (
     "core/ReplaceUnaryOperator_Delete_USub",
     "core/ReplaceUnaryOperator_Delete_Not",
 )
-PROCESSES = multiprocessing.get_context("forkserver")  # libraries are imported once, hier anew for every mutant
+PROCESSES = multiprocessing.get_context("forkserver")  # libraries are imported once, hier again for every mutant
 PROCESSES.set_forkserver_preload(["torch", "timm", "sklearn.tree", "skimage.data", "networkx", "pytest", "hypothesis"])
 
 
@@ -77,7 +77,7 @@ class Mutant:
 
 
 def never_run(source: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """Where a change has no effect to notice: annotations, decorators (sizes of caches), `strict=` of zip."""
+    """Where a change has no noticeable effect: annotations, decorators (sizes of caches), `strict=` of zip."""
     nodes: list[ast.AST | None] = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.arg | ast.AnnAssign):
@@ -90,7 +90,7 @@ def never_run(source: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
 
 
 def mutants(root: Path, seed: int) -> Iterator[Mutant]:
-    """One mutant for every place in the code that can be changed, the change drawn by hash."""
+    """One mutant for every position in the code that can be changed, the change drawn by hash."""
     for file in sorted(path for package in PACKAGES for path in (root / "hier" / package).rglob("*.py")):
         source = file.read_text(encoding="utf-8")
         lines, nodes, dead = source.splitlines(), list(ast_nodes(get_ast(source))), never_run(source)
@@ -185,7 +185,7 @@ def defining(folder: Path, name: str) -> Path:
 
 
 def users_of(root: Path, tests: Iterable[str]) -> dict[str, set[str]]:
-    """Of each file of ours, the files and tests that import it."""
+    """For each of our files, the files and tests that import it."""
     users: dict[str, set[str]] = defaultdict(set)
     for path in [*(root / "hier").rglob("*.py"), *(root / name for name in tests)]:
         for other in imports(path, root):
@@ -227,7 +227,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
     parser.add_argument("--budget", type=float, default=20, help="seconds of tests for each mutant")
     parser.add_argument("--workers", type=int, default=2, help="mutants at a time")
-    parser.add_argument("--minutes", type=float, default=60, help="begin no mutant after that long")
+    parser.add_argument("--minutes", type=float, default=60, help="start no mutant after this many seconds")
     parser.add_argument("--tree", type=Path, default=Path(__file__).resolve().parents[1], help="what to mutate")
     options = parser.parse_args()
     os.environ |= {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}

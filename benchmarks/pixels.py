@@ -1,4 +1,4 @@
-"""A plain 17-way classifier on pixels, trained on the very patterns that a training of `hier train` sees.
+"""A plain 17-way classifier on pixels, trained on exactly the patterns that a training of `hier train` sees.
 
     python benchmarks/pixels.py SETTINGS.yaml OUT.pt [--photos DIR] [--backbone lcnet_050] [--side 128] [--epochs 20]
 
@@ -60,7 +60,7 @@ def fit(network: nn.Module, images: Tensor, targets: Tensor, epochs: int, checkp
 
     def report(epoch: int, metrics: Metrics) -> None:
         seconds = time.perf_counter() - begun
-        print(f"epoch {epoch + 1}: {100 * metrics['accuracy']:.1f} % right in training, {seconds:.0f} s", flush=True)
+        print(f"epoch {epoch + 1}: {100 * metrics['accuracy']:.1f} % correct in training, {seconds:.0f} s", flush=True)
 
     epoch = Epoch(len(images), batch_of(len(images), BATCH))
     train({"network": network}, step, epoch, Schedule(epochs, LR, BATCH, 0), checkpoint, after, report)

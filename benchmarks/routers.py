@@ -4,7 +4,7 @@
                                 [--cache DIR]
 
 Prints one Markdown table. Evidence and outputs of nodes are made once for each source and shared by all routers.
-With --fit, a model that is not calibrated is fitted first, in memory, on so many patterns in each split; without it
+With --fit, a model that is not calibrated is fitted first, in memory, on that many patterns in each split; without it
 ``blend`` is an even mix and ``stack`` is left out. `climb` stops at 0.9: its accuracy counts statements, and how many
 of them are single labels stands beside.
 """

@@ -1,7 +1,7 @@
 """The group by a threshold on the peaks of the symmetry maps, without any training: what learning has to beat.
 
 An operation holds when 1 - r, r its highest correlation, is below one number that serves all of them. The tree of
-International Tables does the rest. This is a row in tables, no part of the classifier.
+International Tables does the rest. This is a row in tables, not part of the classifier.
 """
 
 from __future__ import annotations

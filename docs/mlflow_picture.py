@@ -136,7 +136,7 @@ class Pages:
         return str(found[0].info.run_id)
 
     def _show(self, place: str) -> None:
-        self.driver.get("about:blank")  # an address that differs behind the # alone would not load anew
+        self.driver.get("about:blank")  # an address that differs behind the # alone would not load the page again
         self.driver.get(page(self.address, place))
 
     def _text(self) -> str:
