@@ -289,7 +289,9 @@ def main() -> None:
     failed = [name for name, figures in results.items() if "failed" in figures]
     if given.out is not None:
         given.out.write_text(json.dumps({**about, "failed": failed, "parts": results}, indent=1) + "\n", "utf-8")
-    print(f"{time.perf_counter() - started:.0f} s; " + (f"failed: {', '.join(failed)}" if failed else "every part passed"))
+    print(
+        f"{time.perf_counter() - started:.0f} s; " + (f"failed: {', '.join(failed)}" if failed else "every part passed")
+    )
     sys.exit(bool(failed))
 
 
