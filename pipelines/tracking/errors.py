@@ -15,8 +15,9 @@ class StoreError(HierError):
 
 
 def shown(text: object) -> str:
-    """The first line of `text`, shortened, without passwords in addresses."""
-    line = (str(text).splitlines() or [""])[0]
+    """The first line of `text` that says what happened, shortened, without passwords in addresses."""
+    lines = [line for line in str(text).splitlines() if not line.startswith("(raised as a result of")]
+    line = (lines or [""])[0]  # SQLAlchemy says first when it happened
     line = re.sub(r"//[^/@\s]*@", "//***@", line)
     return line if len(line) < 240 else line[:237] + "..."
 

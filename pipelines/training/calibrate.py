@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ...datasets import NonPatternDataset, PatternDataset, split_pool
 from ...hierarchy import GROUP_NAMES, CompiledTree, HierError
+from ...hierarchy.files import output
 from ...models.bundle import BUNDLED, GATE, Bundle, Routing, find_card, load_bundle, save_bundle
 from ...models.classifier import Answer, Classifier
 from ...models.routing.calibration import fit_temperature
@@ -150,7 +151,8 @@ def save_calibrated(made: Calibrated, card: Path) -> Path:
 
     save_bundle(card, made.bundle.card, made.bundle.nodes, stack=made.bundle.stack)
     picture = card.with_name(f"{card.stem}-reliability.png")
-    reliability_figure(made.curves).savefig(picture, dpi=110)
+    with output(picture) as file:
+        reliability_figure(made.curves).savefig(file, dpi=110)
     return picture
 
 

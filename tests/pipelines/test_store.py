@@ -16,7 +16,7 @@ import mlflow
 import pytest
 from hier.hierarchy import load_tree
 from hier.pipelines.tracking.compare import compare
-from hier.pipelines.tracking.errors import StoreError
+from hier.pipelines.tracking.errors import StoreError, shown
 from hier.pipelines.tracking.runs import store
 
 MAKE = "from pathlib import Path; from hier.pipelines.tracking.runs import store; store(Path('mlruns')).connect()"
@@ -158,3 +158,8 @@ def test_the_callers_own_store_stays_set(root: Path, tmp_path: Path, empty: Path
         assert [m.name for m in mlflow.search_registered_models()] == []
         patch.setattr("mlflow.tracking.fluent._active_experiment_id", None)
     assert (mlflow.get_tracking_uri(), mlflow.get_registry_uri()) == before
+
+
+def test_the_cause_is_reported_and_not_the_flush_that_met_it() -> None:
+    text = "(raised as a result of Query-invoked autoflush; consider)\n(sqlite3.OperationalError) disk full"
+    assert shown(text) == "(sqlite3.OperationalError) disk full"
