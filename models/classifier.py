@@ -125,11 +125,12 @@ class Classifier:
         return self.combine(outputs, router)
 
     @torch.inference_mode()
-    def outputs(self, maps: Tensor, numbers: Tensor) -> dict[str, Tensor]:
+    def outputs(self, maps: Tensor, numbers: Tensor, tolerance: float | None = None) -> dict[str, Tensor]:
         """Log-probabilities of the M models of every node, gate and flat head included, not tempered: (M, B, k)."""
         maps, numbers = maps.to(self.device).float(), numbers.to(self.device)
+        asked = None if tolerance is None else numbers.new_full((len(numbers),), tolerance)
         return {
-            name: torch.stack([node.log_probabilities(maps, numbers) for node in members])
+            name: torch.stack([node.log_probabilities(maps, numbers, asked) for node in members])
             for name, members in self.nodes.items()
         }
 

@@ -15,6 +15,7 @@ from .evidence.representation import EVIDENCE, MAP_CHANNELS, SIDE
 
 BACKBONE = "lcnet_050"
 CHANNELS = MAP_CHANNELS + EVIDENCE
+HIDDEN = 128  # units of the head between features and choices
 SIDES = (SIDE, 32, 64, 224)  # px at which a backbone may read the maps, first that works
 
 
@@ -54,21 +55,40 @@ class NodeClassifier(nn.Module):
         side, width = _fit(self.backbone, settings)
         self.settings = replace(settings, side=side)
         self.side = side
-        self.head = nn.Linear(width, len(settings.choices))
+        self.inner = nn.Linear(width + EVIDENCE, HIDDEN)
+        self.told = nn.Linear(2, HIDDEN, bias=False)
+        self.head = nn.Sequential(
+            nn.ReLU(), nn.Linear(HIDDEN, HIDDEN // 2), nn.ReLU(), nn.Linear(HIDDEN // 2, len(settings.choices))
+        )
 
-    def forward(self, maps: Tensor, numbers: Tensor) -> Tensor:
-        """Logits from ``maps`` (B, MAP_CHANNELS, SIDE, SIDE) and ``numbers`` (B, EVIDENCE)."""
+    def forward(self, maps: Tensor, numbers: Tensor, tolerance: Tensor | None = None) -> Tensor:
+        """Logits from ``maps`` (B, MAP_CHANNELS, SIDE, SIDE) and ``numbers`` (B, EVIDENCE).
+
+        ``tolerance`` (B,) in (0, 1) is the misfit up to which an operation is to count as a symmetry; NaN, and all of
+        them without one, leaves that to the node.
+        """
+        return self.decide(self.see(maps, numbers), tolerance)
+
+    def see(self, maps: Tensor, numbers: Tensor) -> Tensor:
+        """What is made of the evidence whatever the tolerance: (B, HIDDEN)."""
         planes = numbers[:, :, None, None].expand(-1, -1, *maps.shape[-2:])
         image = torch.cat([maps, planes], 1)
         if self.side != image.shape[-1]:
             image = F.interpolate(image, size=self.side, mode="nearest")
-        logits: Tensor = self.head(self.backbone(image))
+        seen: Tensor = self.inner(torch.cat([self.backbone(image), numbers], 1))
+        return seen
+
+    def decide(self, seen: Tensor, tolerance: Tensor | None = None) -> Tensor:
+        """Logits (B, k) from what `see` returns, as `forward`."""
+        asked = seen.new_full((len(seen),), torch.nan) if tolerance is None else tolerance.to(seen)
+        told = torch.stack([(-torch.log10(asked) / 3).nan_to_num(0.0), asked.isfinite().to(seen)], 1)
+        logits: Tensor = self.head(seen + self.told(told))
         return logits
 
     @torch.inference_mode()
-    def log_probabilities(self, maps: Tensor, numbers: Tensor) -> Tensor:
+    def log_probabilities(self, maps: Tensor, numbers: Tensor, tolerance: Tensor | None = None) -> Tensor:
         """(B, k), evaluation mode is the caller's."""
-        logits: Tensor = self(maps, numbers)
+        logits: Tensor = self(maps, numbers, tolerance)
         return logits.log_softmax(1)
 
     def for_choices(self, choices: tuple[str, ...]) -> NodeClassifier:

@@ -9,10 +9,11 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from .groups import GroupScores
 from .lattice import Lattice
 from .structure import Structure
 
-T = TypeVar("T", Lattice, Structure)
+T = TypeVar("T", Lattice, Structure, GroupScores)
 
 
 def joined(parts: Sequence[T]) -> T:

@@ -167,9 +167,9 @@ def symmetry_maps(structure: Structure, basis: Tensor) -> SymmetryMaps:
     other = torch.einsum("bmwn,bmn->bmw", shared, moved(power))
     norm = torch.sqrt((own * other).clamp_min(1e-24)).maximum(0.5 * total[:, None])
     spectrum = shared / norm[..., None] * cross[:, :, None]
-    surface = _upsampled(_square(spectrum), 2 * GRID).flatten(-2)
+    surface = upsampled(_square(spectrum), 2 * GRID).flatten(-2)
     maps = surface.gather(-1, plan.at[:, None].expand(len(F), -1, weight.shape[1], -1))
-    patterson = _upsampled(_square(weight * power[:, None] / total[..., None]), 6 * (GRID // 4))
+    patterson = upsampled(_square(weight * power[:, None] / total[..., None]), 6 * (GRID // 4))
     n = patterson.shape[-1]
     thirds, halves = n // 3, n // 2
     parts = [(0, halves), (halves, 0), (halves, halves)]
@@ -187,7 +187,7 @@ def _square(t: Tensor) -> Tensor:
     return t.reshape(*t.shape[:-1], GRID, GRID)
 
 
-def _upsampled(spectrum: Tensor, size: int) -> Tensor:
+def upsampled(spectrum: Tensor, size: int) -> Tensor:
     """Inverse transform of Hermitian (..., GRID, GRID) on a finer grid (..., size, size), real."""
     half = GRID // 2
     table = spectrum.new_zeros(*spectrum.shape[:-2], size, size // 2 + 1, dtype=torch.complex64)

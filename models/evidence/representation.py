@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from .batches import joined, rows
+from .groups import FRC, GROUPS, GroupScores, group_scores
 from .lattice import Lattice, find_lattice
 from .maps import FLOOR, MAPS, WEIGHTINGS, symmetry_maps
 from .structure import Structure, structure_factors
@@ -21,20 +22,23 @@ STRAIN = 0.15  # an operation that changes the metric by more is not offered to 
 ABSENT = -0.5
 CACHED = 2**18  # px at a time: they stay in a processor's cache, and memory does not grow with the batch
 MAP_CHANNELS = len(MAPS) * len(WEIGHTINGS)
-EVIDENCE = MAP_CHANNELS + len(MAPS) + 8 * len(WEIGHTINGS) + 3
+GROUP_NUMBERS = len(GROUPS) * (3 + FRC) + FRC
+EVIDENCE = MAP_CHANNELS + len(MAPS) + 8 * len(WEIGHTINGS) + 3 + GROUP_NUMBERS
 
 
 @dataclass(frozen=True)
 class Evidence:
     """Input of the nodes for a batch: `maps` (B, MAP_CHANNELS, SIDE, SIDE) and `numbers` (B, EVIDENCE).
 
-    Both lie roughly in [-0.5, 1.3]. They were made from `structure`, the structure factors on `lattice`.
+    Both lie roughly in [-0.5, 1.3]. They were made from `structure`, the structure factors on `lattice`; `groups` are
+    the scores of all groups.
     """
 
     maps: Tensor
     numbers: Tensor
     lattice: Lattice
     structure: Structure
+    groups: GroupScores
 
 
 def log_residual(correlation: Tensor) -> Tensor:
@@ -60,6 +64,7 @@ class SymmetryEvidence(nn.Module):
             torch.cat([p.numbers for p in parts]),
             joined([p.lattice for p in parts]),
             joined([p.structure for p in parts]),
+            joined([p.groups for p in parts]),
         )
 
     def _evidence(self, images: Tensor, lattice: Lattice | None) -> Evidence:
@@ -79,4 +84,13 @@ class SymmetryEvidence(nn.Module):
             log_residual(lattice.coset)[:, None],
             torch.linalg.det(lattice.basis).abs().log2()[:, None] / 16,
         ]
-        return Evidence(maps, torch.cat(numbers, 1), lattice, structure)
+        groups = group_scores(structure, lattice.basis)
+        return Evidence(maps, torch.cat([*numbers, group_numbers(groups)], 1), lattice, structure, groups)
+
+
+def group_numbers(groups: GroupScores) -> Tensor:
+    """What a node sees of the groups' scores: (B, GROUP_NUMBERS). They do not depend on the choice of basis."""
+    scores = torch.cat([groups.lowest[..., None], groups.mean[..., None], groups.rings], -1)
+    seen = log_residual(scores).nan_to_num(ABSENT).flatten(1)
+    strain = -torch.log10(groups.strain.clamp_max(1.0) + 1e-3) / 3
+    return torch.cat([seen, strain, -torch.log10(groups.noise + 1e-4) / 4], 1)

@@ -17,20 +17,24 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ...datasets import NonPatternDataset, PatternDataset, photo_content, split_pool
-from ...hierarchy import HierError
+from ...datasets import NonPatternDataset, Pattern, PatternDataset, photo_content, split_pool
+from ...hierarchy import GROUP_NAMES, HierError
 from ...hierarchy.files import whole
+from ...models.evidence.groups import MOST, all_misfits, group_scores
+from ...models.evidence.lattice import reduce_basis
+from ...models.evidence.maps import symmetry_maps
 from ...models.evidence.representation import SymmetryEvidence
+from ...models.evidence.structure import structure_factors
 from .workers import in_order
 
-REVISION = 12  # raise it when datasets or representation change what they make
+REVISION = 13  # raise it when datasets or representation change what they make
 PIECE = 128  # images in one piece of work
 BATCH = 16  # images at a time: large ones stay in the processor's cache
 ALONE = 32  # images that one process makes sooner than others would start
 logger = logging.getLogger("hier")
 
 Dataset = PatternDataset | NonPatternDataset
-Arrays = tuple[NDArray[np.float16], NDArray[np.float32]]
+Arrays = tuple[NDArray[np.float16], NDArray[np.float32], NDArray[np.float32]]
 
 
 class EvidenceError(HierError):
@@ -82,11 +86,16 @@ class Part:
 
 @dataclass(frozen=True)
 class EvidenceSet:
-    """Evidence of N images: `maps` (N, M, S, S) float16, `numbers` (N, E) float32, `labels` their names."""
+    """Evidence of N images: `maps` (N, M, S, S) float16, `numbers` (N, E) float32, `labels` their names.
+
+    `misfits` (N, 18) are those of the 17 groups before instruments spoilt the image, and of a finer lattice; see
+    `true_misfits`. None where they are not known.
+    """
 
     maps: Tensor
     numbers: Tensor
     labels: tuple[str, ...]
+    misfits: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -106,28 +115,28 @@ def gather(
     contents = {(part.photos, part.split): part.content() for part in parts if part.reads_pictures}
     pieces = [piece for part in parts for piece in part.pieces()]
     files = [cache and cache / f"{p.digest(contents.get((p.photos, p.split), ''))}.safetensors" for p in pieces]
-    done: dict[int, tuple[Tensor, Tensor]] = {}
+    done: dict[int, tuple[Tensor, ...]] = {}
     for i, (piece, file) in enumerate(zip(pieces, files, strict=True)):
         kept = None if file is None else read_evidence(file, piece.stop - piece.start)
         if kept is not None:
-            done[i] = kept["maps"], kept["numbers"]
+            done[i] = kept["maps"], kept["numbers"], kept["misfits"]
             advance(len(kept["maps"]))
     missing = [i for i in range(len(pieces)) if i not in done]
     made = _made([pieces[i] for i in missing], device)
     try:
         for i, arrays in zip(missing, made, strict=True):
-            maps, numbers = map(torch.from_numpy, arrays)
+            maps, numbers, misfits = map(torch.from_numpy, arrays)
             _check_finite(pieces[i], maps, numbers)
-            done[i] = maps, numbers
+            done[i] = maps, numbers, misfits
             if (file := files[i]) is not None:
                 with whole(file) as unfinished:
-                    save_file({"maps": maps, "numbers": numbers}, unfinished)
+                    save_file({"maps": maps, "numbers": numbers, "misfits": misfits}, unfinished)
             advance(len(maps))
     finally:
         made.close()
-    maps, numbers = (torch.cat([done[i][k] for i in range(len(pieces))]) for k in (0, 1))
+    maps, numbers, misfits = (torch.cat([done[i][k] for i in range(len(pieces))]) for k in range(3))
     labels = tuple(piece.dataset.label(j) for piece in pieces for j in range(piece.start, piece.stop))
-    return EvidenceSet(maps, numbers, labels)
+    return EvidenceSet(maps, numbers, labels, misfits)
 
 
 def read_evidence(file: Path, count: int) -> dict[str, Tensor] | None:
@@ -146,7 +155,7 @@ def read_evidence(file: Path, count: int) -> dict[str, Tensor] | None:
 
 
 def _problem(kept: dict[str, Tensor], count: int) -> str:
-    for name, dtype, axes in (("maps", torch.float16, 4), ("numbers", torch.float32, 2)):
+    for name, dtype, axes in (("maps", torch.float16, 4), ("numbers", torch.float32, 2), ("misfits", torch.float32, 2)):
         tensor = kept.get(name)
         if tensor is None or tensor.dtype != dtype or tensor.ndim != axes or len(tensor) != count:
             return f"it does not hold {name} of {count} images"
@@ -181,10 +190,32 @@ def make(job: tuple[Part, str]) -> Arrays:
     part, device = job
     dataset = part.with_pictures()
     represent = SymmetryEvidence()
-    maps, numbers = [], []
+    made: list[tuple[Tensor, Tensor, Tensor]] = []
     size = BATCH if device == "cpu" else PIECE
     for k in range(part.start, part.stop, size):
-        found = represent(dataset.batch(range(k, min(k + size, part.stop)), device))
-        maps.append(found.maps.half().cpu())
-        numbers.append(found.numbers.cpu())
-    return torch.cat(maps).numpy(), torch.cat(numbers).numpy()
+        images, misfits = with_misfits(dataset, range(k, min(k + size, part.stop)), device)
+        found = represent(images)
+        made.append((found.maps.half().cpu(), found.numbers.cpu(), misfits.cpu()))
+    maps, numbers, misfits = (torch.cat(some).numpy() for some in zip(*made, strict=True))
+    return maps, numbers, misfits
+
+
+def with_misfits(dataset: Dataset, indices: Sequence[int], device: str = "cpu") -> tuple[Tensor, Tensor]:
+    """Images (B, 3, H, W) and their `true_misfits` (B, 18); those of images without a pattern are all the largest."""
+    if not isinstance(dataset, PatternDataset):
+        return dataset.batch(indices, device), torch.full((len(indices), len(GROUP_NAMES) + 1), MOST)
+    patterns, _ = dataset.accepted(indices, device)
+    rough = dataset.rough(patterns, indices, device)
+    return dataset.finish(patterns, indices, device), true_misfits(rough, patterns)
+
+
+@torch.inference_mode()
+def true_misfits(images: Tensor, patterns: Sequence[Pattern]) -> Tensor:
+    """Misfits (B, 18) of the 17 groups, in the order of `GROUP_NAMES`, and of the finer lattice that fits best.
+
+    `images` show the patterns, workmanship and all, but not what an instrument adds. The lattice is known.
+    """
+    basis = reduce_basis(torch.from_numpy(np.stack([p.frame.basis for p in patterns])).float().to(images.device))
+    structure = structure_factors(images, basis)
+    finer = 1 - symmetry_maps(structure, basis).finer[..., -1].amax(1)
+    return torch.cat([all_misfits(group_scores(structure, basis)), finer[:, None].clamp(0, MOST)], 1)

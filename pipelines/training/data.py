@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from ...datasets import OF_ATOMS, SOURCES, Corruption, NonPatternDataset, PatternDataset
-from ...hierarchy import CompiledTree
+from ...hierarchy import GROUP_NAMES, CompiledTree
+from ...models.evidence.groups import MOST, ORDERS, highest_within
 from ..generating.evidence import Dataset, EvidenceSet, Part, gather
-from .fit import Samples
+from .fit import TOLERANCES, Samples
 from .settings import TrainSettings
 
 # Seeds of `hier evaluate` are below these, so that no training ever sees a test image.
 TRAIN, VALID, CROSS = 10**12, 2 * 10**12, 3 * 10**12
+CLEARER, CLEAR = 2.0, 0.03  # a larger group misfits by more than so many times as much, and this besides
 SIZE = 256  # px of validation and cross-validation images
 
 AUGMENTATION = (
@@ -154,7 +159,43 @@ class TrainingData:
 
 def samples_of(evidence: EvidenceSet, plan: CompiledTree, node: str | None = None) -> Samples:
     """Samples of all labels of a tree (None), or of a node: the images below it, with its choices as targets."""
-    labels = np.array([plan.labels.index(name) for name in evidence.labels])
-    targets = labels if node is None else plan.answers[plan.nodes.index(node)][labels].astype(np.int64)
-    keep = torch.from_numpy(np.flatnonzero(targets >= 0))
-    return Samples(evidence.maps[keep], evidence.numbers[keep], torch.from_numpy(targets)[keep])
+    choice = _choices(plan, node)
+    targets = torch.from_numpy(choice[[plan.labels.index(name) for name in evidence.labels]])
+    keep = (targets >= 0).nonzero().flatten()
+    return Samples(evidence.maps[keep], evidence.numbers[keep], targets[keep])
+
+
+def training_samples_of(evidence: EvidenceSet, plan: CompiledTree, node: str | None = None) -> Samples:
+    """The same to train on, with misfits: also images that come below the node at some tolerance.
+
+    An image is not asked for without a tolerance where its own group does not stand out, see `stands_out`.
+    """
+    if evidence.misfits is None:
+        return samples_of(evidence, plan, node)
+    choice, own = _choices(plan, node), torch.tensor([GROUP_NAMES.index(name) for name in evidence.labels])
+    of_group = torch.from_numpy(choice[[plan.labels.index(name) for name in GROUP_NAMES]])
+    misfits = evidence.misfits
+    targets = torch.where(stands_out(misfits, own), of_group[own], -1)
+    some = torch.logspace(*(math.log10(t) for t in TOLERANCES), 24)
+    within = of_group[highest_within(misfits[:, None, :-1].expand(-1, len(some), -1), some.expand(len(own), -1))]
+    keep = ((targets >= 0) | (within >= 0).any(1)).nonzero().flatten()
+    return Samples(evidence.maps[keep], evidence.numbers[keep], targets[keep], misfits[keep], of_group)
+
+
+def stands_out(misfits: Tensor, own: Tensor) -> Tensor:
+    """Whether groups `own` (N,), indices into `GROUP_NAMES`, fit clearly better than any larger one: (N,).
+
+    By misfits (N, 18): nothing could tell a rough pattern of a group from a better one that nearly has it.
+    """
+    orders = misfits.new_tensor(ORDERS)
+    larger = orders > orders[own][:, None]
+    beyond = torch.where(larger, misfits[:, :-1], MOST).amin(1)
+    clear: Tensor = beyond > CLEARER * misfits.gather(1, own[:, None])[:, 0] + CLEAR
+    return clear
+
+
+def _choices(plan: CompiledTree, node: str | None) -> NDArray[np.int64]:
+    """The choice of a node, or of the whole tree, for each of its labels; -1 for those that are not below it."""
+    if node is None:
+        return np.arange(len(plan.labels))
+    return plan.answers[plan.nodes.index(node)].astype(np.int64)

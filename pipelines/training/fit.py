@@ -4,24 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import log
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...models.evidence.groups import highest_within
 from ...models.evidence.relabel import random_relabel
 from ...models.node import NodeClassifier
-from .loop import Epoch, Metrics, Schedule, TrainingError, right_of, train
+from .loop import Epoch, Metrics, Schedule, TrainingError, train
+
+TOLERANCES = (0.004, 0.4)  # between which they are drawn
+TRIES = 4
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Evidence with targets: `maps` (N, M, S, S), `numbers` (N, E), `targets` (N,) indices of choices."""
+    """Evidence with targets: `maps` (N, M, S, S), `numbers` (N, E), `targets` (N,) indices of choices.
+
+    Without a tolerance an image's target is what it was made as; -1 where that is not asked. Where the `misfits` (N, 18)
+    of the groups are known, a tolerance may be given: `choice` (17,) is then the target of the group that holds within
+    it, -1 for groups that are not below the node.
+    """
 
     maps: Tensor
     numbers: Tensor
     targets: Tensor
+    misfits: Tensor | None = None
+    choice: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -60,6 +72,30 @@ def score(node: NodeClassifier, samples: Samples, prefix: str) -> Metrics:
     }
 
 
+def draw_tolerances(samples: Samples, indices: Tensor) -> tuple[Tensor, Tensor]:
+    """For each of the samples a tolerance, NaN for none, and the target at it; -1 where there is none.
+
+    Half of the samples are asked without a tolerance; those without a target then, and the others, at a tolerance drawn
+    from `TOLERANCES`, evenly on a logarithmic scale: the first of `TRIES` draws that has a target.
+    """
+    target = samples.targets[indices]
+    asked = torch.full(target.shape, torch.nan)
+    if samples.misfits is None or samples.choice is None:
+        return asked, target
+    misfits = samples.misfits[indices]
+    low, high = (log(t) for t in TOLERANCES)
+    told = (torch.rand(len(indices)) < 0.5) | (target < 0)
+    target = torch.where(told, -1, target)
+    for _ in range(TRIES):
+        drawn = (low + (high - low) * torch.rand(len(indices))).exp()
+        found = samples.choice[highest_within(misfits[:, :-1], drawn)]
+        # at a tolerance at which the lattice is finer, no image is asked about the coarser one
+        found = torch.where(drawn < misfits[:, -1], found, -1)
+        use = told & asked.isnan() & (found >= 0)
+        asked, target = torch.where(use, drawn, asked), torch.where(use, found, target)
+    return asked, target
+
+
 def batch_of(count: int, batch: int) -> int:
     """Images in a step: `batch`, or fewer so that `count` images make four steps, but at least 2."""
     return min(batch, max(2, count // 4))
@@ -84,12 +120,15 @@ def fit(
         raise TrainingError(f"the evidence of sample {int((~good).nonzero()[0, 0])} is not finite: leave it out")
 
     def step(indices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        x, y, z = (t[indices].to(device) for t in (samples.maps, samples.targets, samples.numbers))
+        asked, target = draw_tolerances(samples, indices)
+        x, y, z = (t.to(device) for t in (samples.maps[indices], target, samples.numbers[indices]))
         # the origin of the maps is arbitrary, and so is the choice among equivalent bases
         roll = [int(v) for v in torch.randint(x.shape[-1], (2,))]
         x, z = random_relabel(x.float(), z, swap)
-        logits = node(torch.roll(x, roll, (2, 3)), z)
-        return F.cross_entropy(logits, y), *right_of(logits, y)
+        logits = node(torch.roll(x, roll, (2, 3)), z, asked.to(device))
+        count = (y >= 0).sum()
+        loss = F.cross_entropy(logits, y, ignore_index=-1, reduction="sum") / count.clamp_min(1)
+        return loss, (logits.argmax(1) == y).sum().float(), count.float()
 
     def after(loss: float, accuracy: float) -> Metrics:
         return {"train/loss": loss, "train/accuracy": accuracy, **score(node, valid, "valid")}

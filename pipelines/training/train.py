@@ -35,7 +35,7 @@ from ...models.bundle import (
 )
 from ...models.node import NodeClassifier, NodeSettings
 from ..tracking.runs import Store, Training
-from .data import TrainingData, samples_of
+from .data import TrainingData, samples_of, training_samples_of
 from .fit import Reporter, Samples, fit, predict, score
 from .loop import Metrics, Schedule
 from .settings import SettingsError, TrainSettings, check_images, digest
@@ -125,7 +125,7 @@ def _train(
 
         torch.manual_seed(settings.seed)  # weights begin alike, whatever was drawn before
         first = NodeClassifier(NodeSettings(plan.labels, settings.backbone), settings.pretrained)
-        everything, held_out = samples_of(data.train(), plan), samples_of(data.valid(), plan)
+        everything, held_out = training_samples_of(data.train(), plan), samples_of(data.valid(), plan)
         schedule = Schedule(settings.epochs, settings.lr, settings.batch, settings.seed)
         shared = fit(first.to(device), everything, held_out, schedule, work / "backbone.pt", after)
         run.metrics({"seconds": time.monotonic() - started, "images": float(len(everything))})
@@ -158,7 +158,7 @@ def _train_node(
     else:
         node_of = None if name == FLAT else name  # of all labels, or of one node
         level, choices = ("flat", plan.labels) if name == FLAT else (tree.level_of(name), tree.choices(name))
-        fitting, sets["valid"] = (samples_of(e, plan, node_of) for e in (data.train(), data.valid()))
+        fitting, sets["valid"] = training_samples_of(data.train(), plan, node_of), samples_of(data.valid(), plan, node_of)
         sets |= {f"cross_{source}": samples_of(e, plan, node_of) for source, e in data.cross().items()}
     schedule = Schedule(settings.tune_epochs, settings.tune_lr, settings.batch, settings.seed + crc32(name.encode()))
     params = settings.model_dump(mode="json") | {"choices": len(choices)}
