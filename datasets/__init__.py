@@ -10,21 +10,27 @@ nothing need be stored. Its symmetry is exact by construction; a label guard ens
 `PatternDataset` makes patterns and `NonPatternDataset` images without one; `split_pool` finds the
 photographs behind them, and `Corruption` adds what microscopes and cameras add.
 
-===============  ======================================================================================
-`dataset`        `PatternDataset`: source, seed and index to an image
-`drawn`          what is drawn for a pattern before any pixel is made
-`lattices`       random cells, drawn the same way for every group of a lattice system
-`fold`           points folded into a fundamental domain, the exact construction
-`paste`          whole-pixel cells tiled, the construction of most published data
-`sources`        photographs and noise that a pattern is made of
-`pictures`       a source read at folded points
-`atoms`          Gaussian spots on the orbits of a few sites
-`near_miss`      patterns that nearly have a supergroup
-`guard`          rejects patterns with more symmetry than their label
-`negatives`      `NonPatternDataset`: images that are not periodic
-`corruptions`    blur, noise, drift and others, of severity 0 to 5
-`disorder`       atoms displaced or missing
-===============  ======================================================================================
+=====================  =================================================================================
+`dataset`              `PatternDataset`: source, seed and index to an image
+`drawn`                what is drawn for a pattern before any pixel is made
+`lattices`             random cells, drawn the same way for every group of a lattice system
+`fold`                 points folded into a fundamental domain, the exact construction
+`paste`                whole-pixel cells tiled, the construction of most published data
+`sources`              photographs and noise that a pattern is made of
+`pictures`             a source read at folded points
+`atoms`                Gaussian spots on the orbits of a few sites
+`near_miss`            patterns that nearly have a supergroup
+`guard`                rejects patterns with more symmetry than their label
+`negatives`            `NonPatternDataset`: images that are not periodic
+`corruptions`          blur, noise, drift and others, of severity 0 to 5
+`disorder`             atoms displaced or missing
+`workmanship`          rough but symmetric: deviations that repeat with the cell, and such as of handwork
+`workmanship_sheet`    where cells and copies lie, and random fields on them
+`workmanship_scale`    how much a picture has changed, and the strength that changes it by so much
+`workmanship_moved`    content displaced, copies turned on pixels, atoms off their sites
+`workmanship_toned`    shading, copies toned or blurred, the shape of a probe
+`workmanship_printed`  halftone, few colours, few pixels, JPEG
+=====================  =================================================================================
 """
 
 from .corruptions import CORRUPTIONS, OF_ATOMS, Corruption, corrupt

@@ -17,6 +17,7 @@ from torch import Tensor
 from ..arrays import gaussian_blur
 from ..hierarchy import HierError, UnknownNameError
 from .disorder import thermal, vacancies
+from .workmanship import workmanship
 
 Generators = Sequence[np.random.Generator]
 Corrupt = Callable[[Tensor, Tensor, Generators], Tensor]
@@ -126,6 +127,7 @@ def invert(images: Tensor, severity: Tensor, rngs: Generators) -> Tensor:
 
 
 CORRUPTIONS: dict[str, Corrupt] = {
+    "workmanship": workmanship,
     "thermal": thermal,
     "vacancies": vacancies,
     "invert": invert,
@@ -140,6 +142,7 @@ CORRUPTIONS: dict[str, Corrupt] = {
 }
 
 
+OF_PATTERN = "workmanship"  # done to the pattern before all others, where there is one
 OF_ATOMS = ("thermal", "vacancies")  # done to the atoms themselves where a pattern is made of atoms
 
 

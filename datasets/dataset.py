@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -13,7 +13,8 @@ from torch import Tensor
 
 from ..hierarchy import GROUP_NAMES, HierError, Operation, UnknownNameError, group
 from .atoms import draw_atoms, render
-from .corruptions import OF_ATOMS, Corruption, corrupt, draws
+from .corruptions import OF_ATOMS, OF_PATTERN, Corruption, corrupt, draws
+from .disorder import Spots
 from .drawn import Pattern
 from .guard import GRID, cell_points, frame, residuals
 from .lattices import Orientation, draw_basis, lattice_family
@@ -21,6 +22,8 @@ from .near_miss import draw_near_miss
 from .paste import Tile, pixels_of, snap
 from .pictures import pictures_at
 from .sources import Pool, default_pool, noise_picture
+from .workmanship import Crystal, Picture, Rough, rough
+from .workmanship_sheet import Sheet
 
 Source = Literal["photos", "atoms", "noise"]
 SOURCES: tuple[str, ...] = get_args(Source)
@@ -52,7 +55,8 @@ class PatternDataset:
     near_misses : share of images that come within reach of a supergroup, as a weighted mix of a pattern
         with a pattern of the supergroup on the same lattice. For training only.
     margin : least residual (see `guard.residuals`) of any symmetry that the group does not have.
-    corruptions : what is done to the finished pattern, in order; ``thermal`` and ``vacancies`` to the atoms before.
+    corruptions : what is done to the finished pattern, in order; ``workmanship`` to the pattern before all others,
+        ``thermal`` and ``vacancies`` to the atoms.
 
     Raises UnknownNameError for an unknown source, group, orientation or construction, DatasetError for cells that
     cannot be shown.
@@ -92,10 +96,46 @@ class PatternDataset:
 
     def finish(self, patterns: Sequence[Pattern], indices: Sequence[int], device: str | torch.device = "cpu") -> Tensor:
         """The images of `patterns` accepted for `indices`, corruptions and all: (B, 3, size, size)."""
-        keys = [(self.seed, SOURCES.index(self.source), index, ATTEMPTS) for index in indices]
-        if self.source != "atoms":
-            return corrupt(self._clean(patterns, device), self.corruptions, keys)
-        return corrupt(self._clean(patterns, device, keys), self.corruptions, keys, leave_out=OF_ATOMS)
+        keys = self._keys(indices)
+        images = self._roughened(patterns, device, keys, disorder=True)
+        return corrupt(images, self.corruptions, keys, (OF_PATTERN, *(OF_ATOMS if self.source == "atoms" else ())))
+
+    def rough(self, patterns: Sequence[Pattern], indices: Sequence[int], device: str | torch.device = "cpu") -> Tensor:
+        """The images of `patterns` with workmanship and nothing else, not even disorder: (B, 3, size, size)."""
+        return self._roughened(patterns, device, self._keys(indices), disorder=False)
+
+    def _keys(self, indices: Sequence[int]) -> list[tuple[int, ...]]:
+        return [(self.seed, SOURCES.index(self.source), index, ATTEMPTS) for index in indices]
+
+    def _roughened(
+        self, patterns: Sequence[Pattern], device: str | torch.device, keys: Sequence[Sequence[int]], disorder: bool
+    ) -> Tensor:
+        """Images with workmanship and, where asked for, the atoms' own disorder; several workmanships add up."""
+        steps = [draws(step, k, keys) for k, step in enumerate(self.corruptions) if step.name == OF_PATTERN]
+        severity = np.sqrt(np.square([drawn for _, drawn in steps]).sum(0)) if steps else np.zeros(len(keys))
+        images = torch.empty(len(keys), 3, self.size, self.size, device=device)
+        plain = np.flatnonzero(severity == 0).tolist()
+        if plain:
+            own = [keys[i] for i in plain] if disorder else ()
+            images[plain] = self._clean([patterns[i] for i in plain], device, own)
+        for i in np.flatnonzero(severity).tolist():
+            worked = self._worked(patterns[i], severity[i], steps[0][0][i], torch.device(device))
+            images[i] = worked.image
+            if disorder and isinstance(worked.material, Crystal) and any(c.name in OF_ATOMS for c in self.corruptions):
+                found = self._disordered(patterns[i], worked.material.spots, keys[i])
+                images[i] = worked.drawn(replace(worked.material, spots=found))
+        return images
+
+    def _worked(self, pattern: Pattern, severity: float, rng: np.random.Generator, device: torch.device) -> Rough:
+        sheet = Sheet.of(pattern, self.size)
+        if pattern.atoms is None:
+            origin = torch.from_numpy(pattern.origin).float().to(device)
+            return rough(
+                sheet, Picture(lambda x: self._pictures([pattern], (x - origin)[None])[0], device), severity, rng
+            )
+        reach = self.size / 2 + 0.1 * sheet.side
+        at, site = pattern.spots(-reach - pattern.origin, reach - pattern.origin)
+        return rough(sheet, Crystal(pattern.atoms, (at + pattern.origin, site), device), severity, rng)
 
     def _clean(
         self, patterns: Sequence[Pattern], device: str | torch.device, keys: Sequence[Sequence[int]] = ()
@@ -201,13 +241,19 @@ class PatternDataset:
         placed = []
         for i, p in enumerate(patterns):
             found = p.spots(low - p.origin, high - p.origin)
-            for position, step in enumerate(self.corruptions if keys else ()):
-                if step.name in OF_ATOMS:
-                    (rng,), (severity,) = draws(step, position, keys[i : i + 1])
-                    found = p.disordered(found, step.name, severity, rng)
+            if keys:
+                found = self._disordered(p, found, keys[i])
             placed.append((found[0] + p.origin, found[1]))
         grid = ticks.expand(len(patterns), -1)
         return render([p.atoms for p in patterns if p.atoms], placed, grid, grid)
+
+    def _disordered(self, pattern: Pattern, found: Spots, key: Sequence[int]) -> Spots:
+        """The spots `found` after what ``thermal`` and ``vacancies`` do to them."""
+        for position, step in enumerate(self.corruptions):
+            if step.name in OF_ATOMS:
+                (rng,), (severity,) = draws(step, position, [key])
+                found = pattern.disordered(found, step.name, severity, rng)
+        return found
 
     def _atoms_at(self, pattern: Pattern, points: Tensor) -> Tensor:
         """Atoms at free points (P, 2) relative to the pattern's origin: (1, 3, P)."""
