@@ -18,12 +18,14 @@ from .drawn import Pattern
 from .guard import GRID, cell_points, frame, residuals
 from .lattices import Orientation, draw_basis, lattice_family
 from .near_miss import draw_near_miss
+from .outlines import draw_outlines
 from .paste import Tile, pixels_of, snap
 from .pictures import pictures_at
 from .sources import Pool, default_pool, noise_picture
 
-Source = Literal["photos", "atoms", "noise"]
+Source = Literal["photos", "atoms", "noise", "outlines"]
 SOURCES: tuple[str, ...] = get_args(Source)
+FOLDED = ("photos", "noise")  # sources of which a picture is folded into the pattern
 Construction = Literal["fold", "paste"]
 ATTEMPTS = 60
 LEAST_CELL = 64  # px^2: a p6m cell smaller than this has fewer pixels than operations to tell apart
@@ -42,7 +44,8 @@ class PatternDataset:
 
     Parameters
     ----------
-    source : ``photos`` (a picture folded into the pattern), ``atoms`` (Gaussian spots) or ``noise``.
+    source : ``photos`` (a picture folded into the pattern), ``atoms`` (Gaussian spots), ``noise`` or
+        ``outlines`` (tilings and ornaments of lines, by several drawing tools).
     seed : draws that differ in it are independent.
     size : height and width in px.
     construction : ``fold``, exact to a fraction of a pixel, or ``paste``, whole-pixel cells tiled (always aligned,
@@ -50,7 +53,7 @@ class PatternDataset:
     cells : fewest and most primitive cells in view, by area.
     pool : the pictures behind ``photos``; the bundled ones when None.
     near_misses : share of images that come within reach of a supergroup, as a weighted mix of a pattern
-        with a pattern of the supergroup on the same lattice. For training only.
+        with a pattern of the supergroup on the same lattice. Of photos and noise only; for training.
     margin : least residual (see `guard.residuals`) of any symmetry that the group does not have.
     corruptions : what is done to the finished pattern, in order; ``thermal`` and ``vacancies`` to the atoms before.
 
@@ -105,6 +108,8 @@ class PatternDataset:
         ticks = torch.arange(self.size, dtype=torch.float32, device=device) - half
         if self.source == "atoms":
             return _levels(self._atoms(patterns, ticks, keys))
+        if self.source == "outlines":
+            return torch.stack([self._outlines(p, ticks.cpu()) for p in patterns]).to(device)
         y, x = torch.meshgrid(ticks, ticks, indexing="ij")
         pixels = torch.stack([x, y], -1).reshape(1, -1, 2)
         images = torch.empty(len(patterns), 3, self.size**2, device=device)
@@ -144,7 +149,7 @@ class PatternDataset:
         name = self.label(index)
         area = (self.size**2 / self.cells[1], self.size**2 / self.cells[0])
         pasted = self.construction == "paste"
-        mixed = self.source != "atoms" and rng.random() < self.near_misses and not pasted
+        mixed = self.source in FOLDED and rng.random() < self.near_misses and not pasted
         miss = draw_near_miss(rng, name) if mixed else None
         home = group(name if miss is None else miss.supergroup)
         basis = draw_basis(rng, lattice_family(home), area, "aligned" if pasted else self.orientation)
@@ -156,7 +161,7 @@ class PatternDataset:
             basis, operations = basis @ miss.cell / miss.shrink, miss.operations
         primitive = frame(operations, basis if tile is None else tile.stretch @ basis)
         picture: int | NDArray[np.float32] | None = None
-        atoms = None
+        atoms, outlines = None, None
         match self.source:
             case "photos":
                 picture = int(rng.integers(len(self._pool)))
@@ -164,9 +169,12 @@ class PatternDataset:
                 picture = noise_picture(rng)
             case "atoms":
                 atoms = draw_atoms(rng, operations, abs(np.linalg.det(primitive.basis)))
+            case "outlines":
+                exact = primitive.basis if tile is None else np.linalg.inv(tile.stretch) @ primitive.basis
+                outlines = draw_outlines(rng, operations, basis, exact)
         return Pattern(
             operations, basis, self._origin(rng, basis, tile), primitive, rng.random(2), miss, tile, picture,
-            rng.uniform(0, 2 * np.pi), rng.random(), bool(rng.random() < 0.2), atoms, attempt,
+            rng.uniform(0, 2 * np.pi), rng.random(), bool(rng.random() < 0.2), atoms, outlines, attempt,
         )  # fmt: skip
 
     def _origin(self, rng: np.random.Generator, basis: NDArray[np.float64], tile: Tile | None) -> NDArray[np.float64]:
@@ -183,6 +191,9 @@ class PatternDataset:
         points = torch.einsum("bij,pj->bpi", bases, cell_points().to(device))
         if self.source == "atoms":
             cells = torch.cat([self._atoms_at(p, points[i]) for i, p in enumerate(patterns)])
+        elif self.source == "outlines":
+            drawn = [p.outlines.cell(GRID) for p in patterns if p.outlines]
+            cells = torch.from_numpy(np.stack(drawn)).to(device)
         else:
             cells = self._pictures(patterns, points)
         cells = cells.reshape(len(patterns), 3, GRID, GRID)
@@ -195,6 +206,19 @@ class PatternDataset:
 
     def _pictures(self, patterns: Sequence[Pattern], points: Tensor) -> Tensor:
         return pictures_at(patterns, points, self._pool if self.source == "photos" else None)
+
+    def _outlines(self, pattern: Pattern, ticks: Tensor) -> Tensor:
+        """Drawn on the image's pixels, or on those of one tile that are then repeated: (3, size, size), on the CPU."""
+        assert pattern.outlines is not None
+        if pattern.tile is None:
+            return torch.from_numpy(pattern.outlines.drawn(float(ticks[0]) - pattern.origin, (self.size, self.size)))
+        y, x = torch.meshgrid(ticks, ticks, indexing="ij")
+        pixels = torch.stack([x, y], -1).reshape(-1, 2) - torch.from_numpy(pattern.origin).float()
+        positions, which = pixels_of(pixels, pattern.tile)
+        low, high = positions[0], positions[-1]
+        columns, rows = ((high - low).round().long() + 1).tolist()
+        tile = torch.from_numpy(pattern.outlines.drawn(low.double().numpy(), (rows, columns)))
+        return tile.transpose(1, 2).flatten(1)[:, which].reshape(3, self.size, self.size)
 
     def _atoms(self, patterns: Sequence[Pattern], ticks: Tensor, keys: Sequence[Sequence[int]] = ()) -> Tensor:
         low, high = float(ticks[0]), float(ticks[-1])
