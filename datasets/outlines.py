@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..hierarchy import Operation
 from .rasterisers import METHODS, Layer, Shape, Tool, filled, lines, rasterise
-from .tilings import Array, Motions, bent, dirichlet, draw_sites, stroke
+from .tilings import Array, Motions, bent, dirichlet, draw_sites, net, stroke
 
 WIDEST = 1 / 12  # of the primitive cell's edge: lines are at most so wide, and 5 px
 TILES = 14  # most Dirichlet cells in a primitive cell
@@ -79,20 +79,18 @@ def draw_outlines(rng: np.random.Generator, operations: Sequence[Operation], bas
     background, ink, *others = _colours(rng)
     length = rng.uniform(0.1, 0.3) * motions.edge**2 / tool.width
     layers: list[Layer] = []
-    tiling, filling, decorated = rng.random(3) < (0.6, 0.35, 0.45)
-    if tiling:
-        # n hexagons of the area of a cell have borders of 1.86 of its edge times the root of n
-        most = rng.integers(1, 5) if rng.random() < 0.25 else np.clip((length / (1.86 * motions.edge)) ** 2, 1, TILES)
-        sites = draw_sites(rng, motions, float(most))
-        borders, cells = dirichlet(motions, sites)
+    style = rng.choice(["tiling", "net", "strokes"], p=[0.5, 0.1, 0.4])
+    filling, decorated, curved = rng.random(3) < (0.35, 0.45, 0.5)
+    if style == "net":
+        layers.append(Layer(net(rng, motions, length), ink))
+    elif style == "tiling":
+        borders, cells = dirichlet(motions, _sites(rng, motions, length))
         decorated |= len(cells) < 3 and rng.random() < 0.5
-        curved = rng.random() < 0.5
         if filling and not curved:
             layers += _tiles(cells, others)
         layers.append(Layer(bent(rng, motions, borders) if curved else borders, ink))
-        length = 0.4 * length
-    if decorated or not tiling:
-        layers += _strokes(rng, motions, length, ink, others if filling else [])
+    if decorated or style == "strokes":
+        layers += _strokes(rng, motions, length * (1 if style == "strokes" else 0.4), ink, others if filling else [])
     return Outlines(tuple(sorted(layers, key=lambda layer: not layer.filled)), lattice, background, tool)
 
 
@@ -116,6 +114,13 @@ def _colours(rng: np.random.Generator) -> Iterator[Array]:
     if rng.random() < 0.3:
         colours = [1 - c for c in colours]
     return iter(colours)
+
+
+def _sites(rng: np.random.Generator, motions: Motions, length: float) -> list[Array]:
+    """Orbits whose Dirichlet cells have borders about `length` px long in a cell, or a few, as plain tilings have."""
+    # n hexagons of the area of a cell have borders of 1.86 of its edge times the root of n
+    most = np.clip((length / (1.86 * motions.edge)) ** 2, 1, TILES)
+    return draw_sites(rng, motions, float(rng.integers(1, 5) if rng.random() < 0.25 else most))
 
 
 def _tiles(cells: Sequence[tuple[int, Array]], colours: Sequence[Array]) -> list[Layer]:

@@ -156,6 +156,20 @@ def bent(rng: np.random.Generator, motions: Motions, borders: Array) -> Array:
     return result
 
 
+def net(rng: np.random.Generator, motions: Motions, length: float) -> Array:
+    """Straight lines (E, 2, 2) px between special positions: grids, triangles, bricks; about `length` px at most."""
+    lines: list[Array] = []
+    while not lines or (
+        rng.random() < 0.7 and np.linalg.norm(np.diff(np.concatenate(lines), axis=1), axis=-1).sum() < length
+    ):
+        start, end = (motions.fixed(rng, motions.lattice @ rng.random(2)) for _ in range(2))
+        end = end - motions.whole(end - start)
+        if rng.random() < 0.4 or np.linalg.norm(end - start) < 0.1 * motions.edge:
+            end = start + motions.lattice @ [(1, 0), (0, 1), (1, 1), (1, -1)][int(rng.integers(4))]
+        lines.append(motions.orbit(np.stack([start, end])))
+    return np.concatenate(lines)
+
+
 def stroke(rng: np.random.Generator, motions: Motions, length: float) -> tuple[Array, bool]:
     """A random polyline, polygon, arc or Bezier curve (n, 2) px about `length` px long, and whether it is closed.
 
