@@ -1,4 +1,4 @@
-"""Images with known wallpaper groups, made on demand: from photographs, from simulated atoms and from noise.
+"""Images with known wallpaper groups, made on demand: from photographs, simulated atoms, noise and lines.
 
 A dataset is (source, seed, index). An image can be made anywhere, alone or in any batch, in any order, and
 nothing need be stored. Its symmetry is exact by construction; a label guard ensures that it has no more.
@@ -19,6 +19,9 @@ photographs behind them, and `Corruption` adds what microscopes and cameras add.
 `sources`              photographs and noise that a pattern is made of
 `pictures`             a source read at folded points
 `atoms`                Gaussian spots on the orbits of a few sites
+`outlines`             tilings and ornaments drawn as lines
+`tilings`              borders of Dirichlet cells, straight or bent, and strokes: what `outlines` draws
+`rasterisers`          lines on a grid of pixels: exactly, and the ways of common drawing tools
 `near_miss`            patterns that nearly have a supergroup
 `guard`                rejects patterns with more symmetry than their label
 `negatives`            `NonPatternDataset`: images that are not periodic

@@ -19,14 +19,16 @@ from .drawn import Pattern
 from .guard import GRID, cell_points, frame, residuals
 from .lattices import Orientation, draw_basis, lattice_family
 from .near_miss import draw_near_miss
+from .outlines import draw_outlines
 from .paste import Tile, pixels_of, snap
 from .pictures import pictures_at
 from .sources import Pool, default_pool, noise_picture
-from .workmanship import Crystal, Picture, Rough, rough
+from .workmanship import Crystal, Picture, Rough, as_material, rough
 from .workmanship_sheet import Sheet
 
-Source = Literal["photos", "atoms", "noise"]
+Source = Literal["photos", "atoms", "noise", "outlines"]
 SOURCES: tuple[str, ...] = get_args(Source)
+FOLDED = ("photos", "noise")  # sources of which a picture is folded into the pattern
 Construction = Literal["fold", "paste"]
 ATTEMPTS = 60
 LEAST_CELL = 64  # px^2: a p6m cell smaller than this has fewer pixels than operations to tell apart
@@ -45,7 +47,8 @@ class PatternDataset:
 
     Parameters
     ----------
-    source : ``photos`` (a picture folded into the pattern), ``atoms`` (Gaussian spots) or ``noise``.
+    source : ``photos`` (a picture folded into the pattern), ``atoms`` (Gaussian spots), ``noise`` or
+        ``outlines`` (tilings and ornaments of lines, by several drawing tools).
     seed : draws that differ in it are independent.
     size : height and width in px.
     construction : ``fold``, exact to a fraction of a pixel, or ``paste``, whole-pixel cells tiled (always aligned,
@@ -53,7 +56,7 @@ class PatternDataset:
     cells : fewest and most primitive cells in view, by area.
     pool : the pictures behind ``photos``; the bundled ones when None.
     near_misses : share of images that come within reach of a supergroup, as a weighted mix of a pattern
-        with a pattern of the supergroup on the same lattice. For training only.
+        with a pattern of the supergroup on the same lattice. Of photos and noise only; for training.
     margin : least residual (see `guard.residuals`) of any symmetry that the group does not have.
     corruptions : what is done to the finished pattern, in order; ``workmanship`` to the pattern before all others,
         ``thermal`` and ``vacancies`` to the atoms.
@@ -96,38 +99,64 @@ class PatternDataset:
 
     def finish(self, patterns: Sequence[Pattern], indices: Sequence[int], device: str | torch.device = "cpu") -> Tensor:
         """The images of `patterns` accepted for `indices`, corruptions and all: (B, 3, size, size)."""
-        keys = self._keys(indices)
-        images = self._roughened(patterns, device, keys, disorder=True)
-        return corrupt(images, self.corruptions, keys, (OF_PATTERN, *(OF_ATOMS if self.source == "atoms" else ())))
+        return self.finish_rough(patterns, indices, device)[1]
 
     def rough(self, patterns: Sequence[Pattern], indices: Sequence[int], device: str | torch.device = "cpu") -> Tensor:
         """The images of `patterns` with workmanship and nothing else, not even disorder: (B, 3, size, size)."""
-        return self._roughened(patterns, device, self._keys(indices), disorder=False)
+        return self._roughened(patterns, device, self._keys(indices), disorder=False)[0]
+
+    def finish_rough(
+        self, patterns: Sequence[Pattern], indices: Sequence[int], device: str | torch.device = "cpu"
+    ) -> tuple[Tensor, Tensor]:
+        """What `rough` and `finish` return, in about the time of one."""
+        keys = self._keys(indices)
+        rough, images = self._roughened(patterns, device, keys, disorder=True)
+        left_out = (OF_PATTERN, *(OF_ATOMS if self.source == "atoms" else ()))
+        return rough, corrupt(images, self.corruptions, keys, left_out)
 
     def _keys(self, indices: Sequence[int]) -> list[tuple[int, ...]]:
         return [(self.seed, SOURCES.index(self.source), index, ATTEMPTS) for index in indices]
 
     def _roughened(
         self, patterns: Sequence[Pattern], device: str | torch.device, keys: Sequence[Sequence[int]], disorder: bool
-    ) -> Tensor:
-        """Images with workmanship and, where asked for, the atoms' own disorder; several workmanships add up."""
-        steps = [draws(step, k, keys) for k, step in enumerate(self.corruptions) if step.name == OF_PATTERN]
-        severity = np.sqrt(np.square([drawn for _, drawn in steps]).sum(0)) if steps else np.zeros(len(keys))
+    ) -> tuple[Tensor, Tensor]:
+        """Images with workmanship, and the same with the atoms' own disorder if that is asked for.
+
+        Several workmanships add up.
+        """
+        steps, severity = self._severities((OF_PATTERN,), keys)
+        shaken = np.zeros(len(keys), dtype=bool)
+        if disorder and self.source == "atoms":
+            shaken = self._severities(OF_ATOMS, keys)[1] > 0
         images = torch.empty(len(keys), 3, self.size, self.size, device=device)
+        moved = images.clone() if shaken.any() else images
         plain = np.flatnonzero(severity == 0).tolist()
         if plain:
-            own = [keys[i] for i in plain] if disorder else ()
-            images[plain] = self._clean([patterns[i] for i in plain], device, own)
+            images[plain] = self._clean([patterns[i] for i in plain], device)
+        if both := np.flatnonzero((severity == 0) & shaken).tolist():
+            moved[both] = self._clean([patterns[i] for i in both], device, [keys[i] for i in both])
         for i in np.flatnonzero(severity).tolist():
             worked = self._worked(patterns[i], severity[i], steps[0][0][i], torch.device(device))
             images[i] = worked.image
-            if disorder and isinstance(worked.material, Crystal) and any(c.name in OF_ATOMS for c in self.corruptions):
+            if shaken[i] and isinstance(worked.material, Crystal):
                 found = self._disordered(patterns[i], worked.material.spots, keys[i])
-                images[i] = worked.drawn(replace(worked.material, spots=found))
-        return images
+                moved[i] = worked.drawn(replace(worked.material, spots=found))
+        if moved is not images:
+            still = torch.from_numpy(~shaken)
+            moved[still] = images[still]
+        return images, moved
+
+    def _severities(
+        self, names: Sequence[str], keys: Sequence[Sequence[int]]
+    ) -> tuple[list[tuple[list[np.random.Generator], list[float]]], NDArray[np.float64]]:
+        """What `draws` gives for each of the corruptions `names`, and the root of the sum of squared severities."""
+        steps = [draws(step, k, keys) for k, step in enumerate(self.corruptions) if step.name in names]
+        return steps, np.sqrt(np.square([drawn for _, drawn in steps]).sum(0)) if steps else np.zeros(len(keys))
 
     def _worked(self, pattern: Pattern, severity: float, rng: np.random.Generator, device: torch.device) -> Rough:
         sheet = Sheet.of(pattern, self.size)
+        if self.source == "outlines":
+            return rough(sheet, as_material(self._clean([pattern], device)[0]), severity, rng)
         if pattern.atoms is None:
             origin = torch.from_numpy(pattern.origin).float().to(device)
             return rough(
@@ -145,6 +174,8 @@ class PatternDataset:
         ticks = torch.arange(self.size, dtype=torch.float32, device=device) - half
         if self.source == "atoms":
             return _levels(self._atoms(patterns, ticks, keys))
+        if self.source == "outlines":
+            return torch.stack([self._outlines(p, ticks.cpu()) for p in patterns]).to(device)
         y, x = torch.meshgrid(ticks, ticks, indexing="ij")
         pixels = torch.stack([x, y], -1).reshape(1, -1, 2)
         images = torch.empty(len(patterns), 3, self.size**2, device=device)
@@ -184,7 +215,7 @@ class PatternDataset:
         name = self.label(index)
         area = (self.size**2 / self.cells[1], self.size**2 / self.cells[0])
         pasted = self.construction == "paste"
-        mixed = self.source != "atoms" and rng.random() < self.near_misses and not pasted
+        mixed = self.source in FOLDED and rng.random() < self.near_misses and not pasted
         miss = draw_near_miss(rng, name) if mixed else None
         home = group(name if miss is None else miss.supergroup)
         basis = draw_basis(rng, lattice_family(home), area, "aligned" if pasted else self.orientation)
@@ -196,7 +227,7 @@ class PatternDataset:
             basis, operations = basis @ miss.cell / miss.shrink, miss.operations
         primitive = frame(operations, basis if tile is None else tile.stretch @ basis)
         picture: int | NDArray[np.float32] | None = None
-        atoms = None
+        atoms, outlines = None, None
         match self.source:
             case "photos":
                 picture = int(rng.integers(len(self._pool)))
@@ -204,9 +235,12 @@ class PatternDataset:
                 picture = noise_picture(rng)
             case "atoms":
                 atoms = draw_atoms(rng, operations, abs(np.linalg.det(primitive.basis)))
+            case "outlines":
+                exact = primitive.basis if tile is None else np.linalg.inv(tile.stretch) @ primitive.basis
+                outlines = draw_outlines(rng, operations, basis, exact)
         return Pattern(
             operations, basis, self._origin(rng, basis, tile), primitive, rng.random(2), miss, tile, picture,
-            rng.uniform(0, 2 * np.pi), rng.random(), bool(rng.random() < 0.2), atoms, attempt,
+            rng.uniform(0, 2 * np.pi), rng.random(), bool(rng.random() < 0.2), atoms, outlines, attempt,
         )  # fmt: skip
 
     def _origin(self, rng: np.random.Generator, basis: NDArray[np.float64], tile: Tile | None) -> NDArray[np.float64]:
@@ -223,6 +257,9 @@ class PatternDataset:
         points = torch.einsum("bij,pj->bpi", bases, cell_points().to(device))
         if self.source == "atoms":
             cells = torch.cat([self._atoms_at(p, points[i]) for i, p in enumerate(patterns)])
+        elif self.source == "outlines":
+            drawn = [p.outlines.cell(GRID) for p in patterns if p.outlines]
+            cells = torch.from_numpy(np.stack(drawn)).to(device)
         else:
             cells = self._pictures(patterns, points)
         cells = cells.reshape(len(patterns), 3, GRID, GRID)
@@ -235,6 +272,19 @@ class PatternDataset:
 
     def _pictures(self, patterns: Sequence[Pattern], points: Tensor) -> Tensor:
         return pictures_at(patterns, points, self._pool if self.source == "photos" else None)
+
+    def _outlines(self, pattern: Pattern, ticks: Tensor) -> Tensor:
+        """Drawn on the image's pixels, or on those of one tile that are then repeated: (3, size, size), on the CPU."""
+        assert pattern.outlines is not None
+        if pattern.tile is None:
+            return torch.from_numpy(pattern.outlines.drawn(float(ticks[0]) - pattern.origin, (self.size, self.size)))
+        y, x = torch.meshgrid(ticks, ticks, indexing="ij")
+        pixels = torch.stack([x, y], -1).reshape(-1, 2) - torch.from_numpy(pattern.origin).float()
+        positions, which = pixels_of(pixels, pattern.tile)
+        low, high = positions[0], positions[-1]
+        columns, rows = ((high - low).round().long() + 1).tolist()
+        tile = torch.from_numpy(pattern.outlines.drawn(low.double().numpy(), (rows, columns)))
+        return tile.transpose(1, 2).flatten(1)[:, which].reshape(3, self.size, self.size)
 
     def _atoms(self, patterns: Sequence[Pattern], ticks: Tensor, keys: Sequence[Sequence[int]] = ()) -> Tensor:
         low, high = float(ticks[0]), float(ticks[-1])

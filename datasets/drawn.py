@@ -14,6 +14,7 @@ from .disorder import Spots, displaced, thinned
 from .fold import Orbit, orbit
 from .guard import Frame
 from .near_miss import NearMiss
+from .outlines import Outlines
 from .paste import Tile, tiled
 
 
@@ -33,6 +34,7 @@ class Pattern:
     reach: float
     grey: bool
     atoms: Atoms | None
+    outlines: Outlines | None
     refused: int
     """How many draws the label guard rejected before this one."""
 

@@ -138,11 +138,11 @@ def workmanship(images: Tensor, severity: Tensor, rngs: Sequence[np.random.Gener
     for image, s, rng in zip(images, severity.tolist(), rngs, strict=True):
         size = image.shape[-1]
         sheet = Sheet(size, np.eye(2) * size / rng.uniform(3, 8), np.zeros(2))
-        made.append(rough(sheet, _as_material(image), s, rng).image if s > 0 else image)
+        made.append(rough(sheet, as_material(image), s, rng).image if s > 0 else image)
     return torch.stack(made)
 
 
-def _as_material(image: Tensor) -> Picture:
+def as_material(image: Tensor) -> Picture:
     """An image that has been made, as a function of points."""
     half = image.shape[-1] / 2
 

@@ -205,8 +205,8 @@ def with_misfits(dataset: Dataset, indices: Sequence[int], device: str = "cpu") 
     if not isinstance(dataset, PatternDataset):
         return dataset.batch(indices, device), torch.full((len(indices), len(GROUP_NAMES) + 1), MOST)
     patterns, _ = dataset.accepted(indices, device)
-    rough = dataset.rough(patterns, indices, device)
-    return dataset.finish(patterns, indices, device), true_misfits(rough, patterns)
+    rough, images = dataset.finish_rough(patterns, indices, device)
+    return images, true_misfits(rough, patterns)
 
 
 @torch.inference_mode()

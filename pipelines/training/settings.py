@@ -27,7 +27,7 @@ class TrainSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     tree: str = "wallpaper"
-    source: tuple[Literal["photos", "atoms", "noise"], ...] = Field(("photos",), min_length=1)
+    source: tuple[Literal["photos", "atoms", "noise", "outlines"], ...] = Field(("photos",), min_length=1)
     photos: Path | None = None
     count: int = Field(3400, ge=17, description="training images")
     valid_count: int = Field(510, ge=17, description="validation images, of pictures not trained on")

@@ -27,7 +27,7 @@ def calibrate(
     ] = 0,
     source: Annotated[
         list[str] | None,
-        typer.Option(help="photos, atoms or noise; may be repeated. Default: what the model was trained on."),
+        typer.Option(help="photos, atoms, noise or outlines; may be repeated. Default: what the model was trained on."),
     ] = None,
     photos: Photos = None,
     device: Device = "auto",

@@ -19,7 +19,7 @@ EPILOG = "Examples:  hier evaluate --source atoms --count 1700 --seed 7  |  hier
 def evaluate(
     folder: Annotated[Path | None, typer.Argument(help="Folder with one subfolder of images for each group.")] = None,
     source: Annotated[
-        str, typer.Option(help="Generated images instead: photos, atoms, noise, or none (non-patterns).")
+        str, typer.Option(help="Generated images instead: photos, atoms, noise, outlines, or none (non-patterns).")
     ] = "photos",
     count: Annotated[int, typer.Option(min=1, help="Number of generated images.")] = 1700,
     seed: Annotated[int, typer.Option(min=0, max=10**9, help="Random seed (disjoint from all training seeds).")] = 0,

@@ -22,7 +22,7 @@ EPILOG = (
 
 
 def generate(
-    source: Annotated[str, typer.Option(help="photos, atoms or noise.")] = "photos",
+    source: Annotated[str, typer.Option(help="photos, atoms, noise or outlines.")] = "photos",
     groups: Annotated[list[str] | None, typer.Option(help="Such as p4,pmg; may be repeated. All if left out.")] = None,
     count: Annotated[int, typer.Option(min=1, help="Number of images; the groups alternate.")] = 1700,
     seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,

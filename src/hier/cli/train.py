@@ -18,7 +18,7 @@ def train(
     node: Annotated[
         list[str] | None, typer.Option(help="One node, by its name in `hier tree`; may be repeated.")
     ] = None,
-    source: Annotated[list[str] | None, typer.Option(help="photos, atoms or noise; may be repeated.")] = None,
+    source: Annotated[list[str] | None, typer.Option(help="photos, atoms, noise or outlines; may be repeated.")] = None,
     photos: Photos = None,
     count: Annotated[int | None, typer.Option(help="Training images.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs of the backbone on all groups.")] = None,
