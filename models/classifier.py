@@ -10,9 +10,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..hierarchy import CompiledTree, compile_tree
+from ..hierarchy import CompiledTree, HierError, compile_tree
 from .bundle import BUNDLED, GATE, Bundle, BundleError, load_bundle
 from .evidence.batches import moved
+from .evidence.groups import GroupScores
 from .evidence.lattice import Lattice
 from .evidence.representation import SymmetryEvidence
 from .evidence.structure import Structure
@@ -22,6 +23,8 @@ from .routing.ensemble import average, disagreement
 from .routing.mixture import Fitted
 from .routing.router import FLAT, NEED_FLAT, Router, conditionals, route, winners
 
+LADDER = tuple(0.004 * 100 ** (k / 32) for k in range(33))  # tolerances at which an image is asked about
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -30,8 +33,9 @@ class Answer:
     `log_probabilities` (B, L) in the tree's order of labels; `winners` (B,) the predicted label, the
     likeliest except with ``bayes``; `pattern` (B,) the gate's probability that the image is periodic at all; `nodes`
     the (B, k) log-probabilities of every node, and of the flat head where there is one; `disagreement` (B,) between
-    several models in nats, None with one. `lattice` and `structure` are what the images' evidence was made from, None
-    in answers that were made from evidence.
+    several models in nats, None with one. `lattice`, `structure` and `groups` are what the images' evidence was
+    made from, None in answers that were made from evidence. `ladder` (T, B, L) are the log-probabilities at each of
+    `LADDER`, None unless asked for.
     """
 
     log_probabilities: Tensor
@@ -42,6 +46,8 @@ class Answer:
     disagreement: Tensor | None = None
     lattice: Lattice | None = None
     structure: Structure | None = None
+    groups: GroupScores | None = None
+    ladder: Tensor | None = None
 
 
 class Classifier:
@@ -106,36 +112,72 @@ class Classifier:
             raise BundleError("router 'stack' is not fitted in this model yet: run `hier calibrate`")
 
     @torch.inference_mode()
-    def answer(self, images: Tensor, router: Router = "soft", lattice: Lattice | None = None) -> Answer:
+    def answer(
+        self, images: Tensor, router: Router = "soft", lattice: Lattice | None = None, tolerance: float | None = None,
+        ladder: bool = False,
+    ) -> Answer:  # fmt: skip
         """Images of one size (B, C, H, W) float32 in [0, 1] to an `Answer`.
 
-        `lattice` is theirs if known (`View` keeps it); otherwise it is found. Under ``hard`` the nodes that an image
-        does not reach are not run for it: NaN in `Answer.nodes`.
+        `lattice` is theirs if known (`View` keeps it); otherwise it is found. `tolerance` in (0, 1) is the misfit up to
+        which an operation counts as a symmetry; without one the nodes judge by how exact the image is otherwise. With
+        `ladder` the answer comes at every tolerance of `LADDER` too. Under ``hard``, without a ladder, the nodes that
+        an image does not reach are not run for it: NaN in `Answer.nodes`.
         """
         known = None if lattice is None else moved(lattice, self.device)
         found = self.represent(images.to(self.device), known)
-        lazy = router == "hard" and not self.several
-        decided = self.decide(found.maps, found.numbers, router, lazy)
-        return replace(decided, lattice=found.lattice, structure=found.structure)
+        if router == "hard" and not self.several and not ladder:
+            decided = self.decide(found.maps, found.numbers, router, True, tolerance)
+        else:
+            seen = self.see(found.maps, found.numbers)
+            decided = self.combine(self.judge(seen, tolerance), router)
+            if ladder:
+                decided = replace(decided, ladder=self.at_tolerances(seen, LADDER))
+        return replace(decided, lattice=found.lattice, structure=found.structure, groups=found.groups)
 
     @torch.inference_mode()
-    def decide(self, maps: Tensor, numbers: Tensor, router: Router = "soft", lazy: bool = False) -> Answer:
+    def decide(
+        self, maps: Tensor, numbers: Tensor, router: Router = "soft", lazy: bool = False, tolerance: float | None = None
+    ) -> Answer:
         """The same from the maps and numbers of `Evidence`, without lattice and structure; `lazy` as ``hard`` is."""
-        outputs = self.outputs_on_the_way(maps, numbers) if lazy else self.outputs(maps, numbers)
-        return self.combine(outputs, router)
+        how = self.outputs_on_the_way if lazy else self.outputs
+        return self.combine(how(maps, numbers, tolerance), router)
 
     @torch.inference_mode()
     def outputs(self, maps: Tensor, numbers: Tensor, tolerance: float | None = None) -> dict[str, Tensor]:
         """Log-probabilities of the M models of every node, gate and flat head included, not tempered: (M, B, k)."""
+        return self.judge(self.see(maps, numbers), tolerance)
+
+    @torch.inference_mode()
+    def see(self, maps: Tensor, numbers: Tensor) -> dict[str, Tensor]:
+        """What the models of every node make of the evidence, whatever the tolerance: (M, B, HIDDEN)."""
         maps, numbers = maps.to(self.device).float(), numbers.to(self.device)
-        asked = None if tolerance is None else numbers.new_full((len(numbers),), tolerance)
+        return {name: torch.stack([m.see(maps, numbers) for m in members]) for name, members in self.nodes.items()}
+
+    @torch.inference_mode()
+    def judge(self, seen: Mapping[str, Tensor], tolerance: float | None = None) -> dict[str, Tensor]:
+        """`outputs` at a tolerance from what `see` returned."""
         return {
-            name: torch.stack([node.log_probabilities(maps, numbers, asked) for node in members])
-            for name, members in self.nodes.items()
+            name: torch.stack([_judged(m, x, tolerance) for m, x in zip(self.nodes[name], members, strict=True)])
+            for name, members in seen.items()
         }
 
     @torch.inference_mode()
-    def outputs_on_the_way(self, maps: Tensor, numbers: Tensor) -> dict[str, Tensor]:
+    def at_tolerances(self, seen: Mapping[str, Tensor], tolerances: Sequence[float]) -> Tensor:
+        """Log-probabilities (T, B, L) at each of T tolerances, joined by ``soft``."""
+        asked = torch.tensor(tolerances, device=self.device)[:, None]
+        outputs = {
+            name: torch.stack(
+                [
+                    m.decide(x, asked).log_softmax(-1).flatten(0, 1)
+                    for m, x in zip(self.nodes[name], members, strict=True)
+                ]
+            )
+            for name, members in seen.items()
+        }
+        return self.combine(outputs).log_probabilities.unflatten(0, (len(tolerances), -1))
+
+    @torch.inference_mode()
+    def outputs_on_the_way(self, maps: Tensor, numbers: Tensor, tolerance: float | None = None) -> dict[str, Tensor]:
         """`outputs` of the gate and of those nodes that each image reaches by its likeliest choices, else NaN.
 
         One model a node. Images are grouped by node, so that a node runs once, on those that reach it.
@@ -143,13 +185,15 @@ class Classifier:
         maps, numbers = maps.to(self.device).float(), numbers.to(self.device)
         plan = self.plan
         here = {plan.nodes[0]: torch.arange(len(maps), device=self.device)}
-        found = {GATE: self.nodes[GATE][0].log_probabilities(maps, numbers)[None]}
+        gate = self.nodes[GATE][0]
+        found = {GATE: _judged(gate, gate.see(maps, numbers), tolerance)[None]}
         for n, name in enumerate(plan.nodes):  # breadth first: a node's parent comes before it
             first, last = plan.offsets[n : n + 2]
             rows = maps.new_full((len(maps), int(last - first)), torch.nan)
             at = here.get(name)
             if at is not None and len(at):
-                rows[at] = self.nodes[name][0].log_probabilities(maps[at], numbers[at])
+                node = self.nodes[name][0]
+                rows[at] = _judged(node, node.see(maps[at], numbers[at]), tolerance)
                 best = rows[at].argmax(1)
                 for choice, target in enumerate(plan.edge_target[first:last]):
                     if target >= 0:
@@ -183,6 +227,17 @@ class Classifier:
             (node, tree.level_of(node), tree.choices(node)[choice], float(nodes[node][row, choice].exp()))
             for node, choice in tree.path(label)
         ]
+
+
+def check_tolerance(tolerance: float | None) -> None:
+    """HierError for a tolerance that is given and not between 0 and 1."""
+    if tolerance is not None and not 0 < tolerance < 1:
+        raise HierError(f"tolerance = {tolerance}: give a number between 0 and 1, the largest misfit that still counts")
+
+
+def _judged(node: NodeClassifier, seen: Tensor, tolerance: float | None) -> Tensor:
+    asked = None if tolerance is None else seen.new_full((len(seen),), tolerance)
+    return node.decide(seen, asked).log_softmax(1)
 
 
 def _fitted(bundles: Sequence[Bundle]) -> Fitted:

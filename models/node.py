@@ -79,9 +79,9 @@ class NodeClassifier(nn.Module):
         return seen
 
     def decide(self, seen: Tensor, tolerance: Tensor | None = None) -> Tensor:
-        """Logits (B, k) from what `see` returns, as `forward`."""
+        """Logits (B, k) from what `see` returns, as `forward`. Tolerances (T, 1) give (T, B, k)."""
         asked = seen.new_full((len(seen),), torch.nan) if tolerance is None else tolerance.to(seen)
-        told = torch.stack([(-torch.log10(asked) / 3).nan_to_num(0.0), asked.isfinite().to(seen)], 1)
+        told = torch.stack([(-torch.log10(asked) / 3).nan_to_num(0.0), asked.isfinite().to(seen)], -1)
         logits: Tensor = self.head(seen + self.told(told))
         return logits
 

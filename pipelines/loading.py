@@ -23,11 +23,13 @@ def load(
     device: str = "cpu",
     router: Router = "soft",
     min_confidence: float | None = None,
+    tolerance: float | None = None,
 ) -> Predictor:
     """A predictor from a bundle's folder or card or ``models:/NAME@ALIAS``; the bundled one, offline, by default.
 
     Several models of one tree are an ensemble. `min_confidence` is what a statement must reach: 0, and 0.9 under the
-    router ``climb``.
+    router ``climb``. `tolerance` in (0, 1) is the largest misfit of an operation that counts as a symmetry: 0.02 asks
+    for exactness, 0.2 for the idea behind handwork. Without one the model judges by how exact the image is otherwise.
 
     >>> import hier, numpy as np
     >>> x = np.arange(200)
@@ -35,7 +37,7 @@ def load(
     >>> hier.load().predict(waves)[0].group
     'p4m'
     """
-    return Predictor(Classifier.load(cards_of(model), device), router, min_confidence)
+    return Predictor(Classifier.load(cards_of(model), device), router, min_confidence, tolerance)
 
 
 def cards_of(model: Path | str | Sequence[Path | str] | None = None) -> list[Path]:

@@ -2,8 +2,8 @@
 
 Operations that hold one by one need not hold together: three mirrors about three points are no group. For every
 setting of a group on the lattice the origin is sought at which its operations correlate best in the mean, and the
-setting with the best mean is the group's. What is left of a perfect correlation there is the group's misfit, in rings of
-|q| too (Fourier ring correlation), which tells whether the coarse or the fine detail deviates.
+setting with the best mean is the group's. What is left of a perfect correlation there is the group's misfit, in rings
+of |q| too (Fourier ring correlation), which tells whether the coarse or the fine detail deviates.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ MOST = 2.0  # the largest misfit: correlations are not below -1
 class GroupScores:
     """Scores of a batch, G groups as in `GROUPS`, R rings between `EDGES`.
 
-    `lowest` and `mean` (B, G): correlations of the group's operations at the best common origin, in [-1, 1], weighted by
-    the share of signal in each ring; NaN where the lattice does not have the group's metric. `rings` (B, G, R): the mean
-    correlation in each ring, every reflection alike. `strain` (B, G): how far the operations change the lattice's
+    `lowest` and `mean` (B, G): correlations of the group's operations at the best common origin, in [-1, 1], weighted
+    by the share of signal in each ring; NaN where the lattice does not have the group's metric. `rings` (B, G, R): the
+    mean correlation in each ring, every reflection alike. `strain` (B, G): how far the operations change the lattice's
     metric, relative to the cell's area. `noise` (B, R): share of noise in the power of each ring, in [0, 1].
     """
 
@@ -124,8 +124,8 @@ def all_misfits(scores: GroupScores) -> Tensor:
 def highest_within(misfits: Tensor, tolerance: Tensor) -> Tensor:
     """The group at a tolerance: the one with most operations among those whose misfit is at most that.
 
-    Misfits (..., 17) as of `all_misfits` and tolerances (...) to indices (...) into `GROUP_NAMES`; of groups of one order
-    the one that fits best.
+    Misfits (..., 17) as of `all_misfits` and tolerances (...) to indices (...) into `GROUP_NAMES`; of groups of one
+    order the one that fits best.
 
     >>> found = torch.full((17,), 2.0)
     >>> found[[0, 1, 9, 10]] = torch.tensor([0.0, 0.016, 0.03, 0.05])  # p1, p2, p4, p4m
@@ -194,7 +194,7 @@ def _expanded(plan: _Plan, setting: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _spectra(structure: Structure, plan: _Plan) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """For every matrix: what the correlation is summed from, normalised (B, K, N), and not weighted; power and noise."""
+    """For every matrix what the correlation is summed from, (B, K, N): normalised, and as it is; power and noise."""
     F = structure.coefficients
     squares = squared(F).sum(1)
     level = squared(structure.noise).sum(2).mean(1)

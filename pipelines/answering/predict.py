@@ -12,13 +12,14 @@ from PIL import Image
 from torch import Tensor
 
 from ...hierarchy import GROUP_NAMES, HierError, group
-from ...models.classifier import Answer, Classifier
+from ...models.classifier import LADDER, Answer, Classifier, check_tolerance
 from ...models.evidence.batches import moved, rows
 from ...models.evidence.crops import View, best_view, stacked
 from ...models.routing.partial import Statements, candidates, climb, in_words
 from ...models.routing.router import Router
 from ..reading.images import PLAIN, ImageError, ImageLike, Read, read
 from ..reading.picture import Reading
+from .ladder import rungs, scores_of
 from .results import Failure, Prediction, Step, conventional
 from .symmetry import Analysis, ImageSource, find_symmetry
 
@@ -41,14 +42,22 @@ class _Waiting:
 class Predictor:
     """Images to predictions; make it with `load`."""
 
-    def __init__(self, classifier: Classifier, router: Router = "soft", min_confidence: float | None = None) -> None:
-        """BundleError when the model lacks what the router needs, HierError for a minimum confidence outside [0, 1]."""
+    def __init__(
+        self, classifier: Classifier, router: Router = "soft", min_confidence: float | None = None,
+        tolerance: float | None = None,
+    ) -> None:  # fmt: skip
+        """BundleError when the model lacks what the router needs.
+
+        HierError for a minimum confidence outside [0, 1] or a tolerance outside (0, 1).
+        """
+        check_tolerance(tolerance)
         if min_confidence is None:
             min_confidence = CLIMB if router == "climb" else 0.0
         if not 0 <= min_confidence <= 1:
             raise HierError(f"a minimum confidence of {min_confidence} is not a probability: give 0 to 1")
         classifier.require(router)
         self.classifier, self.router, self.min_confidence = classifier, router, min_confidence
+        self.tolerance = tolerance
         self.statements = Statements(classifier.plan)
 
     def predict(
@@ -124,7 +133,7 @@ class Predictor:
             for start in range(0, len(same), BATCH):
                 batch = same[start : start + BATCH]
                 images, lattice = stacked([some[i].view for i in batch])
-                answer = self.classifier.answer(images, self.router, lattice)
+                answer = self.classifier.answer(images, self.router, lattice, self.tolerance, ladder=True)
                 for k, (i, analysis) in enumerate(zip(batch, _analyses([some[i] for i in batch], answer), strict=True)):
                     results[i] = self._prediction(some[i], answer, k, analysis, symmetry), analysis
                 advance(len(batch))
@@ -156,6 +165,9 @@ class Predictor:
             candidates=open_to if periodic else (),
             disagreement=None if unsure is None else float(unsure[k]),
             symmetry=find_symmetry(analysis, found) if symmetry and found in GROUP_NAMES else None,
+            tolerance=self.tolerance,
+            ladder=() if answer.ladder is None or not periodic else rungs(LADDER, answer.ladder[:, k].cpu(), labels),
+            scores=() if answer.groups is None or not symmetry else scores_of(answer.groups, k),
             pixel_size=w.read.pixel_size,
             source=w.source,
         )

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ...hierarchy import GROUP_NAMES, group
 from ..reading.pixel_size import PixelSize
+from .ladder import GroupScore, Rung
 from .symmetry import ImageSource, OperationFound, SymmetryFound
 
 if TYPE_CHECKING:
@@ -64,6 +65,10 @@ class Prediction:
     `statement` is the answer in words and `candidates` the groups that are still possible: one, unless a minimum
     confidence is given and no group reaches it. Then `group` is None as well, `probability` is the statement's, and
     `path` ends where it ends. `disagreement` between several models is in nats.
+
+    `tolerance` is the largest misfit of an operation that was to count as a symmetry, None where the model judges by
+    how exact the image is otherwise. `ladder` says what the answer is at every tolerance. `scores` tells how well each
+    of the 17 groups holds, the best first; it is empty unless symmetry was asked for.
     """
 
     file: str
@@ -78,6 +83,9 @@ class Prediction:
     candidates: tuple[str, ...] = ()
     disagreement: float | None = None
     symmetry: SymmetryFound | None = field(default=None, repr=False)
+    tolerance: float | None = None
+    ladder: tuple[Rung, ...] = ()
+    scores: tuple[GroupScore, ...] = field(default=(), repr=False)
     pixel_size: PixelSize | None = None
     source: ImageSource | None = field(default=None, repr=False, compare=False)
 
@@ -88,7 +96,8 @@ class Prediction:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, ready for JSON."""
-        return {k: v for k, v in asdict(self).items() if k != "source"}
+        plain = {k: v for k, v in asdict(self).items() if k != "source"}
+        return plain | {"ladder": [rung.as_dict() for rung in self.ladder]}
 
     def plot(self) -> Figure:
         """The image with cell, lattice and symmetry elements: a matplotlib figure. HierError without a group."""

@@ -63,6 +63,7 @@ def map_field(
     stride: int = 32,
     exact: bool = False,
     advance: Callable[[int], None] = lambda _: None,
+    tolerance: float | None = None,
 ) -> FieldMap:
     """Slide a window over a picture, which is read a window at a time.
 
@@ -73,7 +74,7 @@ def map_field(
     height, width = picture.array.shape[:2]
     _check(window, stride, height, width)
     top, left = starts(height, window, stride), starts(width, window, stride)
-    found = _Answers(len(top), len(left), len(classifier.labels))
+    found = _Answers(len(top), len(left), len(classifier.labels), tolerance)
 
     def measure(places: Sequence[Place]) -> None:
         parts = [places[k : k + BATCH] for k in range(0, len(places), BATCH)]
@@ -101,7 +102,8 @@ def map_field(
 class _Answers:
     """Answers of windows as they come in; every position is written by one thread, once."""
 
-    def __init__(self, rows: int, columns: int, labels: int) -> None:
+    def __init__(self, rows: int, columns: int, labels: int, tolerance: float | None = None) -> None:
+        self.tolerance = tolerance
         self.log_probabilities = np.full((rows, columns, labels), -np.log(labels), np.float32)
         self.pattern = np.zeros((rows, columns), np.float32)
         self.basis = np.full((rows, columns, 2, 2), np.nan, np.float32)
@@ -123,7 +125,7 @@ class _Answers:
             used.append(place)
         if not images:
             return
-        answer = classifier.answer(torch.stack(images))
+        answer = classifier.answer(torch.stack(images), tolerance=self.tolerance)
         at = tuple(np.transpose(used))
         self.log_probabilities[at] = answer.log_probabilities.float().cpu().numpy()
         self.pattern[at] = answer.pattern.float().cpu().numpy()

@@ -18,6 +18,7 @@ from ...datasets import Corruption, NonPatternDataset, PatternDataset, split_poo
 from ...hierarchy import GROUP_NAMES, HierError, UnknownNameError, group
 from ...models.classifier import Answer, Classifier
 from ...models.evidence.crops import View, best_view, stacked
+from ...models.evidence.groups import highest_within
 from ...models.routing.partial import Statements
 from ...models.routing.router import Router
 from ..generating.evidence import EvidenceSet, Part, gather
@@ -75,29 +76,42 @@ def evaluate_patterns(
     photos: Path | None = None,
     router: Router = "soft",
     advance: Callable[[int], None] = lambda _: None,
+    tolerance: float | None = None,
 ) -> Report:
-    """On images 0 to `count` of a dataset; its photographs, if any, come from the validation split."""
+    """On images 0 to `count` of a dataset; its photographs, if any, come from the validation split.
+
+    At a `tolerance` the right answer is the group that holds within it on the pattern before instruments spoilt it.
+    """
     device = str(classifier.device)
     if photos is not None:
         split_pool(photos, "valid")  # SourceError at once, rather than from every process later
     found = gather([Part(dataset, 0, count, photos, "valid")], None, device, advance)
-    answers = [decide(classifier, found, router)]
+    answers = [decide(classifier, found, router, tolerance)]
+    labels = found.labels
+    if tolerance is not None and found.misfits is not None:
+        within = highest_within(found.misfits[:, :-1], torch.full((len(found),), tolerance))
+        labels = tuple(GROUP_NAMES[k] for k in within.tolist())
     kept = ("source", "seed", "size", "orientation", "construction", "cells")
     data = {name: getattr(dataset, name) for name in kept}
     data |= {"own_photographs": photos is not None, "corruptions": [asdict(c) for c in dataset.corruptions]}
-    return report_of(classifier, answers, found.labels, {}, data)
+    data["tolerance"] = tolerance
+    return report_of(classifier, answers, labels, {}, data)
 
 
-def outputs(classifier: Classifier, found: EvidenceSet, batch: int = 512) -> dict[str, Tensor]:
+def outputs(
+    classifier: Classifier, found: EvidenceSet, batch: int = 512, tolerance: float | None = None
+) -> dict[str, Tensor]:
     """Every node's output for evidence, as `Classifier.outputs`, batch by batch: for one router or for several."""
     starts = range(0, len(found), batch)
-    parts = [classifier.outputs(found.maps[k : k + batch], found.numbers[k : k + batch]) for k in starts]
+    parts = [classifier.outputs(found.maps[k : k + batch], found.numbers[k : k + batch], tolerance) for k in starts]
     return {name: torch.cat([p[name] for p in parts], 1) for name in parts[0]}
 
 
-def decide(classifier: Classifier, found: EvidenceSet, router: Router = "soft") -> Answer:
+def decide(
+    classifier: Classifier, found: EvidenceSet, router: Router = "soft", tolerance: float | None = None
+) -> Answer:
     """The answer to evidence."""
-    return classifier.combine(outputs(classifier, found), router)
+    return classifier.combine(outputs(classifier, found, tolerance=tolerance), router)
 
 
 def evaluate_refusals(
@@ -120,8 +134,9 @@ def refusals(classifier: Classifier, found: EvidenceSet) -> dict[str, float]:
 
 
 def evaluate_folder(
-    classifier: Classifier, folder: Path, router: Router = "soft", advance: Callable[[int], None] = lambda _: None
-) -> Report:
+    classifier: Classifier, folder: Path, router: Router = "soft", advance: Callable[[int], None] = lambda _: None,
+    tolerance: float | None = None,
+) -> Report:  # fmt: skip
     """On the images of ``folder/<label>/*``; names and symbols of groups are understood.
 
     Files that cannot be read are listed in `errors`; the others are evaluated. Raises HierError when there is no
@@ -138,7 +153,9 @@ def evaluate_folder(
 
     def flush(batch: list[tuple[str, View]]) -> None:
         images, lattice = stacked([view for _, view in batch])
-        answers.append(replace(classifier.answer(images, router, lattice), structure=None))  # 100 kB an image
+        answers.append(
+            replace(classifier.answer(images, router, lattice, tolerance), structure=None)
+        )  # 100 kB an image
         labels.extend(name for name, _ in batch)
 
     for sub, file in files:
@@ -158,7 +175,7 @@ def evaluate_folder(
         raise HierError(
             f"none of the {len(files)} images in {folder} can be read; the first: {next(iter(errors.items()))}"
         )
-    return report_of(classifier, answers, labels, errors, {"folder": folder.name})
+    return report_of(classifier, answers, labels, errors, {"folder": folder.name, "tolerance": tolerance})
 
 
 def folder_count(folder: Path) -> int:

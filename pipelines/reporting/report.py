@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -11,12 +12,15 @@ from typing import Any
 
 from ...hierarchy import HierError
 from ...hierarchy.files import output
+from ...models.classifier import LADDER
 from ..answering.figure import cell_in_words
+from ..answering.ladder import in_words
 from ..answering.results import Failure, Prediction
 from ..answering.words import percent
 from .pictures import map_pictures, pictures
 
 TEMPLATE = "report.html"
+TICKS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)  # of the ladder
 BAR = 220  # px: a bar of probability one
 
 
@@ -73,7 +77,9 @@ def _section(result: Prediction | Failure, entry: dict[str, str]) -> dict[str, A
     if isinstance(result, Failure):
         return made
     made |= {"steps": list(_steps(result)), "groups": _groups(result), "note": _note(result)}
+    made |= {"ladder": list(_ladder(result)), "ticks": list(_ticks()), "ladder_words": in_words(result.ladder)}
     if result.symmetry is not None:
+        made["scores"] = list(_scores(result))
         made["operations"] = [
             {"xyz": o.xyz, "kind": o.kind, **_numbers(o.score, o.noise)} for o in result.symmetry.operations
         ]
@@ -101,6 +107,41 @@ def _steps(result: Prediction) -> Iterator[dict[str, Any]]:
             for name, p in step.choices.items()
         ]
         yield {"level": step.level, "node": step.node, "choices": choices}
+
+
+def _ladder(result: Prediction) -> Iterator[dict[str, str]]:
+    """The rungs as shares of a line from the least tolerance to the largest, logarithmic."""
+    for rung in result.ladder:
+        left, right = (_place(t) for t in (rung.lower, rung.upper))
+        yield {
+            "group": rung.group,
+            "left": f"{left:.2f}",
+            "width": f"{right - left:.2f}",
+            "title": f"{rung.group} from {rung.lower:.2g} to {rung.upper:.2g}, {percent(rung.probability)}",
+        }
+
+
+def _ticks() -> Iterator[dict[str, str]]:
+    for t in TICKS:
+        yield {"text": f"{t:g}", "left": f"{_place(t):.2f}"}
+
+
+def _place(tolerance: float) -> float:
+    """Where a tolerance lies on the ladder's line, in percent."""
+    first, last = (math.log(t) for t in (LADDER[0], 1.0))
+    return 100 * (max(first, math.log(max(tolerance, 1e-9))) - first) / (last - first)
+
+
+def _scores(result: Prediction) -> Iterator[dict[str, str]]:
+    for s in result.scores:
+        known = s.misfit is not None
+        yield {
+            "group": s.group,
+            "misfit": f"{s.misfit:.2g}" if known else "–",
+            "mean": f"{s.mean:.4f}" if s.mean is not None else "–",
+            "rings": " ".join(f"{r:.2f}" for r in s.rings),
+            "strain": f"{s.strain:.3f}" if math.isfinite(s.strain) else "–",
+        }
 
 
 def _groups(result: Prediction) -> list[dict[str, str]]:

@@ -12,6 +12,8 @@ from typing import Any
 import mlflow
 import numpy as np
 import pandas as pd
+from hier.hierarchy import HierError
+from hier.models.classifier import check_tolerance
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel
@@ -32,11 +34,20 @@ class ClassifierModel(PythonModel):
         self.predictor = hier.load(Path(context.artifacts["card"]))
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
-        """Answers in order; an image that cannot be used fails the whole request, and is named."""
+        """Answers in order; an image that cannot be used fails the whole request, and is named.
+
+        The parameter ``tolerance`` is that of `hier.load`; 0, and none, leave it to the model.
+        """
+        tolerance = float((params or {}).get("tolerance") or 0) or None
+        try:
+            check_tolerance(tolerance)
+        except HierError as error:
+            raise MlflowException(str(error), INVALID_PARAMETER_VALUE) from error
+        predictor = hier.Predictor(self.predictor.classifier, tolerance=tolerance)
         with tempfile.TemporaryDirectory() as folder:
             images = [image(cell, k, Path(folder)) for k, cell in enumerate(cells(model_input["image"]))]
             answers = []
-            for k, answer in enumerate(self.predictor.predict_each(images, symmetry=True)):
+            for k, answer in enumerate(predictor.predict_each(images, symmetry=True)):
                 if isinstance(answer, hier.Failure):
                     raise refused(k, answer.error)
                 answers.append(answer.as_dict())

@@ -81,7 +81,7 @@ def _tree_interface() -> tuple[Any, Any]:
     """
     import pandas as pd
     from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, DataType, Schema
+    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
     from mlflow.types.schema import AnyType
 
     from ..answering.results import Prediction
@@ -93,7 +93,8 @@ def _tree_interface() -> tuple[Any, Any]:
         for f in fields(Prediction)
         if f.name not in ("file", "source")
     ]
-    signature = ModelSignature(Schema([ColSpec(any_type(), "image")]), Schema(outputs))
+    options = ParamSchema([ParamSpec("tolerance", DataType.double, 0.0)])
+    signature = ModelSignature(Schema([ColSpec(any_type(), "image")]), Schema(outputs), options)
     return signature, pd.DataFrame({"image": [as_base64(example()[0, 0])]})
 
 

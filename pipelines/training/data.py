@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...datasets import OF_ATOMS, SOURCES, Corruption, NonPatternDataset, PatternDataset
+from ...datasets import OF_ATOMS, OF_PATTERN, SOURCES, Corruption, NonPatternDataset, PatternDataset
 from ...hierarchy import GROUP_NAMES, CompiledTree
 from ...models.evidence.groups import MOST, ORDERS, highest_within
 from ..generating.evidence import Dataset, EvidenceSet, Part, gather
@@ -22,6 +22,8 @@ from .settings import TrainSettings
 # Seeds of `hier evaluate` are below these, so that no training ever sees a test image.
 TRAIN, VALID, CROSS = 10**12, 2 * 10**12, 3 * 10**12
 CLEARER, CLEAR = 2.0, 0.03  # a larger group misfits by more than so many times as much, and this besides
+PASTED = ("photos", "atoms", "noise")  # sources of which cells of whole pixels are made
+ROUGH = (0.0, 5.0)  # severities of workmanship
 SIZE = 256  # px of validation and cross-validation images
 
 AUGMENTATION = (
@@ -39,10 +41,13 @@ AUGMENTATION = (
 
 
 def corruptions_of(s: TrainSettings) -> tuple[Corruption, ...]:
-    """What training images go through: `AUGMENTATION`, with `s.disorder` as the share of disordered ones."""
-    if not s.augment:
-        return ()
-    return tuple(replace(c, share=s.disorder) if c.name in OF_ATOMS else c for c in AUGMENTATION)
+    """What training images go through: `AUGMENTATION`, with `s.disorder` as the share of disordered ones.
+
+    Workmanship is done to the share `s.workmanship` of them, augmented or not.
+    """
+    steps = AUGMENTATION if s.augment else ()
+    made = tuple(replace(c, share=s.disorder) if c.name in OF_ATOMS else c for c in steps)
+    return (*made, Corruption(OF_PATTERN, ROUGH, s.workmanship)) if s.workmanship else made
 
 
 def _even(count: int, parts: int) -> list[int]:
@@ -76,13 +81,17 @@ def training_parts(s: TrainSettings) -> list[Part]:
     pairs = [(source, size) for source in s.source for size in s.sizes]
     corruptions = corruptions_of(s)
     counts = _even(s.count, len(pairs))
-    pasted = _share(counts, s.pasted)
+    pasted = _share([n * (source in PASTED) for n, (source, _) in zip(counts, pairs, strict=True)], s.pasted)
     folded = [n - m for n, m in zip(counts, pasted, strict=True)]
     parts: list[tuple[Dataset, int, bool]] = []
     for changes, shares in (({"near_misses": s.near_misses}, folded), ({"construction": "paste"}, pasted)):
         datasets = [
             PatternDataset(source, TRAIN + 1000 * s.seed + k, size, corruptions=corruptions, **changes)
             for k, (source, size) in enumerate(pairs)
+            if source in PASTED or "construction" not in changes
+        ]
+        shares = [
+            n for n, (source, _) in zip(shares, pairs, strict=True) if source in PASTED or "construction" not in changes
         ]
         white = _share([n * (d.source == "photos") for n, d in zip(shares, datasets, strict=True)], s.whitened)
         plain = [n - m for n, m in zip(shares, white, strict=True)]

@@ -24,9 +24,9 @@ TRIES = 4
 class Samples:
     """Evidence with targets: `maps` (N, M, S, S), `numbers` (N, E), `targets` (N,) indices of choices.
 
-    Without a tolerance an image's target is what it was made as; -1 where that is not asked. Where the `misfits` (N, 18)
-    of the groups are known, a tolerance may be given: `choice` (17,) is then the target of the group that holds within
-    it, -1 for groups that are not below the node.
+    Without a tolerance an image's target is what it was made as; -1 where that is not asked. Where the `misfits`
+    (N, 18) of the groups are known, a tolerance may be given: `choice` (17,) is then the target of the group that holds
+    within it, -1 for groups that are not below the node.
     """
 
     maps: Tensor

@@ -39,6 +39,7 @@ class TrainSettings(BaseModel):
     disorder: float = Field(
         0.1, ge=0, le=1, description="share of training images with displaced content, and share with missing content"
     )
+    workmanship: float = Field(0, ge=0, le=1, description="share of training images that are rough but symmetric")
     near_misses: float = Field(0.4, ge=0, le=1, description="share of near misses among training images")
     epochs: int = Field(15, ge=1, description="epochs of the backbone on all groups")
     tune_epochs: int = Field(6, ge=1, description="epochs of fine-tuning at each node")

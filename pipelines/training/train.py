@@ -158,7 +158,10 @@ def _train_node(
     else:
         node_of = None if name == FLAT else name  # of all labels, or of one node
         level, choices = ("flat", plan.labels) if name == FLAT else (tree.level_of(name), tree.choices(name))
-        fitting, sets["valid"] = training_samples_of(data.train(), plan, node_of), samples_of(data.valid(), plan, node_of)
+        fitting, sets["valid"] = (
+            training_samples_of(data.train(), plan, node_of),
+            samples_of(data.valid(), plan, node_of),
+        )
         sets |= {f"cross_{source}": samples_of(e, plan, node_of) for source, e in data.cross().items()}
     schedule = Schedule(settings.tune_epochs, settings.tune_lr, settings.batch, settings.seed + crc32(name.encode()))
     params = settings.model_dump(mode="json") | {"choices": len(choices)}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import Device, Json, Models, Photos, RouterName, device_named, fail, router_named
+from .options import Device, Json, Models, Photos, RouterName, Tolerance, device_named, fail, router_named
 
 if TYPE_CHECKING:
     from ..pipelines.measuring.evaluate import Report
@@ -34,6 +34,7 @@ def evaluate(
     corrupt: Annotated[list[str] | None, typer.Option(help="NAME=SEVERITY (0 to 5); may be repeated.")] = None,
     model: Models = None,
     router: RouterName = "soft",
+    tolerance: Tolerance = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
@@ -41,7 +42,8 @@ def evaluate(
 
     With --source none, measure instead the share of non-periodic images (photographs, noise, stripes, scattered atoms,
     slopes) that the gate rejects. In a folder, with --router hard, a node's accuracy counts only the images that
-    reached it.
+    reached it. With --tolerance a generated pattern's right answer is the group that holds within it, before noise and
+    other corruptions but workmanship.
     """
     from rich.console import Console
 
@@ -58,14 +60,14 @@ def evaluate(
     device, chosen = device_named(device), router_named(router)
     corruptions = parse_corruptions(corrupt or [])
     dataset: Any = _dataset(source, seed, size, orientation, construction, cells, near_misses, corruptions)
-    classifier = load(model, device, chosen).classifier
+    classifier = load(model, device, chosen, tolerance=tolerance).classifier
     with progress(Console(stderr=True), "images", folder_count(folder) if folder else count) as advance:
         if folder is not None:
-            report = evaluate_folder(classifier, folder, chosen, advance)
+            report = evaluate_folder(classifier, folder, chosen, advance, tolerance)
         elif source == "none":
             refusals = evaluate_refusals(classifier, dataset, count, photos, advance)
         else:
-            report = evaluate_patterns(classifier, dataset, count, photos, chosen, advance)
+            report = evaluate_patterns(classifier, dataset, count, photos, chosen, advance, tolerance)
     if folder is None and source == "none":
         _show_refusals(refusals, as_json)
     else:

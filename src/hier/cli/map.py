@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Channel, Device, Json, Model, Page, PixelSizeText, RawText, device_named, fail
+from .options import Channel, Device, Json, Model, Page, PixelSizeText, RawText, Tolerance, device_named, fail
 
 EPILOG = "Example:  hier map micrograph.tif --window 128 --stride 32 --pixel-size 0.02nm"
 
@@ -30,6 +30,7 @@ def map_(
     raw: RawText = None,
     channel: Channel = None,
     model: Model = None,
+    tolerance: Tolerance = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
@@ -64,9 +65,9 @@ def map_(
         picture = open_picture(image, reading, mapped=True)
     except ImageError as error:
         raise HierError(f"{image}: {error}") from error
-    classifier = load(model, device_named(device)).classifier
+    classifier = load(model, device_named(device), tolerance=tolerance).classifier
     with counter(Console(stderr=True), "windows") as advance:
-        found = map_field(classifier, picture, window, stride, exact, advance)
+        found = map_field(classifier, picture, window, stride, exact, advance, tolerance)
     what = domains(found)
     draw_map(picture.array, found, what, picture_file)
     save_arrays(arrays_file, as_arrays(found, what, picture.pixel_size))

@@ -29,6 +29,13 @@ RouterName = Annotated[
         "(regression on all nodes); the last two are fitted by `hier calibrate`."
     ),
 ]
+Tolerance = Annotated[
+    float | None,
+    typer.Option(
+        help="Largest misfit that still counts as a symmetry, between 0 and 1: 0.02 asks for exactness, 0.2 for the "
+        "idea behind handwork. If left out, the model judges by how exact the image is otherwise."
+    ),
+]
 Page = Annotated[int | None, typer.Option(help="Page of a TIFF or stack, from 1; the first if left out.")]
 
 RawText = Annotated[

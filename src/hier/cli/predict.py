@@ -20,6 +20,7 @@ from .options import (
     PixelSizeText,
     RawText,
     RouterName,
+    Tolerance,
     device_named,
     fail,
     router_named,
@@ -58,6 +59,7 @@ def predict(
             help="Stop at the deepest node of at least this probability: 0.9 stops where p4m or p4g is undecided.",
         ),
     ] = None,
+    tolerance: Tolerance = None,
     pixel_size: PixelSizeText = None,
     page: Page = None,
     raw: RawText = None,
@@ -99,7 +101,7 @@ def predict(
     check_outputs(
         written, [*images, *cards, *(card.with_suffix(".safetensors") for card in cards)], {"--report": ".html"}
     )
-    predictor = load(cards, device, chosen, min_confidence)
+    predictor = load(cards, device, chosen, min_confidence, tolerance)
     errors = Console(stderr=True)
     names = kept_apart(image_names(images, sys.stdin, raw is not None), written)
     if overlay is not None:
@@ -115,7 +117,7 @@ def predict(
     with ExitStack() as stack:
         kinds = ((csv, CsvRows), (jsonl, JsonRows))
         if csv or jsonl:
-            run = run_of(cards, (chosen, predictor.min_confidence, reading))
+            run = run_of(cards, (chosen, predictor.min_confidence, reading, tolerance))
             labels = predictor.classifier.labels
             tables = [stack.enter_context(kind(path, run, labels, restart)) for path, kind in kinds if path]
         else:

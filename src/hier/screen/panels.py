@@ -7,6 +7,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from ..pipelines.answering.ladder import in_words
 from ..pipelines.answering.results import Failure, Prediction
 from ..pipelines.answering.words import percent
 from ..pipelines.reading.pixel_size import shown
@@ -41,6 +42,9 @@ def panel(result: Prediction | Failure, ascii_only: bool = False) -> Panel:
         rows.append(Text(("else " if decided else "likeliest: ") + ", ".join(likely), style="dim"))
     if result.disagreement is not None:
         rows.append(Text(f"the models disagree by {result.disagreement:.3f} nats", style="dim"))
+    if len(result.ladder) > 1:
+        line = in_words(result.ladder)
+        rows.append(Text(line.replace(" · ", ", ") if ascii_only else line, style="dim"))
     if result.lattice is not None:
         cell = result.lattice
         name = f"{'centred ' if cell.centred else ''}{cell.system}"
