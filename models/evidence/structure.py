@@ -19,7 +19,7 @@ from .fourier import fourier_sums, nodes
 GRID = 32  # points of the cell along each axis
 HARMONICS = 14  # highest index summed
 TRUSTED = 12  # highest index used: the outer ones are spoilt by the division
-NYQUIST = 0.46  # cycles per px
+NYQUIST, ALIASED = 0.46, 0.5  # cycles per px: highest used, and not even summed
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,10 @@ def structure_factors(images: Tensor, basis: Tensor) -> Structure:
     window = taper(H, device)[:, None] * taper(W, device)
     shape = (2 * n + 1, n + 1)
     at = nodes((H, W), q)
-    image = _torus(fourier_sums(f * window, at).reshape(B, -1, *shape))
-    view = _torus(fourier_sums(window[None, None], at).reshape(B, 1, *shape))
+    # beyond that, pixels show frequencies as others: a small cell would be divided by a comb
+    known = (q.norm(dim=-1) < ALIASED)[:, None]
+    image = _torus((fourier_sums(f * window, at) * known).reshape(B, -1, *shape))
+    view = _torus((fourier_sums(window[None, None], at) * known).reshape(B, 1, *shape))
 
     def parities(t: Tensor) -> Tensor:
         """The four cells of a doubled cell: (B, C, 2 GRID, 2 GRID) to (B, 4, C, GRID, GRID)."""
