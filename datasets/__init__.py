@@ -33,7 +33,7 @@ photographs behind them, and `Corruption` adds what microscopes and cameras add.
 =====================  =================================================================================
 """
 
-from .corruptions import CORRUPTIONS, OF_ATOMS, Corruption, corrupt
+from .corruptions import CORRUPTIONS, OF_ATOMS, OF_PATTERN, Corruption, corrupt
 from .dataset import SOURCES, DatasetError, PatternDataset, Source
 from .drawn import Pattern
 from .lattices import Orientation
@@ -44,6 +44,7 @@ __all__ = [
     "CORRUPTIONS",
     "KINDS",
     "OF_ATOMS",
+    "OF_PATTERN",
     "SOURCES",
     "Corruption",
     "DatasetError",

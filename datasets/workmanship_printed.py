@@ -62,10 +62,12 @@ def few_colours(sheet: Sheet, image: Tensor, rng: np.random.Generator, target: f
     colours = part.flatten(1).T
     colours = colours[torch.from_numpy(rng.permutation(len(colours))[:SAMPLE]).to(image.device)]
 
+    ends = np.quantile(colours.cpu().numpy(), (0.01, 0.99), axis=0).T.tolist()
+
     def made(coarse: float) -> Op:
         count = round(max(2.0, min(64.0, 8 / coarse)))
         n = max(2, min(6, round(count / 3)))
-        steps = [torch.linspace(*c.quantile(c.new_tensor([0.01, 0.99])).tolist(), n) for c in colours.T]
+        steps = [torch.linspace(low, high, n) for low, high in ends]
         found = _means(colours, count) if own else torch.cartesian_prod(*steps)
         levels = (found * 255).round().byte().cpu().numpy()
         palette = Image.new("P", (1, 1))

@@ -101,8 +101,9 @@ def probe(sheet: Sheet, image: Tensor, rng: np.random.Generator, target: float) 
     spectrum = torch.fft.rfft2(padded)
 
     def kernel(length: float) -> Tensor:
-        width = max(0.45 * length, 0.5)
+        width = max(0.35 * length, 0.4)
         gx, gy = (torch.exp(-0.5 * ((tick - length * places[:, i : i + 1]) / width) ** 2) for i in (0, 1))
+        gx, gy = gx / gx.sum(1, keepdim=True), gy / gy.sum(1, keepdim=True)
         spot = (gy * places[:, 2:]).T @ gx
         whole = torch.zeros(padded.shape[-2:])
         whole[: 2 * WINDOW + 1, : 2 * WINDOW + 1] = spot / spot.sum()
