@@ -20,7 +20,7 @@ from .guard import GRID, cell_points, frame, residuals
 from .lattices import Orientation, draw_basis, lattice_family
 from .near_miss import draw_near_miss
 from .outlines import draw_outlines
-from .paste import Tile, pixels_of, snap
+from .paste import Tile, pixels_of, snap, tile_read
 from .pictures import pictures_at
 from .sources import Pool, default_pool, noise_picture
 from .workmanship import Crystal, Picture, Rough, as_material, rough
@@ -159,9 +159,16 @@ class PatternDataset:
             return rough(sheet, as_material(self._clean([pattern], device)[0]), severity, rng)
         if pattern.atoms is None:
             origin = torch.from_numpy(pattern.origin).float().to(device)
-            return rough(
-                sheet, Picture(lambda x: self._pictures([pattern], (x - origin)[None])[0], device), severity, rng
-            )
+
+            def read(points: Tensor) -> Tensor:
+                return self._pictures([pattern], points[None])[0]
+
+            if pattern.tile is None:
+                material = Picture.of_cells(sheet, lambda x: read(x - origin), device)
+            else:
+                pixels = tile_read(pattern.tile, read, device)
+                material = Picture(lambda x: pixels(x - origin), lambda x: pixels(x - origin), device)
+            return rough(sheet, material, severity, rng)
         reach = self.size / 2 + 0.1 * sheet.side
         at, site = pattern.spots(-reach - pattern.origin, reach - pattern.origin)
         return rough(sheet, Crystal(pattern.atoms, (at + pattern.origin, site), device), severity, rng)

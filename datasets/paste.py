@@ -7,6 +7,7 @@ hexagonal ones are rounded twice, in the copies and in the height of the cell, a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,6 +79,20 @@ def pixels_of(points: Tensor, tile: Tile) -> tuple[Tensor, Tensor]:
     x, y = (torch.arange(n, device=points.device) for n in (width, height))
     positions = torch.cartesian_prod(x, y) + low + tile.half
     return positions.to(points), at[:, 0] * height + at[:, 1]
+
+
+def tile_read(tile: Tile, read: Callable[[Tensor], Tensor], device: torch.device) -> Callable[[Tensor], Tensor]:
+    """A function of points (P, 2) px that has the values (C, P) of `read` at their pixels, which is asked once only."""
+    reach = np.ceil(0.5 * np.abs(tile.vectors).sum(1)).astype(int) + 1
+    x, y = (torch.arange(-int(r), int(r) + 1) for r in reach)
+    values = read((torch.cartesian_prod(x, y) + tile.half).float().to(device))
+    low, ends = -torch.from_numpy(reach).to(device), torch.from_numpy(2 * reach).to(device)
+
+    def at(points: Tensor) -> Tensor:
+        i, j = ((into_tile(points, tile) - tile.half).round().long() - low).clamp(low.new_zeros(2), ends).unbind(-1)
+        return values.index_select(1, i * len(y) + j)
+
+    return at
 
 
 def to_pixels(points: Tensor, tile: Tile) -> Tensor:

@@ -150,7 +150,7 @@ def as_material(image: Tensor) -> Picture:
         where = (points / half)[None, None]
         return F.grid_sample(image[None], where, "bilinear", "reflection", align_corners=False)[0, :, 0]
 
-    return Picture(read, image.device)
+    return Picture(read, read, image.device)
 
 
 def _order(rng: np.random.Generator, sheet: Sheet, material: Material) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 import torch
@@ -20,23 +21,41 @@ from .disorder import Spots
 from .workmanship_scale import change, strength
 from .workmanship_sheet import Field, Sheet, aperiodic, by_cell, grid, periodic, waves
 
-PROBES = 64  # pixels along each axis where changes are measured
+PROBES = 48  # pixels along each axis where changes are measured
+FINE = 1.2  # points a px of a grid over the cell from which changes are measured
 STEP = 0.02  # of the cell's edge: a displacement at the first try
 
 
 @dataclass(frozen=True)
 class Picture:
-    """An image as a function of points (P, 2) px from its middle to colours (3, P), and displacements of it."""
+    """An image as a function of points (P, 2) px from its middle to colours (3, P), and displacements of it.
+
+    `guess` is a quicker reading, good enough to measure changes with.
+    """
 
     read: Callable[[Tensor], Tensor]
+    guess: Callable[[Tensor], Tensor]
     device: torch.device
     moves: tuple[tuple[float, Field], ...] = ()
 
-    def look(self, xs: Tensor, ys: Tensor) -> Tensor:
+    @classmethod
+    def of_cells(cls, sheet: Sheet, read: Callable[[Tensor], Tensor], device: torch.device) -> Picture:
+        """A pattern, whose `guess` is read between the points of a grid over one cell."""
+
+        @cache
+        def cell() -> Field:
+            n, m = (round(float(np.clip(FINE * np.linalg.norm(a), 16, 160))) for a in sheet.basis.T)
+            u = torch.cartesian_prod(torch.arange(n) / n, torch.arange(m) / m)
+            points = u @ torch.from_numpy(sheet.basis.T).float() + torch.from_numpy(sheet.origin).float()
+            return periodic(sheet, read(points.to(device)).reshape(-1, n, m), "bicubic")
+
+        return cls(read, lambda points: cell()(points).T, device)
+
+    def look(self, xs: Tensor, ys: Tensor, quick: bool = False) -> Tensor:
         """The image at the pixels ``(xs[i], ys[j])``: (3, len(ys), len(xs))."""
         points = grid(xs, ys).to(self.device)
         shifted = points + sum(s * field(points) for s, field in self.moves)
-        return self.read(shifted).reshape(3, len(ys), len(xs))
+        return (self.guess if quick else self.read)(shifted).reshape(3, len(ys), len(xs))
 
     def moved(self, field: Field, by: float) -> Picture:
         """The picture with content displaced by ``by * field`` px."""
@@ -51,7 +70,7 @@ class Crystal:
     spots: Spots
     device: torch.device
 
-    def look(self, xs: Tensor, ys: Tensor) -> Tensor:
+    def look(self, xs: Tensor, ys: Tensor, quick: bool = False) -> Tensor:
         """The image at the pixels ``(xs[i], ys[j])``: (3, len(ys), len(xs)), not clipped."""
         x, y = xs.to(self.device), ys.to(self.device)
         return render([self.atoms], [self.spots], x[None], y[None])[0]
@@ -80,8 +99,8 @@ def scaled(
     """
     n = min(PROBES, sheet.size)
     xs, ys = (sheet.ticks[torch.from_numpy(np.sort(rng.choice(sheet.size, n, replace=False)))] for _ in range(2))
-    before = material.look(xs, ys)
-    s, reached = strength(lambda s: change(before, made(s).look(xs, ys)), target, start)
+    before = material.look(xs, ys, quick=True)
+    s, reached = strength(lambda s: change(before, made(s).look(xs, ys, quick=True)), target, start)
     return made(s), reached
 
 
@@ -129,14 +148,8 @@ def copies_moved(sheet: Sheet, material: Material, rng: np.random.Generator, tar
     shift = rng.standard_normal((sheet.copies, 2)) * rng.uniform(0.3, 1)
     turned = rng.standard_normal((sheet.copies, 1, 1)) * np.array([[0.0, -1.0], [1.0, 0.0]])
     stretched = rng.standard_normal((sheet.copies, 2, 2)) * float(rng.random() < 0.6)
-    shifts = torch.from_numpy(shift - shift.mean(0)).float()
-    matrices = torch.from_numpy(3 * (turned + 0.7 * stretched)).float()
-
-    def field(points: Tensor) -> Tensor:
-        _, copy, off = sheet.owners(points)
-        own = matrices.to(points).index_select(0, copy)
-        return STEP * (sheet.side * shifts.to(points).index_select(0, copy) + (own * off[:, None]).sum(-1))
-
+    shifts = torch.from_numpy(STEP * sheet.side * (shift - shift.mean(0))).float()
+    field = sheet.affine(torch.from_numpy(3 * STEP * (turned + 0.7 * stretched)).float(), shifts)
     return scaled(sheet, material, rng, target, lambda s: material.moved(field, s))
 
 
@@ -146,18 +159,19 @@ def turned_on_pixels(sheet: Sheet, material: Material, rng: np.random.Generator,
     A copy has pixels of its own, upright in the image; each shows the nearest pixel of the domain's raster.
     """
     assert sheet.orbit is not None
-    phase = torch.from_numpy(rng.random(2)).float()
-    back = torch.from_numpy(sheet.orbit.matrices).float()
+    (px, py), centres = rng.random(2), torch.from_numpy(sheet.orbit.points).float()
+    back = torch.from_numpy(sheet.orbit.matrices).float().flatten(1)
+    table = torch.cat([back, centres], 1).T.contiguous()
 
     def made(step: float) -> Material:
         def field(points: Tensor) -> Tensor:
-            which, _, off = sheet.owners(points)
-            matrix = back.to(points).index_select(0, which)
-            start = phase.to(points)
-            pixel = (off / step - start).round() + start
-            home = ((matrix * pixel[:, None]).sum(-1) - start).round() + start
+            which, x, y = sheet.owners(points)
+            a, b, c, d, qx, qy = (row.take(which) for row in table.to(points))
+            x, y = x - qx, y - qy
+            u, v = (x / step - px).round() + px, (y / step - py).round() + py
+            u, v = (a * u + b * v - px).round() + px, (c * u + d * v - py).round() + py
             # the matrices are orthogonal, so that the transposed one leads back
-            return step * (matrix.transpose(1, 2) * home[:, None]).sum(-1) - off
+            return torch.stack([step * (a * u + c * v) - x, step * (b * u + d * v) - y], -1)
 
         return material.moved(field, 1.0)
 

@@ -12,9 +12,11 @@ from torch import Tensor
 
 from .workmanship_scale import added, change, strength
 from .workmanship_sheet import Sheet
-from .workmanship_toned import Op
+from .workmanship_toned import PART, Op
 
 LEAST = 6.0  # px: a cell is stored on no fewer
+SAMPLE = 1024  # pixels of which a palette is made
+LLOYD = 4  # rounds in which it is made
 
 
 def halftone(sheet: Sheet, image: Tensor, rng: np.random.Generator, target: float) -> Op:
@@ -40,56 +42,77 @@ def halftone(sheet: Sheet, image: Tensor, rng: np.random.Generator, target: floa
 def few_pixels(sheet: Sheet, image: Tensor, rng: np.random.Generator, target: float) -> Op:
     """Stored on few pixels, in a phase of their own, and enlarged again by the nearest one or smoothly."""
     mode = "nearest" if rng.random() < 0.5 else "bicubic"
-    least = max(4, round(LEAST * sheet.size / sheet.side))
+    least, part = LEAST / sheet.side, _part(image)
 
     def made(coarse: float) -> Op:
-        n = max(least, min(sheet.size, round(sheet.size / coarse)))
-
         def op(image: Tensor) -> Tensor:
+            n = max(round(least * image.shape[-1]), round(image.shape[-1] / max(coarse, 1.0)))
             small = F.interpolate(image[None], (n, n), mode="area")
             return F.interpolate(small, tuple(image.shape[-2:]), mode=mode)[0]
 
         return op
 
-    return made(strength(lambda s: change(image, made(s)(image)), target, max(1.3, sheet.side / 20))[0])
+    return made(strength(lambda s: change(part, made(s)(part)), target, max(1.3, sheet.side / 20))[0])
 
 
 def few_colours(sheet: Sheet, image: Tensor, rng: np.random.Generator, target: float) -> Op:
     """A palette of few colours, the image's own or equal steps of each channel, with or without dithering."""
     dither = Image.Dither.FLOYDSTEINBERG if rng.random() < 0.5 else Image.Dither.NONE
-    own, whole = rng.random() < 0.6, _stored(image)
+    own, part = rng.random() < 0.6, _part(image)
+    colours = part.flatten(1).T
+    colours = colours[torch.from_numpy(rng.permutation(len(colours))[:SAMPLE]).to(image.device)]
+
+    ends = np.quantile(colours.cpu().numpy(), (0.01, 0.99), axis=0).T.tolist()
 
     def made(coarse: float) -> Op:
         count = round(max(2.0, min(64.0, 8 / coarse)))
-        if own:
-            palette = whole.quantize(count, Image.Quantize.MEDIANCUT, kmeans=1)
-        else:
-            steps = np.linspace(0, 255, max(2, min(6, round(count / 3)))).round().astype(np.uint8)
-            cube = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), -1).reshape(-1)
-            palette = Image.new("P", (1, 1))
-            palette.putpalette(np.resize(cube, 768).tobytes())
+        n = max(2, min(6, round(count / 3)))
+        steps = [torch.linspace(low, high, n) for low, high in ends]
+        found = _means(colours, count) if own else torch.cartesian_prod(*steps)
+        levels = (found * 255).round().byte().cpu().numpy()
+        palette = Image.new("P", (1, 1))
+        palette.putpalette(np.resize(levels, 768).tobytes())
         return lambda image: _loaded(_stored(image).quantize(palette=palette, dither=dither), image)
 
-    return made(strength(lambda s: change(image, made(s)(image)), target)[0])
+    return made(strength(lambda s: change(part, made(s)(part)), target)[0])
+
+
+def _means(colours: Tensor, count: int) -> Tensor:
+    """Means of `count` clusters of colours (P, 3), by Lloyd's algorithm from the first of them: (count, 3)."""
+    means = colours[:count]
+    for _ in range(LLOYD):
+        near = torch.nn.functional.one_hot(torch.cdist(colours, means).argmin(1), len(means)).float()
+        means = torch.where(near.sum(0)[:, None] > 0, near.T @ colours / near.sum(0)[:, None].clamp_min(1), means)
+    return means
 
 
 def jpeg(sheet: Sheet, image: Tensor, rng: np.random.Generator, target: float) -> Op:
-    """Stored as a JPEG file, perhaps at a smaller size."""
-    smaller = [f for f in (1, 2, 3, 4) if f == 1 or sheet.side / f >= 2 * LEAST]
-    n = round(sheet.size / smaller[int(rng.integers(len(smaller)))])
+    """Stored as a JPEG file, perhaps at a smaller size, with colours as fine as the rest where this is too much."""
+    smaller = [f for f in (1, 2, 3) if f == 1 or sheet.side / f >= 2 * LEAST]
+    shrunk, part = smaller[int(rng.integers(len(smaller)))], _part(image)
 
-    def made(coarse: float) -> Op:
+    def made(shrunk: int, subsampling: int, coarse: float) -> Op:
         quality = round(max(1.0, min(95.0, 50 / coarse)))
 
         def op(image: Tensor) -> Tensor:
-            file = BytesIO()
-            whole = _stored(image)
-            whole.resize((n, n), Image.Resampling.BOX).save(file, "JPEG", quality=quality)
-            return _loaded(Image.open(file).resize(whole.size, Image.Resampling.BICUBIC), image)
+            file, whole = BytesIO(), _stored(image)
+            n = round(image.shape[-1] / shrunk)
+            stored = whole.resize((n, n), Image.Resampling.BOX) if shrunk > 1 else whole
+            stored.save(file, "JPEG", quality=quality, subsampling=subsampling)
+            loaded = Image.open(file)
+            return _loaded(loaded.resize(whole.size, Image.Resampling.BICUBIC) if shrunk > 1 else loaded, image)
 
         return op
 
-    return made(strength(lambda s: change(image, made(s)(image)), target, 2.0)[0])
+    least = change(part, made(shrunk, 2, 50 / 95)(part))
+    shrunk, subsampling = (shrunk, 2) if least < target else (1, 0)
+    s, _ = strength(lambda s: change(part, made(shrunk, subsampling, s)(part)), target, 2.0)
+    return made(shrunk, subsampling, s)
+
+
+def _part(image: Tensor) -> Tensor:
+    """A corner of the image, enough to find a strength in."""
+    return image[:, :PART, :PART]
 
 
 def _stored(image: Tensor) -> Image.Image:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import acos, exp, log, tan
+from math import acos, exp, inf, log, tan
 
 from torch import Tensor
 
-STEPS = 5  # tries at most
+STEPS = 7  # tries at most
 CLOSE = 0.12  # of the logarithm of the change
 WIDEST = 6.0  # by which factor the strength changes at most from try to try
 
@@ -25,8 +25,12 @@ def added(image: Tensor, more: Tensor, target: float) -> float:
     """
     a, b = _centred(image), _centred(more)
     power = float(a.square().sum().clamp_min(1e-6 * a.numel()))
-    along = float((a * b).sum()) / power
-    across = max(float(b.square().sum()) / power - along**2, 0.0) ** 0.5
+    return factor(float((a * b).sum()) / power, float(b.square().sum()) / power, target)
+
+
+def factor(along: float, square: float, target: float) -> float:
+    """`added` for what has the product `along` with the image and itself, `square`, in units of the image's power."""
+    across = max(square - along**2, 0.0) ** 0.5
     tangent = tan(acos(1 - target))
     return tangent / (across - along * tangent) if across > along * tangent + 1e-6 else float("inf")
 
@@ -34,20 +38,22 @@ def added(image: Tensor, more: Tensor, target: float) -> float:
 def strength(changed: Callable[[float], float], target: float, start: float = 1.0) -> tuple[float, float]:
     """The strength s at which ``changed(s)`` is about `target`, and that change: by the secant of the logarithms.
 
-    The first takes the change to grow with the square of the strength. The nearest one tried where none is close.
+    At first the change is taken to grow with the square of the strength; between a strength that is too small and one
+    that is too large the middle is tried where the secant leads astray. The nearest one tried where none is close.
     """
     tried: list[tuple[float, float]] = []
-    s, power = log(start), 2.0
+    s, power, low, high = log(start), 2.0, -inf, inf
     for _ in range(STEPS):
-        r = max(changed(exp(s)), 1e-7)
-        tried.append((s, log(r / target)))
-        if abs(tried[-1][1]) < CLOSE:
+        off = log(max(changed(exp(s)), 1e-7) / target)
+        if tried and s != tried[-1][0]:
+            power = min(max((off - tried[-1][1]) / (s - tried[-1][0]), 0.7), 4.0)
+        tried.append((s, off))
+        if abs(off) < CLOSE:
             break
-        if len(tried) > 1:
-            (s0, r0), (s1, r1) = tried[-2:]
-            power = min(max((r1 - r0) / (s1 - s0), 0.7), 4.0)
-        step = -tried[-1][1] / power
-        s += max(-log(WIDEST), min(log(WIDEST), step))
+        low, high = (max(low, s), high) if off < 0 else (low, min(high, s))
+        s -= max(-log(WIDEST), min(log(WIDEST), off / power))
+        if not low < s < high or (abs(off) > 2 and high - low < inf):
+            s = (low + high) / 2
     s, off = min(tried, key=lambda pair: abs(pair[1]))
     return exp(s), target * exp(off)
 

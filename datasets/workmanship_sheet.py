@@ -85,17 +85,45 @@ class Sheet:
         return int(self._owners[1].max()) + 1
 
     def owners(self, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Which orbit point (P,) the points belong to, which copy of the cell that is (P,), and how far off (P, 2)."""
+        """The orbit point (P,) to which points belong, and where they lie (P,), (P,) px when moved to its cell."""
         assert self.orbit is not None
         assert self.unstretch is not None
-        nearest, copy = (t.to(points.device) for t in self._owners)
-        x = _turned(self.unstretch, points - torch.from_numpy(self.origin).to(points))
-        v = _turned(np.linalg.inv(self.orbit.basis), x)
-        v = v - v.round()
-        i, j = ((v + 0.5) * RASTER).long().clamp(0, RASTER - 1).unbind(-1)
-        which = nearest.take(i * RASTER + j)
-        centre = torch.from_numpy(self.orbit.points).to(points).index_select(0, which)
-        return which, copy.take(which), _turned(self.orbit.basis, v) - centre
+        x, y = _turned(self.unstretch, points - torch.from_numpy(self.origin).to(points)).unbind(-1)
+        (a, b), (c, d) = self.orbit.basis.tolist()
+        area = a * d - b * c
+        u, v = (d * x - b * y) / area, (a * y - c * x) / area
+        u, v = u - u.round(), v - v.round()
+        i, j = ((t + 0.5).mul_(RASTER).long().clamp_(0, RASTER - 1) for t in (u, v))
+        which = self._owners[0].to(points.device).take(i * RASTER + j)
+        return which, a * u + b * v, c * u + d * v
+
+    def by_copy(self, values: Tensor) -> Field:
+        """The field that has `values` (copies, C) in the copies of the fundamental domain."""
+        each = values.index_select(0, self._owners[1])
+
+        def at(points: Tensor) -> Tensor:
+            return _taken(each.to(points), self.owners(points)[0])
+
+        return at
+
+    def affine(self, matrices: Tensor, shifts: Tensor) -> Field:
+        """In each copy ``matrices[copy] @ offset + shifts[copy]`` (copies, C, 2), (copies, C) of the offset px from
+        its orbit point."""
+        assert self.orbit is not None
+        own, centre = matrices.index_select(0, self._owners[1]), torch.from_numpy(self.orbit.points).to(matrices)
+        rest = shifts.index_select(0, self._owners[1]) - (own * centre[:, None]).sum(-1)
+
+        def at(points: Tensor) -> Tensor:
+            which, x, y = self.owners(points)
+            across, down, add = (_taken(t.to(points), which) for t in (own[..., 0], own[..., 1], rest))
+            return across * x[:, None] + down * y[:, None] + add
+
+        return at
+
+
+def _taken(values: Tensor, which: Tensor) -> Tensor:
+    """Rows `which` (P,) of `values` (Q, C): (P, C); one column after the other, which is faster."""
+    return torch.stack([column.contiguous().take(which) for column in values.unbind(-1)], -1)
 
 
 def grid(xs: Tensor, ys: Tensor) -> Tensor:
@@ -118,14 +146,13 @@ def waves(rng: np.random.Generator, channels: int, reach: tuple[int, int] = (REA
     return torch.from_numpy(table / table.std((1, 2), keepdims=True)).float()
 
 
-def periodic(sheet: Sheet, table: Tensor) -> Field:
-    """The field that has the values of `table` (C, n, n) in every cell."""
-    n = table.shape[-1]
-    padded = F.pad(table[None], (0, 1, 0, 1), mode="circular")
+def periodic(sheet: Sheet, table: Tensor, mode: str = "bilinear") -> Field:
+    """The field that has the values of `table` (C, n, m), along the cell's two axes, in every cell."""
+    padded = F.pad(table[None], (1, 3, 1, 3), mode="circular")
 
     def at(points: Tensor) -> Tensor:
         u = sheet.fractional(points)
-        return _read(padded, (u - u.floor()) * n)
+        return _read(padded, (u - u.floor()) * u.new_tensor(table.shape[-2:]) + 1, mode)
 
     return at
 

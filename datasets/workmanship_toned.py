@@ -15,10 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..arrays import gaussian_blur
-from .workmanship_scale import added
-from .workmanship_sheet import Field, Sheet, by_cell, periodic, waves
+from .workmanship_scale import added, factor
+from .workmanship_sheet import Sheet, by_cell, periodic, waves
 
 Op = Callable[[Tensor], Tensor]
+PART = 128  # px: a corner of the image, enough to find a width in
 WINDOW = 12  # px: a probe's kernel reaches so far from its middle
 
 
@@ -43,16 +44,11 @@ def _colours(rng: np.random.Generator, image: Tensor) -> Tensor:
 
 def shading(sheet: Sheet, image: Tensor, rng: np.random.Generator, target: float) -> Op:
     """Light and shade across the cell, alike in every cell: smooth, or rising through each copy from seam to seam."""
-    share = rng.random()
-    angle = rng.uniform(0, 2 * np.pi)
-    light = torch.tensor([np.cos(angle), np.sin(angle)], dtype=torch.float32)[:, None]
-
-    def ramp(points: Tensor) -> Tensor:
-        return sheet.owners(points)[2] @ light.to(points) / (0.25 * sheet.side)
-
-    field: Field = periodic(sheet, waves(rng, 2))
+    share, angle = rng.random(), rng.uniform(0, 2 * np.pi)
+    field = periodic(sheet, waves(rng, 2))
     if sheet.orbit is not None and rng.random() < 0.4:
-        field = ramp
+        light = torch.tensor([[np.cos(angle), np.sin(angle)]], dtype=torch.float32) / (0.25 * sheet.side)
+        field = sheet.affine(light.expand(sheet.copies, 1, 2), torch.zeros(sheet.copies, 1))
     values = sheet.picture(field, image.device)
     return _toned(image, share * values[:1], (1 - share) * values[-1:] * _colours(rng, image), target)
 
@@ -60,11 +56,7 @@ def shading(sheet: Sheet, image: Tensor, rng: np.random.Generator, target: float
 def copies_toned(sheet: Sheet, image: Tensor, rng: np.random.Generator, target: float) -> Op:
     """Each copy of the fundamental domain brighter, paler or tinted by its own amount, alike in every cell."""
     drawn = torch.from_numpy(rng.standard_normal((sheet.copies, 2))).float()
-
-    def field(points: Tensor) -> Tensor:
-        return drawn.to(points).index_select(0, sheet.owners(points)[1])
-
-    values, share = sheet.picture(field, image.device), rng.random()
+    values, share = sheet.picture(sheet.by_copy(drawn), image.device), rng.random()
     return _toned(image, share * values[:1], (1 - share) * values[1:] * _colours(rng, image), target)
 
 
@@ -78,22 +70,18 @@ def copies_blurred(sheet: Sheet, image: Tensor, rng: np.random.Generator, target
     """Each copy of the fundamental domain out of focus by its own amount, alike in every cell."""
     drawn = rng.random(sheet.copies) ** 2
     drawn[rng.integers(sheet.copies)] = 1.0
-    weights = torch.from_numpy(drawn).float()
+    weight = sheet.picture(sheet.by_copy(torch.from_numpy(drawn).float()[:, None]), image.device)
 
-    def field(points: Tensor) -> Tensor:
-        return weights.to(points).index_select(0, sheet.owners(points)[1])[:, None]
+    def more(image: Tensor, width: float, part: int) -> Tensor:
+        image = image[:, :part, :part]
+        return weight[:, :part, :part] * (gaussian_blur(image[None], width)[0] - image)
 
-    blurred, weight = 0.7, sheet.picture(field, image.device)
-
-    def more(image: Tensor) -> Tensor:
-        return weight * (gaussian_blur(image[None], blurred)[0] - image)
-
-    s = inf
-    while blurred < max(2.0, 0.15 * sheet.side) and s > 1:
-        blurred *= 1.6
-        s = added(image, more(image), target)
-    s = min(s, 1.0)
-    return lambda image: image + s * more(image)
+    width, s, part = 0.7, inf, min(PART, sheet.size)
+    while width < max(2.0, 0.15 * sheet.side) and s > 1:
+        width *= 1.6
+        s = added(image[:, :part, :part], more(image, width, part), target)
+    s = min(added(image, more(image, width, sheet.size), target), 1.0)
+    return lambda image: image + s * more(image, width, sheet.size)
 
 
 def probe(sheet: Sheet, image: Tensor, rng: np.random.Generator, target: float) -> Op:
@@ -112,24 +100,31 @@ def probe(sheet: Sheet, image: Tensor, rng: np.random.Generator, target: float) 
     padded = _padded(image)
     spectrum = torch.fft.rfft2(padded)
 
-    def response(length: float) -> Tensor:
-        width = max(0.45 * length, 0.5)
+    def kernel(length: float) -> Tensor:
+        width = max(0.35 * length, 0.4)
         gx, gy = (torch.exp(-0.5 * ((tick - length * places[:, i : i + 1]) / width) ** 2) for i in (0, 1))
-        kernel = torch.einsum("k,ky,kx->yx", places[:, 2], gy, gx)
+        gx, gy = gx / gx.sum(1, keepdim=True), gy / gy.sum(1, keepdim=True)
+        spot = (gy * places[:, 2:]).T @ gx
         whole = torch.zeros(padded.shape[-2:])
-        whole[: 2 * WINDOW + 1, : 2 * WINDOW + 1] = kernel / kernel.sum()
-        waves: Tensor = torch.fft.rfft2(whole.roll((-WINDOW, -WINDOW), (0, 1)).to(image.device))
-        return waves - 1
+        whole[: 2 * WINDOW + 1, : 2 * WINDOW + 1] = spot / spot.sum()
+        response: Tensor = torch.fft.rfft2(whole.roll((-WINDOW, -WINDOW), (0, 1)).to(image.device))
+        return response - 1
 
     def more(spectrum: Tensor) -> Tensor:
-        inner: Tensor = torch.fft.irfft2(spectrum * waves, s=padded.shape[-2:])
+        inner: Tensor = torch.fft.irfft2(spectrum * change, s=padded.shape[-2:])
         return inner[:, WINDOW:-WINDOW, WINDOW:-WINDOW]
 
-    length, s, waves = 0.5, inf, spectrum
+    power = spectrum.abs().square().sum(0)
+    power[0, 0] = 0
+    power[:, 0] /= 2  # half of the spectrum is left out, but for its first column
+    total = power.sum().clamp_min(1e-6)
+    length, s = 0.5, inf
     while length < min(WINDOW / 2.5, max(1.0, 0.12 * sheet.side)) and s > 1:
         length *= 1.5
-        waves = response(length)
-        s = added(image, more(spectrum), target)
+        change = kernel(length)
+        s = factor(
+            float((power * change.real).sum() / total), float((power * change.abs().square()).sum() / total), target
+        )
     s = min(s, 1.0)
     return lambda image: image + s * more(torch.fft.rfft2(_padded(image)))
 
