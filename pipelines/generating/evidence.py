@@ -58,7 +58,7 @@ class Part:
 
     @property
     def reads_pictures(self) -> bool:
-        """Whether the images are made from pictures: all but patterns of atoms or noise."""
+        """Whether the images are made from pictures: all but patterns of atoms, noise or lines."""
         return not (isinstance(self.dataset, PatternDataset) and self.dataset.source != "photos")
 
     def with_pictures(self) -> Dataset:
