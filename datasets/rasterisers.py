@@ -201,7 +201,7 @@ def _pillow(layers: Sequence[Layer], tool: Tool, background: Array, shape: Shape
         paths = np.rint(paths) if tool.rounded else paths
         if layer.closed and not layer.filled:
             paths = np.concatenate([paths, paths[:, :1]], 1)
-        for path in paths.reshape(len(paths), -1).tolist():
+        for path in paths.reshape(len(paths), 2 * paths.shape[1]).tolist():
             if layer.filled:
                 pen.polygon(path, fill=colour)
             else:

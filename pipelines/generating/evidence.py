@@ -27,7 +27,7 @@ from ...models.evidence.representation import SymmetryEvidence
 from ...models.evidence.structure import structure_factors
 from .workers import in_order
 
-REVISION = 13  # raise it when datasets or representation change what they make
+REVISION = 14  # raise it when datasets or representation change what they make
 PIECE = 128  # images in one piece of work
 BATCH = 16  # images at a time: large ones stay in the processor's cache
 ALONE = 32  # images that one process makes sooner than others would start
@@ -62,7 +62,7 @@ class Part:
 
     @property
     def reads_pictures(self) -> bool:
-        """Whether the images are made from pictures: all but patterns of atoms or noise."""
+        """Whether the images are made from pictures: all but patterns of atoms, noise or lines."""
         return not (isinstance(self.dataset, PatternDataset) and self.dataset.source != "photos")
 
     def with_pictures(self) -> Dataset:

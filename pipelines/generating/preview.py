@@ -22,7 +22,7 @@ BLOCKS = 2  # columns of groups, which make the sheet nearly square
 
 
 def draw_sheet(dataset: PatternDataset, photos: Path | None, path: Path, split: str = "train") -> None:
-    """Draw the dataset's groups from all three sources, image 0 of each, and save the picture to `path`."""
+    """Draw the dataset's groups from every source, image 0 of each, and save the picture to `path`."""
     if path.suffix.lower() not in Image.registered_extensions():
         raise HierError(f"a sheet {path.name!r} cannot be drawn: give a name that ends in .png")
     sources = get_args(Source)

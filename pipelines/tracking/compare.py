@@ -16,7 +16,7 @@ METRIC, TIE = "valid/accuracy", "valid/loss"
 LESS_IS_BETTER = ("loss", "seconds", "ece", "brier", "error")  # last parts of metrics' names
 COLUMNS = {
     "valid/accuracy": "valid", "valid/loss": "loss", "cross_atoms/accuracy": "atoms",
-    "cross_noise/accuracy": "noise", "images": "images", "seconds": "s",
+    "cross_noise/accuracy": "noise", "cross_outlines/accuracy": "outlines", "images": "images", "seconds": "s",
 }  # fmt: skip
 
 

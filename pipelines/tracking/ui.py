@@ -27,8 +27,8 @@ from .store import EXPERIMENT, QUIET
 PATIENCE = 120.0  # s until the server must answer
 VIEW = "hier-nodes"
 WIDTH = 160  # px of a column: its title fits
-COLUMNS = ("valid/accuracy", "cross_atoms/accuracy", "cross_noise/accuracy", "cross_photos/accuracy", "valid/loss",
-           "images", "seconds")  # fmt: skip
+COLUMNS = ("valid/accuracy", "cross_atoms/accuracy", "cross_noise/accuracy", "cross_photos/accuracy",
+           "cross_outlines/accuracy", "valid/loss", "images", "seconds")  # fmt: skip
 logger = logging.getLogger("hier")
 
 

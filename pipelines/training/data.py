@@ -24,6 +24,7 @@ TRAIN, VALID, CROSS = 10**12, 2 * 10**12, 3 * 10**12
 CLEARER, CLEAR = 2.0, 0.03  # a larger group misfits by more than so many times as much, and this besides
 PASTED = ("photos", "atoms", "noise")  # sources of which cells of whole pixels are made
 ROUGH = (0.0, 5.0)  # severities of workmanship
+ROUGHER, ROUGHEST = 0.25, (4.0, 5.0)  # share of the rough ones that are made rougher still
 SIZE = 256  # px of validation and cross-validation images
 
 AUGMENTATION = (
@@ -47,7 +48,9 @@ def corruptions_of(s: TrainSettings) -> tuple[Corruption, ...]:
     """
     steps = AUGMENTATION if s.augment else ()
     made = tuple(replace(c, share=s.disorder) if c.name in OF_ATOMS else c for c in steps)
-    return (*made, Corruption(OF_PATTERN, ROUGH, s.workmanship)) if s.workmanship else made
+    if not s.workmanship:
+        return made
+    return *made, Corruption(OF_PATTERN, ROUGH, s.workmanship), Corruption(OF_PATTERN, ROUGHEST, ROUGHER * s.workmanship)
 
 
 def _even(count: int, parts: int) -> list[int]:

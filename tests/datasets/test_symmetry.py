@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import product
 
@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 from hier.datasets import SOURCES, Pattern, PatternDataset, Pool
-from hier.datasets.guard import candidate_matrices
+from hier.datasets.guard import GRID, candidate_matrices, frame, residuals
+from hier.datasets.outlines import Outlines, draw_outlines
 from hier.datasets.pictures import halved_pictures
 from hier.hierarchy import GROUP_NAMES, Operation, group, in_supercell, maximal_subgroups
 from numpy.typing import NDArray
@@ -49,6 +50,9 @@ def reading(dataset: PatternDataset, pattern: Pattern) -> Reading:
         free = torch.from_numpy(points).float()
         if dataset.source == "atoms":
             return dataset._atoms_at(pattern, free)[0]
+        if pattern.outlines is not None:
+            exact = points if pattern.tile is None else points @ np.linalg.inv(pattern.tile.stretch).T
+            return torch.from_numpy(pattern.outlines.at(exact)).float()
         return dataset._pictures([pattern], free[None])[0]
 
     return at
@@ -104,10 +108,17 @@ def test_the_pattern_has_no_symmetry_besides(either: PatternDataset, all_pattern
     assert len(pattern.frame.matrices) == group(name).order
 
 
+def guarded(rng: np.random.Generator, operations: Sequence[Operation], basis: Array) -> Outlines:
+    """The first drawing that the guard accepts: a line between special positions may have a supergroup."""
+    own = frame(operations, basis)
+    drawings = (draw_outlines(rng, operations, basis, own.basis) for _ in range(60))
+    return next(d for d in drawings if residuals(torch.from_numpy(d.cell(GRID))[None], [own]) > 0.05)
+
+
 @pytest.mark.parametrize("name", GROUP_NAMES)
 def test_operations_of_minimal_supergroups_change_the_pattern(dataset: PatternDataset, name: str) -> None:
     """A pattern of the group in the setting of each supergroup, under what that has besides."""
-    seen = set()
+    seen, rng = set(), np.random.default_rng(2)
     for parent in GROUP_NAMES:
         for sub in maximal_subgroups(parent):
             if sub.name != name or (parent, sub.kind, sub.index) in seen:
@@ -117,6 +128,8 @@ def test_operations_of_minimal_supergroups_change_the_pattern(dataset: PatternDa
             pattern = dataset.draw(GROUP_NAMES.index(name) + 17 * len(seen), 0)
             basis = PatternDataset("noise", 3, groups=(parent,)).draw(len(seen), 0).basis @ np.array(sub.cell)
             pattern = replace(pattern, operations=sub.operations, basis=basis)
+            if dataset.source == "outlines":
+                pattern = replace(pattern, outlines=guarded(rng, sub.operations, basis))
             read = reading(dataset, pattern)
             u = np.random.default_rng(1).uniform(0, 1, (150, 2))
             here = read(u @ basis.T)

@@ -13,6 +13,7 @@ from unittest.mock import patch
 
 import pytest
 import yaml
+from hier.datasets import SOURCES
 from hier.models import systems
 from hier.models.routing.router import ROUTERS
 from hier.pipelines.benchmark.settings import load_preset
@@ -89,7 +90,7 @@ def test_the_table_of_routers(page: Open, folder: Path, shell: Open, monkeypatch
         assert f"| atoms | {name}" in told.text
     out = there.run(command)
     assert {re.findall(r"\| (\w+) \| (\w+)", line)[0] for line in out.splitlines()[2:]} == {
-        (source, name) for source in ("photos", "atoms", "noise") for name in ROUTERS
+        (source, name) for source in SOURCES for name in ROUTERS
     }
 
 

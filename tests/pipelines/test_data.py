@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hier.datasets import KINDS
+from hier.datasets import KINDS, SOURCES
 from hier.hierarchy import GROUP_NAMES, load_tree
 from hier.pipelines.generating import evidence
 from hier.pipelines.generating.evidence import Part
@@ -54,7 +54,7 @@ def spread(parts: Iterable[Part], names: tuple[str, ...] = GROUP_NAMES) -> tuple
 
 @given(
     count=strategies.integers(17, 700),
-    sources=strategies.sampled_from([("photos",), ("atoms", "photos"), ("photos", "atoms", "noise")]),
+    sources=strategies.sampled_from([("photos",), ("atoms", "photos"), SOURCES]),
     sizes=strategies.lists(strategies.sampled_from([64, 128, 256]), min_size=1, max_size=5),
     pasted=strategies.floats(0, 1),
     whitened=strategies.floats(0, 1),

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from hier.datasets import SOURCES
 from hier.hierarchy import GROUP_NAMES, Tree, UnknownNameError, load_tree
 from hier.models.bundle import GATE, GATE_CHOICES, BundleError, Card, NodeCard, load_bundle, save_bundle
 from hier.models.node import NodeClassifier, NodeSettings
@@ -208,7 +209,7 @@ def test_assembling_takes_the_champions(
     for key, value in one.nodes["which"].state_dict().items():
         torch.testing.assert_close(bundle.nodes["which"].state_dict()[key], value)
     assert bundle.card.training["versions"] == made.nodes
-    assert set(made.figures) >= {f"test_{s}/{f}" for s in ("photos", "atoms", "noise") for f in ("accuracy", "loss")}
+    assert set(made.figures) >= {f"test_{s}/{f}" for s in SOURCES for f in ("accuracy", "loss")}
 
     again = assemble(where, tree, "candidate", tmp_path / "out", trial)
     assert again.nodes == {"which": 2, GATE: 1}

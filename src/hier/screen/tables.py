@@ -20,7 +20,7 @@ def training_table(result: TrainResult) -> Table:
     """Final figures of every node trained."""
     table = Table(title="accuracy in % on images never trained on", title_justify="left", box=SIMPLE, show_edge=False)
     columns = {"valid/accuracy": "valid", "cross_photos/accuracy": "photos", "cross_atoms/accuracy": "atoms",
-               "cross_noise/accuracy": "noise"}  # fmt: skip
+               "cross_noise/accuracy": "noise", "cross_outlines/accuracy": "outlines"}  # fmt: skip
     for title in ("node", "level"):
         table.add_column(title, no_wrap=True)
     for title in (*columns.values(), "loss", "images", "time"):
