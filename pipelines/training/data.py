@@ -24,7 +24,7 @@ TRAIN, VALID, CROSS = 10**12, 2 * 10**12, 3 * 10**12
 CLEARER, CLEAR = 2.0, 0.03  # a larger group misfits by more than so many times as much, and this besides
 PASTED = ("photos", "atoms", "noise")  # sources of which cells of whole pixels are made
 ROUGH = (0.0, 5.0)  # severities of workmanship
-ROUGHER, ROUGHEST = 0.25, (4.0, 5.0)  # share of the rough ones that are made rougher still
+ROUGHER, ROUGHEST = 0.45, (4.0, 5.0)  # share of the rough ones that are made rougher still
 SIZE = 256  # px of validation and cross-validation images
 
 AUGMENTATION = (
@@ -50,7 +50,11 @@ def corruptions_of(s: TrainSettings) -> tuple[Corruption, ...]:
     made = tuple(replace(c, share=s.disorder) if c.name in OF_ATOMS else c for c in steps)
     if not s.workmanship:
         return made
-    return *made, Corruption(OF_PATTERN, ROUGH, s.workmanship), Corruption(OF_PATTERN, ROUGHEST, ROUGHER * s.workmanship)
+    return (
+        *made,
+        Corruption(OF_PATTERN, ROUGH, s.workmanship),
+        Corruption(OF_PATTERN, ROUGHEST, ROUGHER * s.workmanship),
+    )
 
 
 def _even(count: int, parts: int) -> list[int]:
