@@ -43,7 +43,7 @@ def write_bundle(card_path: Path, tree_name: str = "wallpaper", leave_out: tuple
     choices = {name: tree.choices(name) for name in tree.nodes} | {GATE: GATE_CHOICES}
     nodes = {k: NodeClassifier(NodeSettings(v)) for k, v in choices.items() if k not in leave_out}
     if GATE in nodes:
-        nodes[GATE].head.bias.data = torch.tensor([-50.0, 50.0])
+        nodes[GATE].head[-1].bias.data = torch.tensor([-50.0, 50.0])
     cards = {
         k: NodeCard(choices=v.settings.choices, backbone=v.settings.backbone, side=v.side) for k, v in nodes.items()
     }

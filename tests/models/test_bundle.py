@@ -243,13 +243,13 @@ def test_bundles_of_before_format_3_are_read(copy: Path, bundle: Bundle) -> None
 def warmer(bundle: Bundle, degrees: float) -> tuple[Card, dict[str, NodeClassifier]]:
     """A bundle that differs in its card (a node's temperature) and in its weights, both by the same number."""
     nodes = {GATE: NodeClassifier(NodeSettings(bundle.nodes[GATE].settings.choices))}
-    nodes[GATE].head.bias.data.fill_(degrees)
+    nodes[GATE].head[-1].bias.data.fill_(degrees)
     cards = {GATE: bundle.card.nodes[GATE].model_copy(update={"temperature": degrees})}
     return bundle.card.model_copy(update={"nodes": cards}), nodes
 
 
 def matches(found: Bundle) -> bool:
-    return found.nodes[GATE].head.bias[0].item() == found.card.nodes[GATE].temperature
+    return found.nodes[GATE].head[-1].bias[0].item() == found.card.nodes[GATE].temperature
 
 
 def test_a_writer_killed_between_weights_and_card_leaves_the_new_bundle(
@@ -296,7 +296,7 @@ def test_readers_meet_one_bundle_or_the_other_while_a_writer_alternates(bundle: 
 def test_weights_that_are_not_finite_are_neither_written_nor_read(bundle: Bundle, tmp_path: Path, value: float) -> None:
     card, nodes = warmer(bundle, 1.0)
     save_bundle(tmp_path / "m.json", card, nodes)
-    nodes[GATE].head.bias.data[1] = value
+    nodes[GATE].head[-1].bias.data[1] = value
     with pytest.raises(BundleError, match=r"'periodic/head.bias' of .*m.safetensors are not finite"):
         save_bundle(tmp_path / "m.json", card, nodes)
     assert matches(load_bundle(tmp_path / "m.json"))

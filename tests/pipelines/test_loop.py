@@ -117,7 +117,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_epoch(
 def test_weights_that_are_not_finite_are_never_kept(samples: Samples, tmp_path: Path) -> None:
     one = node()
     # the loss of the only step is finite, its gradient is not
-    one.head.weight.register_hook(lambda gradient: gradient * torch.inf)
+    one.head[-1].weight.register_hook(lambda gradient: gradient * torch.inf)
     few = Samples(samples.maps[:3], samples.numbers[:3], samples.targets[:3])
     with pytest.raises(TrainingError, match="weights that are not finite"):
         fit(one, few, few, SCHEDULE, tmp_path / "a.pt")

@@ -55,7 +55,7 @@ def card_of(folder: Path, tree: Tree, name: str, seed: int) -> Path:
     choices = GATE_CHOICES if name == GATE else tree.choices(name)
     node = NodeClassifier(NodeSettings(choices, "test_convnext3"))
     if name == GATE:
-        node.head.bias.data = torch.tensor([-50.0, 50.0])
+        node.head[-1].bias.data = torch.tensor([-50.0, 50.0])
     inside = NodeCard(choices=choices, backbone="test_convnext3", side=node.side)
     save_bundle(
         folder / f"{name}.json", Card(hier="0", created="", tree=tree.to_spec(), nodes={name: inside}), {name: node}

@@ -29,11 +29,20 @@ RouterName = Annotated[
         "(regression on all nodes); the last two are fitted by `hier calibrate`."
     ),
 ]
+
+
+def _between(value: float | None) -> float | None:
+    if value is not None and not 0 < value < 1:
+        raise HierError(f"--tolerance {value:g}: give a number between 0 and 1, the largest misfit that still counts")
+    return value
+
+
 Tolerance = Annotated[
     float | None,
     typer.Option(
+        callback=_between,
         help="Largest misfit that still counts as a symmetry, between 0 and 1: 0.02 asks for exactness, 0.2 for the "
-        "idea behind handwork. If left out, the model judges by how exact the image is otherwise."
+        "idea behind handwork. If left out, the model judges by how exact the image is otherwise.",
     ),
 ]
 Page = Annotated[int | None, typer.Option(help="Page of a TIFF or stack, from 1; the first if left out.")]
