@@ -25,7 +25,7 @@ from .weights import BundleError as BundleError
 from .weights import digest, load_weights, one_line, save_weights
 
 BUNDLED = Path(__file__).with_name("wallpaper.json")
-FORMAT = 3  # 2: temperatures, what routers are fitted to, a flat head; 3: the card in the weights, their digest
+FORMAT = 4  # 3: the card in the weights, their digest; 4: nodes read scores of whole groups, and a tolerance
 STACK = "router.stack"  # a dot keeps it apart from the names of nodes
 GATE = "periodic"  # the node outside the tree that separates patterns from other images
 GATE_CHOICES = ("no pattern", "pattern")
@@ -63,7 +63,7 @@ class Card(BaseModel):
     hier: str
     created: str
     command: str = ""
-    weights: str = ""  # SHA-256 of the weights, see `weights.digest`; empty before format 3
+    weights: str = ""  # SHA-256 of the weights, see `weights.digest`
     tree: TreeSpec
     nodes: dict[str, NodeCard]
     routing: Routing = Field(default_factory=Routing)
@@ -164,8 +164,6 @@ def _read(card_path: Path) -> tuple[Card, Tree, dict[str, Tensor]]:
     beside = _card(content, card_path)
     weights = card_path.with_suffix(".safetensors")
     tensors, inside = load_weights(weights)
-    if beside[0].format < 3 and inside is None:
-        return *beside, tensors
     found = digest(tensors)
     if beside[0].weights == found:
         return *beside, tensors
@@ -181,6 +179,11 @@ def _card(content: bytes, path: Path) -> tuple[Card, Tree]:
         newer = raw.get("format", 0) if isinstance(raw, dict) else 0
         if isinstance(newer, int) and newer > FORMAT:
             raise BundleError(f"{path} has format {newer}, this version of hier reads up to {FORMAT}: update hier")
+        if isinstance(newer, int) and isinstance(raw, dict) and {"tree", "nodes"} <= raw.keys() and newer < FORMAT:
+            raise BundleError(
+                f"{path} has format {newer}: its nodes read other evidence than this version of hier makes. Train it "
+                "again with `hier train --level all`, or use the version of hier that made it"
+            )
         card = Card.model_validate_json(json.dumps(raw))
         tree = Tree.from_spec(card.tree, str(path))
         for name in card.nodes:

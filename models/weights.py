@@ -29,7 +29,7 @@ def save_weights(path: Path, tensors: Mapping[str, Tensor], about: str) -> None:
 
 
 def load_weights(path: Path) -> tuple[dict[str, Tensor], str | None]:
-    """The tensors in `path` and the text about them, None in files of before format 3. Raises BundleError."""
+    """The tensors in `path` and the text about them, None in files without one. Raises BundleError."""
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}

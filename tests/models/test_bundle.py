@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from hier.hierarchy import HierError, compile_tree, load_tree
-from hier.models.bundle import BUNDLED, FORMAT, GATE, Bundle, BundleError, Card, find_card, load_bundle, save_bundle
+from hier.models.bundle import FORMAT, GATE, Bundle, BundleError, Card, find_card, load_bundle, save_bundle
 from hier.models.classifier import Classifier
 from hier.models.evidence.representation import EVIDENCE, MAP_CHANNELS, SIDE
 from hier.models.node import BackboneError, NodeClassifier, NodeSettings
@@ -232,12 +232,11 @@ def test_a_flipped_byte_in_the_weights_is_found(copy: Path) -> None:
         load_bundle(copy)
 
 
-def test_bundles_of_before_format_3_are_read(copy: Path, bundle: Bundle) -> None:
-    weights = copy.with_suffix(".safetensors")
-    save_file(load_file(weights), weights)  # without a card inside
-    edit(copy, lambda d: d.update(format=2) or d.pop("weights"))
-    assert load_bundle(copy).card.format == 2
-    assert load_bundle(BUNDLED).card.format < FORMAT
+@pytest.mark.parametrize("before", [1, 3])
+def test_bundles_of_before_are_told_to_be_trained_again(copy: Path, before: int) -> None:
+    edit(copy, lambda d: d.update(format=before))
+    with pytest.raises(BundleError, match=rf"format {before}: its nodes read other evidence.*hier train --level all"):
+        load_bundle(copy)
 
 
 def warmer(bundle: Bundle, degrees: float) -> tuple[Card, dict[str, NodeClassifier]]:

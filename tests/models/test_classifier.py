@@ -34,9 +34,10 @@ def sharpened(bundle: Bundle, evidence: tuple[Tensor, Tensor], seed: int) -> Bun
     for name, node in bundle.nodes.items():
         made = NodeClassifier(node.settings).eval()
         made.load_state_dict(node.state_dict())
-        head, made.head = made.head, torch.nn.Identity()  # type: ignore[assignment]
+        head = made.head[-1]
+        made.head[-1] = torch.nn.Identity()
         seen = made(*evidence).double()
-        made.head = head
+        made.head[-1] = head
         random = torch.randn(head.weight.shape, generator=torch.Generator().manual_seed(seed)).double()
         weight = random / seen.std(0).clamp_min(1e-12)
         head.weight.copy_(weight / (seen @ weight.T).std())

@@ -92,7 +92,7 @@ def test_an_exact_mirror_of_small_cells_holds(seed: int) -> None:
 
 
 def test_rings_tell_coarse_from_fine_deviations() -> None:
-    """A mirror that holds in the coarse detail only has high correlations in the first ring and low ones in the last."""
+    """A mirror of the coarse detail only correlates well in the first ring and badly in the last."""
     u = torch.arange(256) / 32 * 2 * torch.pi
     x, y = torch.meshgrid(u, u, indexing="xy")
     coarse = x.cos() + y.cos() + (x + y).cos() + (x - y).cos() + 0.5 * (2 * y + 0.7).cos()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,7 @@ def test_who_forgives_more_never_finds_less(winners: list[int]) -> None:
     assert orders == sorted(orders)
     assert ladder[0].lower == 0
     assert ladder[-1].upper == 1
-    for one, two in zip(ladder, ladder[1:], strict=False):
+    for one, two in pairwise(ladder):
         assert one.upper == two.lower
         assert one.lower < one.upper
         assert one.group != two.group
