@@ -12,8 +12,6 @@ from typing import Any
 import mlflow
 import numpy as np
 import pandas as pd
-from hier.hierarchy import HierError
-from hier.models.classifier import check_tolerance
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel
@@ -40,10 +38,9 @@ class ClassifierModel(PythonModel):
         """
         tolerance = float((params or {}).get("tolerance") or 0) or None
         try:
-            check_tolerance(tolerance)
-        except HierError as error:
+            predictor = hier.Predictor(self.predictor.classifier, tolerance=tolerance)
+        except hier.HierError as error:
             raise MlflowException(str(error), INVALID_PARAMETER_VALUE) from error
-        predictor = hier.Predictor(self.predictor.classifier, tolerance=tolerance)
         with tempfile.TemporaryDirectory() as folder:
             images = [image(cell, k, Path(folder)) for k, cell in enumerate(cells(model_input["image"]))]
             answers = []

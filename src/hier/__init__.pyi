@@ -1,7 +1,17 @@
+from .hierarchy import HierError
 from .pipelines.answering.predict import Predictor
 from .pipelines.answering.results import Failure, Prediction
 from .pipelines.loading import load, load_node
 from .pipelines.training.estimator import HierarchicalClassifier
 
 __version__: str
-__all__ = ["Failure", "HierarchicalClassifier", "Prediction", "Predictor", "__version__", "load", "load_node"]
+__all__ = [
+    "Failure",
+    "HierError",
+    "HierarchicalClassifier",
+    "Prediction",
+    "Predictor",
+    "__version__",
+    "load",
+    "load_node",
+]

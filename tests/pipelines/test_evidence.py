@@ -104,11 +104,11 @@ def test_a_folder_is_looked_through_once_whatever_the_number_of_pieces(
     assert looked == [pictures / "train"]
 
 
-def made_up(job: tuple[Part, str]) -> tuple[object, object]:
+def made_up(job: tuple[Part, str]) -> tuple[object, object, object]:
     """Evidence in no time; that of image 20 is not finite."""
     numbers = np.arange(job[0].start, job[0].stop, dtype=np.float32)[:, None]
     maps = np.where(numbers == 20, np.nan, numbers)[:, :, None, None].astype(np.float16)
-    return np.broadcast_to(maps, (len(numbers), 2, 3, 3)).copy(), numbers
+    return np.broadcast_to(maps, (len(numbers), 2, 3, 3)).copy(), numbers, np.ones((len(numbers), 18), np.float32)
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "foreign", "nan", "short", "text"])
