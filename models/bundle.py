@@ -189,6 +189,8 @@ def _card(content: bytes, path: Path) -> tuple[Card, Tree]:
         for name in card.nodes:
             if name not in OUTSIDE:
                 tree.level_of(name)
+    except BundleError:
+        raise
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

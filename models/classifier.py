@@ -10,12 +10,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..hierarchy import CompiledTree, HierError, compile_tree
+from ..hierarchy import GROUP_NAMES, CompiledTree, HierError, compile_tree
 from .bundle import BUNDLED, GATE, Bundle, BundleError, load_bundle
 from .evidence.batches import moved
 from .evidence.groups import GroupScores
 from .evidence.lattice import Lattice
-from .evidence.representation import SymmetryEvidence
+from .evidence.representation import SymmetryEvidence, ruled_out
 from .evidence.structure import Structure
 from .node import NodeClassifier
 from .routing.calibration import temper
@@ -23,6 +23,7 @@ from .routing.ensemble import average, disagreement
 from .routing.mixture import Fitted
 from .routing.router import FLAT, NEED_FLAT, Router, conditionals, route, winners
 
+IMPOSSIBLE = -1e4  # what a choice loses that the evidence rules out
 LADDER = tuple(0.004 * 100 ** (k / 32) for k in range(33))  # tolerances at which an image is asked about
 
 
@@ -128,10 +129,10 @@ class Classifier:
         if router == "hard" and not self.several and not ladder:
             decided = self.decide(found.maps, found.numbers, router, True, tolerance)
         else:
-            seen = self.see(found.maps, found.numbers)
-            decided = self.combine(self.judge(seen, tolerance), router)
+            seen, penalties = self.see(found.maps, found.numbers), self.penalties(found.numbers)
+            decided = self.combine(self.judge(seen, tolerance, penalties), router)
             if ladder:
-                decided = replace(decided, ladder=self.at_tolerances(seen, LADDER))
+                decided = replace(decided, ladder=self.at_tolerances(seen, LADDER, penalties))
         return replace(decided, lattice=found.lattice, structure=found.structure, groups=found.groups)
 
     @torch.inference_mode()
@@ -143,9 +144,37 @@ class Classifier:
         return self.combine(how(maps, numbers, tolerance), router)
 
     @torch.inference_mode()
-    def outputs(self, maps: Tensor, numbers: Tensor, tolerance: float | None = None) -> dict[str, Tensor]:
-        """Log-probabilities of the M models of every node, gate and flat head included, not tempered: (M, B, k)."""
-        return self.judge(self.see(maps, numbers), tolerance)
+    def outputs(
+        self, maps: Tensor, numbers: Tensor, tolerance: float | None = None, free: bool = False
+    ) -> dict[str, Tensor]:
+        """Log-probabilities of the M models of every node, gate and flat head included, not tempered: (M, B, k).
+
+        What the evidence rules out is next to impossible, see `ruled_out`, unless `free`.
+        """
+        return self.judge(self.see(maps, numbers), tolerance, {} if free else self.penalties(numbers))
+
+    @cached_property
+    def _above(self) -> dict[str, Tensor] | None:
+        """For each node, and the flat head, which of the 17 groups lie below each choice: (k, 17). None for others."""
+        if not set(self.labels) <= set(GROUP_NAMES):
+            return None
+        plan, order = self.plan, [GROUP_NAMES.index(label) for label in self.labels]
+        made = {FLAT: torch.eye(len(GROUP_NAMES))[order]}
+        for node, answers in zip(plan.nodes, plan.answers, strict=True):
+            below = torch.zeros(int(answers.max()) + 1, len(GROUP_NAMES))
+            for label, choice in enumerate(answers):
+                if choice >= 0:
+                    below[choice, order[label]] = 1
+            made[node] = below
+        return {name: below.to(self.device) for name, below in made.items()}
+
+    def penalties(self, numbers: Tensor) -> dict[str, Tensor]:
+        """For each node what its choices (B, k) lose because all groups below them are ruled out; 0 where all are."""
+        if self._above is None:
+            return {}
+        possible = (~ruled_out(numbers.to(self.device))).float()
+        left = {name: possible @ below.T > 0 for name, below in self._above.items()}
+        return {name: torch.where(some | ~some.any(1, keepdim=True), 0.0, IMPOSSIBLE) for name, some in left.items()}
 
     @torch.inference_mode()
     def see(self, maps: Tensor, numbers: Tensor) -> dict[str, Tensor]:
@@ -154,26 +183,29 @@ class Classifier:
         return {name: torch.stack([m.see(maps, numbers) for m in members]) for name, members in self.nodes.items()}
 
     @torch.inference_mode()
-    def judge(self, seen: Mapping[str, Tensor], tolerance: float | None = None) -> dict[str, Tensor]:
+    def judge(
+        self, seen: Mapping[str, Tensor], tolerance: float | None, penalties: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
         """`outputs` at a tolerance from what `see` returned."""
         return {
-            name: torch.stack([_judged(m, x, tolerance) for m, x in zip(self.nodes[name], members, strict=True)])
+            name: torch.stack(
+                [_judged(m, x, tolerance, penalties.get(name)) for m, x in zip(self.nodes[name], members, strict=True)]
+            )
             for name, members in seen.items()
         }
 
     @torch.inference_mode()
-    def at_tolerances(self, seen: Mapping[str, Tensor], tolerances: Sequence[float]) -> Tensor:
+    def at_tolerances(
+        self, seen: Mapping[str, Tensor], tolerances: Sequence[float], penalties: Mapping[str, Tensor]
+    ) -> Tensor:
         """Log-probabilities (T, B, L) at each of T tolerances, joined by ``soft``."""
         asked = torch.tensor(tolerances, device=self.device)[:, None]
-        outputs = {
-            name: torch.stack(
-                [
-                    m.decide(x, asked).log_softmax(-1).flatten(0, 1)
-                    for m, x in zip(self.nodes[name], members, strict=True)
-                ]
-            )
-            for name, members in seen.items()
-        }
+        outputs = {}
+        for name, members in seen.items():
+            each = [
+                m.decide(x, asked) + penalties.get(name, 0.0) for m, x in zip(self.nodes[name], members, strict=True)
+            ]
+            outputs[name] = torch.stack([logits.log_softmax(-1).flatten(0, 1) for logits in each])
         return self.combine(outputs).log_probabilities.unflatten(0, (len(tolerances), -1))
 
     @torch.inference_mode()
@@ -185,15 +217,16 @@ class Classifier:
         maps, numbers = maps.to(self.device).float(), numbers.to(self.device)
         plan = self.plan
         here = {plan.nodes[0]: torch.arange(len(maps), device=self.device)}
-        gate = self.nodes[GATE][0]
-        found = {GATE: _judged(gate, gate.see(maps, numbers), tolerance)[None]}
+        gate, penalties = self.nodes[GATE][0], self.penalties(numbers)
+        found = {GATE: _judged(gate, gate.see(maps, numbers), tolerance, None)[None]}
         for n, name in enumerate(plan.nodes):  # breadth first: a node's parent comes before it
             first, last = plan.offsets[n : n + 2]
             rows = maps.new_full((len(maps), int(last - first)), torch.nan)
             at = here.get(name)
             if at is not None and len(at):
                 node = self.nodes[name][0]
-                rows[at] = _judged(node, node.see(maps[at], numbers[at]), tolerance)
+                lost = penalties.get(name)
+                rows[at] = _judged(node, node.see(maps[at], numbers[at]), tolerance, None if lost is None else lost[at])
                 best = rows[at].argmax(1)
                 for choice, target in enumerate(plan.edge_target[first:last]):
                     if target >= 0:
@@ -211,6 +244,8 @@ class Classifier:
         nodes = {name: average(found) for name, found in members.items()}
         pattern = nodes.pop(GATE)[:, 1].exp()
         logp = route(self.plan, nodes, router, self.fitted)
+        if router == "stack":  # a regression knows nothing of what is ruled out
+            logp = logp.masked_fill(route(self.plan, nodes, "soft") < IMPOSSIBLE / 2, IMPOSSIBLE).log_softmax(1)
         unsure = disagreement(self.plan, members) if self.several else None
         return Answer(logp, winners(self.plan, logp, router), pattern, nodes, router, unsure)
 
@@ -235,9 +270,10 @@ def check_tolerance(tolerance: float | None) -> None:
         raise HierError(f"tolerance = {tolerance}: give a number between 0 and 1, the largest misfit that still counts")
 
 
-def _judged(node: NodeClassifier, seen: Tensor, tolerance: float | None) -> Tensor:
+def _judged(node: NodeClassifier, seen: Tensor, tolerance: float | None, penalty: Tensor | None) -> Tensor:
     asked = None if tolerance is None else seen.new_full((len(seen),), tolerance)
-    return node.decide(seen, asked).log_softmax(1)
+    logits = node.decide(seen, asked)
+    return (logits if penalty is None else logits + penalty).log_softmax(1)
 
 
 def _fitted(bundles: Sequence[Bundle]) -> Fitted:

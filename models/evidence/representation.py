@@ -20,6 +20,7 @@ from .structure import Structure, structure_factors
 SIDE = 16  # grid of the maps that a node sees
 STRAIN = 0.15  # an operation that changes the metric by more is not offered to a node
 ABSENT = -0.5
+DENIED, QUIET = 0.3, 0.1  # a correlation that no symmetry has where noise has less than that share of the second ring
 CACHED = 2**18  # px at a time: they stay in a processor's cache, and memory does not grow with the batch
 MAP_CHANNELS = len(MAPS) * len(WEIGHTINGS)
 GROUP_NUMBERS = len(GROUPS) * (3 + FRC) + FRC
@@ -86,6 +87,19 @@ class SymmetryEvidence(nn.Module):
         ]
         groups = group_scores(structure, lattice.basis)
         return Evidence(maps, torch.cat([*numbers, group_numbers(groups)], 1), lattice, structure, groups)
+
+
+def ruled_out(numbers: Tensor) -> Tensor:
+    """Groups that an image cannot have, in the order of `GROUP_NAMES`: (B, 17), never p1.
+
+    From `numbers` (B, EVIDENCE): those whose metric the lattice does not have, and, unless the image is noisy, those of
+    which some operation correlates by less than `DENIED`.
+    """
+    seen = numbers[:, EVIDENCE - GROUP_NUMBERS :][:, : len(GROUPS) * (2 + FRC)].unflatten(1, (len(GROUPS), 2 + FRC))
+    lowest, absent = 1 + FLOOR - 10 ** (-3 * seen[..., 0]), seen[..., 0] == ABSENT
+    quiet = 10 ** (-4 * numbers[:, 1 - FRC]) - 1e-4 < QUIET
+    denied = absent | ((lowest < DENIED) & quiet[:, None])
+    return torch.cat([torch.zeros_like(denied[:, :1]), denied], 1)
 
 
 def group_numbers(groups: GroupScores) -> Tensor:

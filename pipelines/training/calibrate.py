@@ -220,7 +220,8 @@ def _outputs(classifier: Classifier, split: Split) -> tuple[Outputs, tuple[Tenso
 def _run(classifier: Classifier, found: EvidenceSet, batch: int = 512) -> dict[str, Tensor]:
     """`Classifier.outputs`, batch by batch, on the CPU."""
     starts = range(0, len(found), batch)
-    parts = [classifier.outputs(found.maps[k : k + batch], found.numbers[k : k + batch]) for k in starts]
+    # what is ruled out by a wrong lattice would swamp the fits
+    parts = [classifier.outputs(found.maps[k : k + batch], found.numbers[k : k + batch], free=True) for k in starts]
     return {name: torch.cat([part[name].cpu() for part in parts], 1) for name in parts[0]}
 
 

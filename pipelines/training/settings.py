@@ -34,7 +34,12 @@ class TrainSettings(BaseModel):
     cross_count: int = Field(340, ge=17, description="images of each cross-validation set")
     sizes: tuple[int, ...] = Field((128, 192, 256, 256), min_length=1, description="px, each an equal share")
     augment: bool = Field(True, description="blur, noise, contrast, slope and drift on most training images")
-    pasted: float = Field(0.35, ge=0, le=1, description="share of training images made by pasting whole-pixel cells; outlines are not pasted")
+    pasted: float = Field(
+        0.35,
+        ge=0,
+        le=1,
+        description="share of training images made by pasting whole-pixel cells; outlines are not pasted",
+    )
     whitened: float = Field(0, ge=0, le=1, description="share of patterns of photographs whose pictures are whitened")
     disorder: float = Field(
         0.1, ge=0, le=1, description="share of training images with displaced content, and share with missing content"
