@@ -13,6 +13,7 @@ from torch import Tensor
 from ..hierarchy import CompiledTree, compile_tree
 from .bundle import BUNDLED, GATE, Bundle, BundleError, load_bundle
 from .evidence.batches import moved
+from .evidence.flatten import Flattened
 from .evidence.lattice import Lattice
 from .evidence.representation import SymmetryEvidence
 from .evidence.structure import Structure
@@ -30,8 +31,8 @@ class Answer:
     `log_probabilities` (B, L) in the tree's order of labels; `winners` (B,) the predicted label, the
     likeliest except with ``bayes``; `pattern` (B,) the gate's probability that the image is periodic at all; `nodes`
     the (B, k) log-probabilities of every node, and of the flat head where there is one; `disagreement` (B,) between
-    several models in nats, None with one. `lattice` and `structure` are what the images' evidence was made from, None
-    in answers that were made from evidence.
+    several models in nats, None with one. `lattice` and `structure` are what the images' evidence was made from, `flat`
+    what was taken from the images before; None in answers that were made from evidence.
     """
 
     log_probabilities: Tensor
@@ -42,6 +43,7 @@ class Answer:
     disagreement: Tensor | None = None
     lattice: Lattice | None = None
     structure: Structure | None = None
+    flat: Flattened | None = None
 
 
 class Classifier:
@@ -116,7 +118,7 @@ class Classifier:
         found = self.represent(images.to(self.device), known)
         lazy = router == "hard" and not self.several
         decided = self.decide(found.maps, found.numbers, router, lazy)
-        return replace(decided, lattice=found.lattice, structure=found.structure)
+        return replace(decided, lattice=found.lattice, structure=found.structure, flat=found.flat)
 
     @torch.inference_mode()
     def decide(self, maps: Tensor, numbers: Tensor, router: Router = "soft", lazy: bool = False) -> Answer:

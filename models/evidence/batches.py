@@ -1,4 +1,4 @@
-"""Lattices and structure factors of a batch of images: joined, cut and moved to another device."""
+"""Lattices, structure factors and the rest of a batch of images: joined, cut and moved to another device."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from .flatten import Flattened
 from .lattice import Lattice
 from .structure import Structure
 
-T = TypeVar("T", Lattice, Structure)
+T = TypeVar("T", Lattice, Structure, Flattened)
 
 
 def joined(parts: Sequence[T]) -> T:

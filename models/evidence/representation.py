@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from .batches import joined, rows
+from .flatten import Flattened, flattened
 from .lattice import Lattice, find_lattice
 from .maps import FLOOR, MAPS, WEIGHTINGS, symmetry_maps
 from .structure import Structure, structure_factors
@@ -28,13 +29,15 @@ EVIDENCE = MAP_CHANNELS + len(MAPS) + 8 * len(WEIGHTINGS) + 3
 class Evidence:
     """Input of the nodes for a batch: `maps` (B, MAP_CHANNELS, SIDE, SIDE) and `numbers` (B, EVIDENCE).
 
-    Both lie roughly in [-0.5, 1.3]. They were made from `structure`, the structure factors on `lattice`.
+    Both lie roughly in [-0.5, 1.3]. They were made from `structure`, the structure factors on `lattice`; `flat` says
+    what was taken from the images before.
     """
 
     maps: Tensor
     numbers: Tensor
     lattice: Lattice
     structure: Structure
+    flat: Flattened
 
 
 def log_residual(correlation: Tensor) -> Tensor:
@@ -45,7 +48,7 @@ def log_residual(correlation: Tensor) -> Tensor:
 class SymmetryEvidence(nn.Module):
     """Images (B, C, H, W), any range, C = 1 or 3, to `Evidence`; no parameters, any device.
 
-    If a `lattice` is given, it was found on the same pixels, and none is looked for.
+    If a `lattice` is given, it was found on the same pixels, flattened ones: none is looked for.
     """
 
     @torch.inference_mode()
@@ -60,10 +63,13 @@ class SymmetryEvidence(nn.Module):
             torch.cat([p.numbers for p in parts]),
             joined([p.lattice for p in parts]),
             joined([p.structure for p in parts]),
+            joined([p.flat for p in parts]),
         )
 
     def _evidence(self, images: Tensor, lattice: Lattice | None) -> Evidence:
-        lattice = find_lattice(images) if lattice is None else lattice
+        flat = Flattened.nothing(images)
+        if lattice is None:
+            images, lattice, flat = flattened(images, find_lattice)
         structure = structure_factors(images, lattice.basis)
         found = symmetry_maps(structure, lattice.basis)
         possible = (found.strain < STRAIN)[:, :, None]
@@ -79,4 +85,4 @@ class SymmetryEvidence(nn.Module):
             log_residual(lattice.coset)[:, None],
             torch.linalg.det(lattice.basis).abs().log2()[:, None] / 16,
         ]
-        return Evidence(maps, torch.cat(numbers, 1), lattice, structure)
+        return Evidence(maps, torch.cat(numbers, 1), lattice, structure, flat)
