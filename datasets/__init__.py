@@ -26,6 +26,7 @@ photographs behind them, and `Corruption` adds what microscopes and cameras add.
 `guard`                rejects patterns with more symmetry than their label
 `negatives`            `NonPatternDataset`: images that are not periodic
 `corruptions`          blur, noise, drift and others, of severity 0 to 5
+`light`                shadows, vignettes, scan lines, saturated pixels, steep planes, of severity 0 to 5
 `disorder`             atoms displaced or missing
 `workmanship`          rough but symmetric: deviations that repeat with the cell, and such as of handwork
 `workmanship_sheet`    where cells and copies lie, and random fields on them

@@ -17,6 +17,7 @@ from torch import Tensor
 from ..arrays import gaussian_blur
 from ..hierarchy import HierError, UnknownNameError
 from .disorder import thermal, vacancies
+from .light import hot, lines, plane, shadow, vignette
 from .workmanship import workmanship
 
 Generators = Sequence[np.random.Generator]
@@ -136,9 +137,14 @@ CORRUPTIONS: dict[str, Corrupt] = {
     "blur": blur,
     "contrast": contrast,
     "slope": slope,
+    "vignette": vignette,
+    "shadow": shadow,
+    "plane": plane,
+    "lines": lines,
     "shot": shot,
     "noise": noise,
     "grain": grain,
+    "hot": hot,
 }
 
 

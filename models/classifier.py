@@ -13,6 +13,7 @@ from torch import Tensor
 from ..hierarchy import GROUP_NAMES, CompiledTree, HierError, compile_tree
 from .bundle import BUNDLED, GATE, Bundle, BundleError, load_bundle
 from .evidence.batches import moved
+from .evidence.flatten import Flattened
 from .evidence.groups import GroupScores
 from .evidence.lattice import Lattice
 from .evidence.representation import SymmetryEvidence, ruled_out
@@ -34,9 +35,9 @@ class Answer:
     `log_probabilities` (B, L) in the tree's order of labels; `winners` (B,) the predicted label, the
     likeliest except with ``bayes``; `pattern` (B,) the gate's probability that the image is periodic at all; `nodes`
     the (B, k) log-probabilities of every node, and of the flat head where there is one; `disagreement` (B,) between
-    several models in nats, None with one. `lattice`, `structure` and `groups` are what the images' evidence was
-    made from, None in answers that were made from evidence. `ladder` (T, B, L) are the log-probabilities at each of
-    `LADDER`, None unless asked for.
+    several models in nats, None with one. `lattice`, `structure` and `groups` are what the images' evidence was made
+    from, `flat` what was taken from the images before; None in answers that were made from evidence. `ladder`
+    (T, B, L) are the log-probabilities at each of `LADDER`, None unless asked for.
     """
 
     log_probabilities: Tensor
@@ -48,6 +49,7 @@ class Answer:
     lattice: Lattice | None = None
     structure: Structure | None = None
     groups: GroupScores | None = None
+    flat: Flattened | None = None
     ladder: Tensor | None = None
 
 
@@ -133,7 +135,7 @@ class Classifier:
             decided = self.combine(self.judge(seen, tolerance, penalties), router)
             if ladder:
                 decided = replace(decided, ladder=self.at_tolerances(seen, LADDER, penalties))
-        return replace(decided, lattice=found.lattice, structure=found.structure, groups=found.groups)
+        return replace(decided, lattice=found.lattice, structure=found.structure, groups=found.groups, flat=found.flat)
 
     @torch.inference_mode()
     def decide(

@@ -201,6 +201,7 @@ MISTAKES: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
     (("evaluate", "--photos", "nowhere"), ("nowhere", "--photos")),
     (("evaluate", "nowhere"), ("no image in nowhere",)),
     (("evaluate", "labelled"), ("'p5'", "labelled")),
+    (("evaluate", "table"), ("table/labels.csv, row 2", "'p5'", "none if not periodic")),
     (("evaluate", "broken"), ("none of the 1 images", "bad.png")),
     (("train",), ("nothing to train", "--level", "rotation")),
     (("train", "--level", "rotatoin"), ("unknown level 'rotatoin'", "did you mean rotation?")),
@@ -227,9 +228,10 @@ MISTAKES: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
 def test_mistakes_are_answered_in_one_line(
     hier: Command, arguments: tuple[str, ...], parts: tuple[str, ...], card_path: Path
 ) -> None:
-    for folder, name in {"labelled": "p5/a.png", "broken": "p1/bad.png"}.items():
+    for folder, name in {"labelled": "p5/a.png", "broken": "p1/bad.png", "table": "a.png"}.items():
         (Path(folder) / name).parent.mkdir(parents=True)
         (Path(folder) / name).write_text("no image")
+    Path("table/labels.csv").write_text("file,acceptable\na.png,p5\n")
     files = {"key": "cuont: 3", "value": "lr: fast", "list": "- 1", "broken": "a: [1, 2"}
     for name, text in files.items():
         Path(f"{name}.yaml").write_text(text)
@@ -300,6 +302,30 @@ def test_evaluate_on_a_folder_counts_what_it_can_read(hier: Command, card_path: 
     assert list(report["errors"]) == ["set/p1/bad.png"]
     assert np.array(report["confusion"]).sum(1).tolist() == [1] * 17
     assert refused(told, "set/p1/bad.png")
+
+
+def test_evaluate_on_a_table_of_acceptable_groups(hier: Command, card_path: Path, images: dict[str, Path]) -> None:
+    """The nodes are untrained, and their gate takes everything for a pattern: `none` is never said."""
+    lines = ["file,acceptable,sure", f"a.png,{'|'.join(GROUP_NAMES)},yes", "b.png,none,yes", "gone.png,p1,no"]
+    (images["a.png"].parent / "labels.csv").write_text("\n".join(lines))
+    options = (images["a.png"].parent, "--model", card_path, "--device", "cpu")
+    told = hier("evaluate", *options, "--json")
+    report = json.loads(told.out)
+    assert [report[k] for k in ("count", "right", "wrong", "refused", "unread")] == [3, 1, 1, 0, 1]
+    assert report["sure"]["yes"]["count"] == 2
+    assert [m["file"] for m in report["mistakes"]] == ["b.png"]
+    refused(told, "gone.png", "no such file")
+    shown = hier("evaluate", *options)
+    refused(shown, "gone.png")
+    for part in (
+        "3 images",
+        "sure: yes",
+        "sure: no",
+        "wrong answers, 1 of 1",
+        "b.png",
+        report["mistakes"][0]["answer"],
+    ):
+        assert part in shown.out
 
 
 def test_an_interruption_is_told_from_an_error(hier: Command, monkeypatch: pytest.MonkeyPatch) -> None:

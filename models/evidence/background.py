@@ -1,28 +1,85 @@
-"""The background of images: brightness that rises across the view is not part of the pattern."""
+"""The background of images: values far outside the others' range, and brightness that rises across the view."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-LEAST = 1e-3  # share of the variance that must remain: for a bare slope it is the rounding of its greys, which repeats
+from ...arrays import finest
+
+LEAST = 1e-3  # share of the variance that must remain, unless it is more than the rounding of greys
+ROUNDING = 1.0  # steps between greys: what rounding leaves of a bare slope, which repeats, deviates by 0.3 of one
+OUTLIERS = 2000  # px for each that may lie outside the others' range, at either end
+FAR = 10.0  # deviations between the darkest and the brightest pixel from which outliers are looked for
+
+
+def clipped(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Images (B, C, H, W) without values far outside the others' range, and which of them had such values (B,).
+
+    If the highest or lowest values of a channel, one in `OUTLIERS`, reach farther beyond the rest than the rest spans,
+    they become the rest's bounds, and the image is scaled to [0, 1], channels together. All else stays as it is.
+    """
+    values = images.flatten(2)
+    span = values.amax(-1) - values.amin(-1)
+    suspects = (span > FAR * values.std(-1)).any(1).nonzero()[:, 0]
+    found = torch.zeros(len(images), dtype=torch.bool, device=images.device)
+    if not len(suspects):
+        return images, found
+    some = values[suspects]
+    k = max(1, some.shape[-1] // OUTLIERS) + 1
+    high, low = some.topk(k).values[..., -1:], some.topk(k, largest=False).values[..., -1:]
+    rest = high - low
+    beyond = torch.maximum(some.amax(-1, keepdim=True) - high, low - some.amin(-1, keepdim=True))
+    outlying = ((beyond > rest) & (rest > 0)).any(1)[:, 0]
+    at = suspects[outlying]
+    some, high, low = some[outlying], high[outlying], low[outlying]
+    bottom, top = low.amin(1, keepdim=True), high.amax(1, keepdim=True)
+    scaled = ((torch.minimum(torch.maximum(some, low), high) - bottom) / (top - bottom)).unflatten(-1, images.shape[2:])
+    return images.index_copy(0, at, scaled), found.index_fill(0, at, True)
 
 
 def without_slope(images: Tensor) -> Tensor:
-    """Images (B, C, H, W) less their means and the plane that fits each channel best, of any range.
+    """Images (B, C, H, W) less their means and the plane that fits each channel best, of any range: see `levelled`."""
+    return levelled(images)[0]
+
+
+def levelled(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Images (B, C, H, W) of any range less means and planes, and whose plane hid all but `LEAST` of the variance (B,).
 
     The fit is weighted by a Hann window in x and y, so that a pattern of few cells in view, which a plane could follow
-    in part, changes little. An image of which nearly nothing would remain, less than `LEAST`, keeps its slope.
+    in part, changes little. A plane that hides the rest is fitted with all the device's precision; an image keeps its
+    slope where what would remain is no more than the rounding of its greys.
     """
+    whole, flat = _fitted(images)
+    hidden = flat.square().sum((1, 2, 3)) < LEAST * whole.square().sum((1, 2, 3))
+    if not hidden.any():
+        return flat, hidden
+    at = hidden.nonzero()[:, 0]
+    precise = _fitted(images[at].to(finest(images.device)))[1].to(images.dtype)
+    steep = above_rounding(precise, images[at])
+    kept = torch.where(steep[:, None, None, None], precise, whole[at])
+    return flat.index_copy(0, at, kept), hidden.index_copy(0, at, steep)
+
+
+def above_rounding(residual: Tensor, images: Tensor) -> Tensor:
+    """Whether a residual (B, C, H, W) deviates by more than `ROUNDING` mean steps between the greys of the images."""
+    found = []
+    for some, image in zip(residual, images, strict=True):
+        span = image.amax((1, 2)) - image.amin((1, 2))
+        count = torch.tensor([len(channel.unique()) for channel in image], device=image.device)
+        found.append((some.std((1, 2)) > ROUNDING * span / (count - 1).clamp_min(1)).any())
+    return torch.stack(found)
+
+
+def _fitted(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Images less their means, and those less their planes."""
     H, W = images.shape[-2:]
     (y, wy), (x, wx) = (_axis(n, images) for n in (H, W))
     whole = images - images.mean((2, 3), keepdim=True)
     weight = wy[:, None] * wx
     across = (whole * (weight * x)).sum((2, 3), keepdim=True) / (wx * x * x).sum()
     down = (whole * (weight * y[:, None])).sum((2, 3), keepdim=True) / (wy * y * y).sum()
-    flat = whole - across * x - down * y[:, None]
-    remains = flat.square().sum((1, 2, 3), keepdim=True) >= LEAST * whole.square().sum((1, 2, 3), keepdim=True)
-    return torch.where(remains, flat, whole)
+    return whole, whole - across * x - down * y[:, None]
 
 
 def _axis(n: int, like: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""Lattices and structure factors of a batch of images: joined, cut and moved to another device."""
+"""Lattices, structure factors and the rest of a batch of images: joined, cut and moved to another device."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from .flatten import Flattened
 from .groups import GroupScores
 from .lattice import Lattice
 from .structure import Structure
 
-T = TypeVar("T", Lattice, Structure, GroupScores)
+T = TypeVar("T", Lattice, Structure, GroupScores, Flattened)
 
 
 def joined(parts: Sequence[T]) -> T:

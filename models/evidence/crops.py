@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .batches import joined
+from .flatten import Flattened, flattened
 from .lattice import Lattice, find_lattice
 
 SIDE = 448  # px: geometric mean of height and width that is analysed at once
@@ -21,12 +22,20 @@ FEWEST, SHORTEST = 6.0, 12.0  # cells in view, and px of the shorter lattice vec
 class View:
     """A crop (C, h, w) about the image's middle; one px of it spans `scale` px of the image.
 
-    `lattice` is that of the crop, a batch of one, if it has been found.
+    `lattice` is that of the crop, a batch of one, if it has been found; then `level` is the crop flattened, on which it
+    was, and `flat` what was done.
     """
 
     image: Tensor
     scale: float
     lattice: Lattice | None = None
+    level: Tensor | None = None
+    flat: Flattened | None = None
+
+    @property
+    def pixels(self) -> Tensor:
+        """What is analysed (C, h, w): the flattened crop if there is one."""
+        return self.image if self.level is None else self.level
 
 
 def views(image: Tensor) -> list[View]:
@@ -69,12 +78,14 @@ def best_view(image: Tensor, device: torch.device | str = "cpu") -> View:
         shortest = float(lattice.basis[0].norm(dim=0).min())
         return float(lattice.level[0]) - (0.5 if cells < FEWEST or shortest < SHORTEST else 0.0)
 
-    found = [(view, find_lattice(view.image[None].to(device))) for view in choices]
-    view, lattice = max(found, key=lambda pair: merit(*pair))
-    return replace(view, lattice=lattice)
+    made = []
+    for view in choices:
+        level, lattice, flat = flattened(view.image[None].to(device), find_lattice)
+        made.append((merit(view, lattice), replace(view, lattice=lattice, level=level[0].to(image.device), flat=flat)))
+    return max(made, key=lambda pair: pair[0])[1]
 
 
 def stacked(some: Sequence[View]) -> tuple[Tensor, Lattice | None]:
-    """Views of one size as images (B, C, h, w), with their lattices if all have one."""
+    """Views of one size as images (B, C, h, w), flattened where they have been, with their lattices if all have one."""
     lattices = [view.lattice for view in some if view.lattice is not None]
-    return torch.stack([view.image for view in some]), joined(lattices) if len(lattices) == len(some) else None
+    return torch.stack([view.pixels for view in some]), joined(lattices) if len(lattices) == len(some) else None

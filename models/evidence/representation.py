@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from .batches import joined, rows
+from .flatten import Flattened, flattened
 from .groups import FRC, GROUPS, GroupScores, group_scores
 from .lattice import Lattice, find_lattice
 from .maps import FLOOR, MAPS, WEIGHTINGS, symmetry_maps
@@ -32,7 +33,7 @@ class Evidence:
     """Input of the nodes for a batch: `maps` (B, MAP_CHANNELS, SIDE, SIDE) and `numbers` (B, EVIDENCE).
 
     Both lie roughly in [-0.5, 1.3]. They were made from `structure`, the structure factors on `lattice`; `groups` are
-    the scores of all groups.
+    the scores of all groups, and `flat` says what was taken from the images before.
     """
 
     maps: Tensor
@@ -40,6 +41,7 @@ class Evidence:
     lattice: Lattice
     structure: Structure
     groups: GroupScores
+    flat: Flattened
 
 
 def log_residual(correlation: Tensor) -> Tensor:
@@ -50,7 +52,7 @@ def log_residual(correlation: Tensor) -> Tensor:
 class SymmetryEvidence(nn.Module):
     """Images (B, C, H, W), any range, C = 1 or 3, to `Evidence`; no parameters, any device.
 
-    If a `lattice` is given, it was found on the same pixels, and none is looked for.
+    If a `lattice` is given, it was found on the same pixels, flattened ones: none is looked for.
     """
 
     @torch.inference_mode()
@@ -66,10 +68,13 @@ class SymmetryEvidence(nn.Module):
             joined([p.lattice for p in parts]),
             joined([p.structure for p in parts]),
             joined([p.groups for p in parts]),
+            joined([p.flat for p in parts]),
         )
 
     def _evidence(self, images: Tensor, lattice: Lattice | None) -> Evidence:
-        lattice = find_lattice(images) if lattice is None else lattice
+        flat = Flattened.nothing(images)
+        if lattice is None:
+            images, lattice, flat = flattened(images, find_lattice)
         structure = structure_factors(images, lattice.basis)
         found = symmetry_maps(structure, lattice.basis)
         possible = (found.strain < STRAIN)[:, :, None]
@@ -86,7 +91,7 @@ class SymmetryEvidence(nn.Module):
             torch.linalg.det(lattice.basis).abs().log2()[:, None] / 16,
         ]
         groups = group_scores(structure, lattice.basis)
-        return Evidence(maps, torch.cat([*numbers, group_numbers(groups)], 1), lattice, structure, groups)
+        return Evidence(maps, torch.cat([*numbers, group_numbers(groups)], 1), lattice, structure, groups, flat)
 
 
 def ruled_out(numbers: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ...hierarchy import HierError
 from ...models.evidence.crops import View, best_view
+from ...models.evidence.flatten import flattened
 from ...models.evidence.lattice import Lattice, find_lattice
 from ...models.evidence.structure import Structure, structure_factors
 from ...models.placing.operations import Placed, Refused, place
@@ -40,8 +41,9 @@ class Analysis:
     def of(cls, image: Tensor) -> Analysis:
         """The analysis of an image without a prediction."""
         view = best_view(image)
-        pixels = view.image[None]
-        lattice = view.lattice or find_lattice(pixels)
+        pixels, lattice = view.pixels[None], view.lattice
+        if lattice is None:
+            pixels, lattice, _ = flattened(pixels, find_lattice)
         return cls(image, view, lattice, structure_factors(pixels, lattice.basis))
 
 

@@ -1,1 +1,3 @@
-"""A model's accuracy: `evaluate` on generated patterns or labelled folders, `metrics` the figures."""
+"""A model's accuracy: `evaluate` on generated patterns or labelled folders, `labelled` on images with several right
+answers in a `labels.csv`, `files` the answers to files of many sizes, `metrics` the figures.
+"""

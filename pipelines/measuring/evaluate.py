@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +16,13 @@ from torch import Tensor
 from ...datasets import Corruption, NonPatternDataset, PatternDataset, split_pool
 from ...hierarchy import GROUP_NAMES, HierError, UnknownNameError, group
 from ...models.classifier import Answer, Classifier
-from ...models.evidence.crops import View, best_view, stacked
 from ...models.evidence.groups import highest_within
 from ...models.routing.partial import Statements
 from ...models.routing.router import Router
 from ..generating.evidence import EvidenceSet, Part, gather
-from ..reading.images import ImageError, images_in, read_image
+from ..reading.images import images_in
 from . import metrics
+from .files import answer_files
 
 
 @dataclass(frozen=True)
@@ -144,33 +143,14 @@ def evaluate_folder(
     """
     files = list(images_in(folder)) if folder.is_dir() else []
     if not files:
-        raise HierError(f"no image in {folder}: a folder with one subfolder of images for each label is needed")
+        raise HierError(f"no image in {folder}: it needs a labels.csv, or one subfolder of images for each label")
     names = {sub: _label(classifier, folder, sub) for sub in dict.fromkeys(sub for sub, _ in files)}
     answers: list[Answer] = []
     labels: list[str] = []
     errors: dict[str, str] = {}
-    batches: dict[tuple[int, ...], list[tuple[str, View]]] = defaultdict(list)
-
-    def flush(batch: list[tuple[str, View]]) -> None:
-        images, lattice = stacked([view for _, view in batch])
-        answers.append(
-            replace(classifier.answer(images, router, lattice, tolerance), structure=None)
-        )  # 100 kB an image
-        labels.extend(name for name, _ in batch)
-
-    for sub, file in files:
-        try:
-            view = best_view(read_image(file), classifier.device)
-        except ImageError as error:
-            errors[str(file)] = str(error)
-        else:
-            batch = batches[tuple(view.image.shape)]
-            batch.append((names[sub], view))
-            if len(batch) == 16:
-                flush(batches.pop(tuple(view.image.shape)))
-        advance(1)
-    for batch in batches.values():
-        flush(batch)
+    for indices, answer in answer_files(classifier, [file for _, file in files], router, errors, advance, tolerance):
+        answers.append(answer)
+        labels += [names[files[i][0]] for i in indices]
     if not answers:
         raise HierError(
             f"none of the {len(files)} images in {folder} can be read; the first: {next(iter(errors.items()))}"

@@ -12,12 +12,18 @@ from .options import Device, Json, Models, Photos, RouterName, Tolerance, device
 
 if TYPE_CHECKING:
     from ..pipelines.measuring.evaluate import Report
+    from ..pipelines.measuring.labelled import LabelledReport
 
-EPILOG = "Examples:  hier evaluate --source atoms --count 1700 --seed 7  |  hier evaluate my/labelled/images"
+EPILOG = (
+    "Examples:  hier evaluate --source atoms --count 1700 --seed 7  |  hier evaluate my/labelled/images.  "
+    "A labels.csv:  first line file,acceptable,sure  then  cat.png,p4m|p4,likely  and  leaf.jpg,none,sure"
+)
 
 
 def evaluate(
-    folder: Annotated[Path | None, typer.Argument(help="Folder with one subfolder of images for each group.")] = None,
+    folder: Annotated[
+        Path | None, typer.Argument(help="Folder with a labels.csv, or with one subfolder of images for each group.")
+    ] = None,
     source: Annotated[
         str, typer.Option(help="Generated images instead: photos, atoms, noise, outlines, or none (non-patterns).")
     ] = "photos",
@@ -44,6 +50,10 @@ def evaluate(
     slopes) that the gate rejects. In a folder, with --router hard, a node's accuracy counts only the images that
     reached it. With --tolerance a generated pattern's right answer is the group that holds within it, before noise and
     other corruptions but workmanship.
+
+    A labels.csv in the folder has the columns file and acceptable: the groups that are right answers, with | between
+    them, and none where not periodic is one. Columns sure and kind, if there are any, divide the figures by their
+    values.
     """
     from rich.console import Console
 
@@ -55,14 +65,20 @@ def evaluate(
         folder_count,
         parse_corruptions,
     )
+    from ..pipelines.measuring.labelled import evaluate_table, has_table, read_table
     from ..screen.progress import progress
 
     device, chosen = device_named(device), router_named(router)
     corruptions = parse_corruptions(corrupt or [])
     dataset: Any = _dataset(source, seed, size, orientation, construction, cells, near_misses, corruptions)
     classifier = load(model, device, chosen, tolerance=tolerance).classifier
-    with progress(Console(stderr=True), "images", folder_count(folder) if folder else count) as advance:
-        if folder is not None:
+    rows = read_table(folder, classifier.labels) if folder is not None and has_table(folder) else []
+    expected = len(rows) or (folder_count(folder) if folder else count)
+    report: Report | LabelledReport
+    with progress(Console(stderr=True), "images", expected) as advance:
+        if folder is not None and rows:
+            report = evaluate_table(classifier, folder, rows, chosen, advance, tolerance)
+        elif folder is not None:
             report = evaluate_folder(classifier, folder, chosen, advance, tolerance)
         elif source == "none":
             refusals = evaluate_refusals(classifier, dataset, count, photos, advance)
@@ -109,15 +125,16 @@ def _show_refusals(refusals: dict[str, float], as_json: bool) -> None:
         Console().print(refusal_table(refusals))
 
 
-def _show(report: Report, as_json: bool) -> None:
+def _show(report: Report | LabelledReport, as_json: bool) -> None:
     from rich.console import Console
 
-    from ..screen.tables import report_tables
+    from ..pipelines.measuring.labelled import LabelledReport
+    from ..screen.tables import labelled_tables, report_tables
 
     if as_json:
         typer.echo(json.dumps(report.as_dict()))
     else:
-        for table in report_tables(report):
+        for table in labelled_tables(report) if isinstance(report, LabelledReport) else report_tables(report):
             Console().print(table)
     for file, error in report.errors.items():
         fail(f"{file}: {error}")

@@ -54,7 +54,7 @@ def explain(
 
     classifier = load(model, device).classifier
     view = best_view(pixels, classifier.device)
-    steps = explain_maps(classifier, view.image, view.lattice)
+    steps = explain_maps(classifier, view.pixels, view.lattice)
     draw_maps(steps, view.image, path)
     if as_json:
         typer.echo(json.dumps({"path": [vars(step) for step in steps], "picture": str(path)}, indent=2))

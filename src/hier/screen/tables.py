@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE
 from rich.table import Table
+from rich.text import Text
 
 from ..pipelines.answering.words import percent
 from ..pipelines.reading.pixel_size import shown
 
 if TYPE_CHECKING:
     from ..pipelines.measuring.evaluate import Report
+    from ..pipelines.measuring.labelled import LabelledReport
     from ..pipelines.training.train import TrainResult
 
 
@@ -80,6 +82,32 @@ def _figures(report: Report) -> dict[str, str]:
         if counts:
             entries[f"errors: {', '.join(counts)}"] = ", ".join(map(str, counts.values()))
     return entries | {"rejected as non-periodic": str(report.refused)}
+
+
+def labelled_tables(report: LabelledReport) -> list[Table]:
+    """Right, wrong, refused and unread images, in all and by column; how often sure answers are right; ten mistakes."""
+    table = Table(title=f"{report.total.count} images", title_justify="left")
+    table.add_column("")
+    for title in ("images", "right", "", "wrong", "refused", "unread"):
+        table.add_column(title, justify="right")
+    lines = [("all", report.total, "bold")]
+    lines += [(f"sure: {name or '-'}", tally, "") for name, tally in report.sure.items()]
+    lines += [(f"kind: {name or '-'}", tally, "") for name, tally in report.kind.items()]
+    for title, t, style in lines:
+        counts = map(str, (t.count, t.right, percent(t.share), t.wrong, t.refused, t.unread))
+        table.add_row(Text(title), *counts, style=style)
+    sure = report.confident
+    if sure["count"]:
+        share = percent(sure["right"] / sure["count"])
+        table.add_row("p of 0.99 or more", str(sure["count"]), str(sure["right"]), share)
+    wrong = Table(title=f"wrong answers, {min(10, len(report.mistakes))} of {len(report.mistakes)}",
+                  title_justify="left")  # fmt: skip
+    for title in ("file", "acceptable", "answer"):
+        wrong.add_column(title)
+    wrong.add_column("probability", justify="right")
+    for m in report.mistakes[:10]:
+        wrong.add_row(Text(m["file"]), " ".join(m["acceptable"]), m["answer"], percent(m["probability"]))
+    return [table, wrong] if report.mistakes else [table]
 
 
 def refusal_table(refusals: Mapping[str, float]) -> Table:
