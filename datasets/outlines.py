@@ -17,6 +17,7 @@ from .rasterisers import METHODS, Layer, Shape, Tool, filled, lines, rasterise
 from .tilings import Array, Motions, bent, dirichlet, draw_sites, net, stroke
 
 WIDEST = 1 / 12  # of the primitive cell's edge: lines are at most so wide, and 5 px
+SEEN = 3.0  # px: the guard sees lines at least so wide, six times what whole coordinates are off by
 TILES = 14  # most Dirichlet cells in a primitive cell
 
 
@@ -74,11 +75,12 @@ class Outlines:
     def cell(self, side: int) -> NDArray[np.float32]:
         """Exactly, on a grid of `side` x `side` points of the lattice's cell, first axis along `a`: (3, side, side).
 
-        Lines are at least one and a half grid steps wide there: what is finer says nothing about symmetry.
+        Lines are at least `SEEN` px and one and a half grid steps wide there: what tools round away, and what falls
+        between the grid's points, says nothing about symmetry.
         """
         step = self.lattice[:, ::-1] / side  # rows along a
         corners = self.lattice @ [[0, 1, 0, 1], [0, 0, 1, 1]]
-        width = max(self.tool.width, 1.5 * abs(np.linalg.det(step)) ** 0.5)
+        width = max(self.tool.width, SEEN, 1.5 * abs(np.linalg.det(step)) ** 0.5)
         image = np.broadcast_to(self.background[:, None, None], (3, side, side)).astype(np.float32)
         for layer in self.within(corners.min(1) - width, corners.max(1) + width):
             cover = lines(layer.segments, 0.0 if layer.filled else width, (side, side), step)

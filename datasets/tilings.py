@@ -159,14 +159,14 @@ def bent(rng: np.random.Generator, motions: Motions, borders: Array) -> Array:
 def net(rng: np.random.Generator, motions: Motions, length: float) -> Array:
     """Straight lines (E, 2, 2) px between special positions: grids, triangles, bricks; about `length` px at most."""
     lines: list[Array] = []
-    while not lines or (
-        rng.random() < 0.7 and np.linalg.norm(np.diff(np.concatenate(lines), axis=1), axis=-1).sum() < length
-    ):
+    drawn = 0.0
+    while not lines or (rng.random() < 0.7 and drawn < length):
         start, end = (motions.fixed(rng, motions.lattice @ rng.random(2)) for _ in range(2))
         end = end - motions.whole(end - start)
         if rng.random() < 0.4 or np.linalg.norm(end - start) < 0.1 * motions.edge:
             end = start + motions.lattice @ [(1, 0), (0, 1), (1, 1), (1, -1)][int(rng.integers(4))]
         lines.append(motions.orbit(np.stack([start, end])))
+        drawn += len(lines[-1]) * float(np.linalg.norm(end - start))
     return np.concatenate(lines)
 
 

@@ -11,7 +11,7 @@ import torch
 from hier.datasets import PatternDataset
 from hier.datasets.guard import GRID, Frame, frame, residuals
 from hier.datasets.lattices import draw_basis, lattice_family
-from hier.datasets.outlines import Outlines, draw_outlines
+from hier.datasets.outlines import SEEN, Outlines, draw_outlines
 from hier.datasets.rasterisers import METHODS, Layer, Tool
 from hier.datasets.tilings import Motions, bent, dirichlet, draw_sites, net, stroke
 from hier.hierarchy import GROUP_NAMES, group
@@ -131,7 +131,7 @@ def test_the_guard_s_grid_is_the_drawing(name: str, seed: int) -> None:
     spacing = abs(np.linalg.det(own.basis)) ** 0.5 / GRID
     # enlarged so that the grid's spacing is a pixel, which is what `at` takes lines' edges from
     layers = tuple(replace(layer, paths=layer.paths / spacing) for layer in drawing.layers)
-    tool = replace(drawing.tool, width=max(drawing.tool.width / spacing, 1.5))
+    tool = replace(drawing.tool, width=max(drawing.tool.width / spacing, SEEN / spacing, 1.5))
     large = replace(drawing, layers=layers, lattice=drawing.lattice / spacing, tool=tool)
     ticks = np.arange(GRID) / GRID
     u = np.stack(np.meshgrid(ticks, ticks, indexing="ij"), -1).reshape(-1, 2)[:: 7 * 13]
