@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from ...hierarchy import GROUP_NAMES, HierError, group
 from ...models.classifier import LADDER, Answer, Classifier, check_tolerance
 from ...models.evidence.batches import moved, rows
 from ...models.evidence.crops import View, best_view, stacked
+from ...models.evidence.flatten import Flattened
 from ...models.routing.partial import Statements, candidates, climb, in_words
 from ...models.routing.router import Router
 from ..reading.images import PLAIN, ImageError, ImageLike, Read, read
@@ -168,6 +169,7 @@ class Predictor:
             tolerance=self.tolerance,
             ladder=() if answer.ladder is None or not periodic else rungs(LADDER, answer.ladder[:, k].cpu(), labels),
             scores=() if answer.groups is None or not symmetry else scores_of(answer.groups, k),
+            flattened=_flattened(w.view.flat or answer.flat, 0 if w.view.flat else k),
             pixel_size=w.read.pixel_size,
             source=w.source,
         )
@@ -185,6 +187,11 @@ def _analyses(batch: Sequence[_Waiting], answer: Answer) -> Iterator[Analysis]:
     for k, w in enumerate(batch):
         one = slice(k, k + 1)
         yield Analysis(w.read.image, w.view, rows(lattice, one), rows(structure, one))
+
+
+def _flattened(flat: Flattened | None, index: int) -> dict[str, bool | float]:
+    """What was taken from an image, by name."""
+    return {} if flat is None else {f.name: getattr(flat, f.name)[index].item() for f in fields(Flattened)}
 
 
 def _alike(labels: Sequence[str]) -> str:

@@ -68,7 +68,8 @@ class Prediction:
 
     `tolerance` is the largest misfit of an operation that was to count as a symmetry, None where the model judges by
     how exact the image is otherwise. `ladder` says what the answer is at every tolerance. `scores` tells how well each
-    of the 17 groups holds, the best first; it is empty unless symmetry was asked for.
+    of the 17 groups holds, the best first; it is empty unless symmetry was asked for. `flattened` tells what was taken
+    from the image before it was read: see `Flattened`.
     """
 
     file: str
@@ -86,6 +87,7 @@ class Prediction:
     tolerance: float | None = None
     ladder: tuple[Rung, ...] = ()
     scores: tuple[GroupScore, ...] = field(default=(), repr=False)
+    flattened: dict[str, bool | float] = field(default_factory=dict)
     pixel_size: PixelSize | None = None
     source: ImageSource | None = field(default=None, repr=False, compare=False)
 
