@@ -16,6 +16,7 @@ from .lattice import Lattice, find_lattice
 SIDE = 448  # px: geometric mean of height and width that is analysed at once
 NARROWEST = 64  # px: a shorter side is not shrunk
 FEWEST, SHORTEST = 6.0, 12.0  # cells in view, and px of the shorter lattice vector, that a view should have
+SHRUNK = 20.0  # px of that vector that shrinking should leave
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,8 @@ def best_view(image: Tensor, device: torch.device | str = "cpu") -> View:
     def merit(view: View, lattice: Lattice) -> float:
         cells = view.image[0].numel() / float(torch.linalg.det(lattice.basis[0]).abs())
         shortest = float(lattice.basis[0].norm(dim=0).min())
-        return float(lattice.level[0]) - (0.5 if cells < FEWEST or shortest < SHORTEST else 0.0)
+        enough = cells >= FEWEST and shortest >= (SHORTEST if view.scale == 1 else SHRUNK)
+        return float(lattice.level[0]) - (0.0 if enough else 0.5)
 
     made = []
     for view in choices:
