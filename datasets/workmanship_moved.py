@@ -156,20 +156,22 @@ def copies_moved(sheet: Sheet, material: Material, rng: np.random.Generator, tar
 def turned_on_pixels(sheet: Sheet, material: Material, rng: np.random.Generator, target: float) -> Moved:
     """The fundamental domain on a coarse raster, each copy of it turned by taking the nearest pixel, with seams.
 
-    A copy has pixels of its own, upright in the image; each shows the nearest pixel of the domain's raster.
+    A copy has pixels of its own, upright in the image and in a phase of its own; each shows the nearest pixel of the
+    domain's raster.
     """
     assert sheet.orbit is not None
-    (px, py), centres = rng.random(2), torch.from_numpy(sheet.orbit.points).float()
+    (hx, hy), centres = rng.random(2), torch.from_numpy(sheet.orbit.points).float()
+    phases = torch.from_numpy(rng.random((sheet.copies, 2))).float().index_select(0, sheet.copy)
     back = torch.from_numpy(sheet.orbit.matrices).float().flatten(1)
-    table = torch.cat([back, centres], 1).T.contiguous()
+    table = torch.cat([back, centres, phases], 1).T.contiguous()
 
     def made(step: float) -> Material:
         def field(points: Tensor) -> Tensor:
             which, x, y = sheet.owners(points)
-            a, b, c, d, qx, qy = (row.take(which) for row in table.to(points))
+            a, b, c, d, qx, qy, px, py = (row.take(which) for row in table.to(points))
             x, y = x - qx, y - qy
             u, v = (x / step - px).round() + px, (y / step - py).round() + py
-            u, v = (a * u + b * v - px).round() + px, (c * u + d * v - py).round() + py
+            u, v = (a * u + b * v - hx).round() + hx, (c * u + d * v - hy).round() + hy
             # the matrices are orthogonal, so that the transposed one leads back
             return torch.stack([step * (a * u + c * v) - x, step * (b * u + d * v) - y], -1)
 

@@ -78,10 +78,14 @@ def few_colours(sheet: Sheet, image: Tensor, rng: np.random.Generator, target: f
 
 
 def _means(colours: Tensor, count: int) -> Tensor:
-    """Means of `count` clusters of colours (P, 3), by Lloyd's algorithm from the first of them: (count, 3)."""
-    means = colours[:count]
+    """Means of `count` clusters of colours (P, 3): (count, 3). Lloyd's algorithm from colours far from each other."""
+    chosen, off = [0], (colours - colours[0]).square().sum(1)
+    for _ in range(count - 1):
+        chosen.append(int(off.argmax()))
+        off = torch.minimum(off, (colours - colours[chosen[-1]]).square().sum(1))
+    means = colours[chosen]
     for _ in range(LLOYD):
-        near = torch.nn.functional.one_hot(torch.cdist(colours, means).argmin(1), len(means)).float()
+        near = F.one_hot(torch.cdist(colours, means).argmin(1), count).float()
         means = torch.where(near.sum(0)[:, None] > 0, near.T @ colours / near.sum(0)[:, None].clamp_min(1), means)
     return means
 

@@ -21,6 +21,7 @@ from .fold import Orbit, times
 Field = Callable[[Tensor], Tensor]
 Array = NDArray[np.float64]
 RASTER = 96  # of a cell along each axis, where it is looked up which copy a point belongs to
+NUDGE = 1e-4  # of a cell
 WAVES = 48  # of a cell along each axis, for smooth fields
 REACH = 3  # harmonics of a smooth field along each axis
 
@@ -80,9 +81,14 @@ class Sheet:
         return nearest, torch.from_numpy(copy.reshape(-1))
 
     @property
+    def copy(self) -> Tensor:
+        """Which copy of the cell each orbit point is in: (Q,)."""
+        return self._owners[1]
+
+    @property
     def copies(self) -> int:
         """How many copies of the fundamental domain a primitive cell has."""
-        return int(self._owners[1].max()) + 1
+        return int(self.copy.max()) + 1
 
     def owners(self, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The orbit point (P,) to which points belong, and where they lie (P,), (P,) px when moved to its cell."""
@@ -92,14 +98,15 @@ class Sheet:
         (a, b), (c, d) = self.orbit.basis.tolist()
         area = a * d - b * c
         u, v = (d * x - b * y) / area, (a * y - c * x) / area
-        u, v = u - u.round(), v - v.round()
-        i, j = ((t + 0.5).mul_(RASTER).long().clamp_(0, RASTER - 1) for t in (u, v))
+        # Pixels may lie on the raster's lines in every cell: the nudge puts them on one side, whatever the rounding.
+        u, v = u - (u + (0.5 + NUDGE)).floor(), v - (v + (0.5 + NUDGE)).floor()
+        i, j = ((t + (0.5 + NUDGE)).mul_(RASTER).long().clamp_(0, RASTER - 1) for t in (u, v))
         which = self._owners[0].to(points.device).take(i * RASTER + j)
         return which, a * u + b * v, c * u + d * v
 
     def by_copy(self, values: Tensor) -> Field:
         """The field that has `values` (copies, C) in the copies of the fundamental domain."""
-        each = values.index_select(0, self._owners[1])
+        each = values.index_select(0, self.copy)
 
         def at(points: Tensor) -> Tensor:
             return _taken(each.to(points), self.owners(points)[0])
@@ -110,8 +117,8 @@ class Sheet:
         """In each copy ``matrices[copy] @ offset + shifts[copy]`` (copies, C, 2), (copies, C) of the offset px from
         its orbit point."""
         assert self.orbit is not None
-        own, centre = matrices.index_select(0, self._owners[1]), torch.from_numpy(self.orbit.points).to(matrices)
-        rest = shifts.index_select(0, self._owners[1]) - (own * centre[:, None]).sum(-1)
+        own, centre = matrices.index_select(0, self.copy), torch.from_numpy(self.orbit.points).to(matrices)
+        rest = shifts.index_select(0, self.copy) - (own * centre[:, None]).sum(-1)
 
         def at(points: Tensor) -> Tensor:
             which, x, y = self.owners(points)
