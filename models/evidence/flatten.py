@@ -23,6 +23,7 @@ UNEVEN = 0.006  # share of the variance in such blocks from which an image is tr
 ROUGH = 0.01  # and in the differences between neighbouring rows' means
 SCALES = (10.0, 20.0, 6.0)  # px: standard deviations of the local mean, in the order in which they are tried
 CLEAR = 0.8  # level from which no other scale is tried
+TRUSTED, MANY = 0.95, 12.0  # an image whose lattice has this level, with so many cells in view, is not tried at all
 GAIN = 0.15  # least local deviation that is divided by, of its mean
 BETTER = 0.03  # by which the merit of a lattice must rise; the merit is its level ...
 FINER = 0.03  # ... and this for each doubling of the number of cells in view
@@ -61,11 +62,13 @@ def flattened(images: Tensor, find: Callable[[Tensor], Lattice]) -> tuple[Tensor
         images = torch.where(plane[:, None, None, None], flat, images)
     none = Flattened.nothing(images)
     state = _State(images, find(images), none.lines, none.local)
-    at = (roughness(flat) > ROUGH).nonzero()[:, 0]
+    cells = images.shape[-2] * images.shape[-1] / torch.linalg.det(state.lattice.basis).abs()
+    doubted = (state.lattice.level < TRUSTED) | (cells < MANY)
+    at = (doubted & (roughness(flat) > ROUGH)).nonzero()[:, 0]
     if len(at):
         state = state.tried(at, levelled_lines(flat[at]), find, lines=True)
         flat = torch.where(state.lines[:, None, None, None], state.images, flat)
-    at = (unevenness(flat) > UNEVEN).nonzero()[:, 0]
+    at = (doubted & (unevenness(flat) > UNEVEN)).nonzero()[:, 0]
     at = at[above_rounding(local_contrast(flat[at], SCALES[0], 0.0), images[at])] if len(at) else at
     for sigma in SCALES:
         if len(at):

@@ -99,7 +99,7 @@ def as_tensor(array: NDArray[Any]) -> Tensor:
         alpha = scaled[..., -1:].clip(0, 1)
         scaled = scaled[..., :-1] * alpha + (1 - alpha)
     image = torch.from_numpy(np.ascontiguousarray(np.moveaxis(scaled, -1, 0)))
-    if float(image.max() - image.min()) < ROUNDING:
+    if float((image.amax((1, 2)) - image.amin((1, 2))).max()) < ROUNDING:  # a flat colour's channels differ
         raise FlatImageError("the image is constant: nothing to analyse")
     return image.expand(3, -1, -1)
 

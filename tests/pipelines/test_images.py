@@ -198,6 +198,7 @@ BAD: dict[str, tuple[Writer, str]] = {
     "line.png": (pillow(GREY8[:1]), "56 x 1 px is too small"),
     "pixel.tif": (tiff(GREY8[:1, :1]), "too small"),
     "constant.png": (pillow(np.full_like(GREY8, 77)), "is constant"),
+    "red.png": (pillow(np.full((H, W, 3), (200, 30, 0), np.uint8)), "is constant"),
     "constant.tif": (tiff(np.full_like(GREY, -3.5)), "is constant"),
     "zero.npy": (lambda path: np.save(path, np.zeros((H, W))), "is constant"),
     "constant 16 bit.png": (pillow(np.full_like(GREY16, 7777)), "is constant"),
