@@ -23,7 +23,8 @@ from .outlines import draw_outlines
 from .paste import Tile, pixels_of, snap, tile_read
 from .pictures import pictures_at
 from .sources import Pool, default_pool, noise_picture
-from .workmanship import Crystal, Picture, Rough, as_material, rough
+from .workmanship import Rough, as_material, rough
+from .workmanship_moved import Crystal, Picture
 from .workmanship_sheet import Sheet
 
 Source = Literal["photos", "atoms", "noise", "outlines"]

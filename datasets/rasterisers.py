@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,7 +99,7 @@ def lines(segments: Array, width: float, shape: Shape, step: Array | None = None
     # |slope| <= 1 across the line, so that a band this wide holds every point within reach
     longest = max(np.linalg.norm(step @ v) for v in ((1, 0), (0, 1), (1, 1), (1, -1)))
     half = int(np.ceil(reach * longest / soft**2 + 0.5))
-    across = np.rint(walk.across)[:, None] + np.arange(-half, half + 1)
+    across: Array = np.rint(walk.across)[:, None] + np.arange(-half, half + 1.0)
     g = np.where(walk.steep[:, None, None], metric[::-1, ::-1], metric)[walk.which][:, None]
     dx, dy = (walk.delta[walk.which, None, i] for i in (0, 1))
     x, y = (walk.at - walk.start[walk.which, 0])[:, None], across - walk.start[walk.which, 1, None]
@@ -211,12 +211,12 @@ def _pillow(layers: Sequence[Layer], tool: Tool, background: Array, shape: Shape
 
 def _agg(layers: Sequence[Layer], tool: Tool, background: Array, shape: Shape) -> NDArray[np.float32]:
     """The Anti-Grain Geometry library as matplotlib uses it."""
-    from matplotlib.backends.backend_agg import RendererAgg  # slow to import, and few images need it
+    from matplotlib.backends import backend_agg  # slow to import, and few images need it
     from matplotlib.path import Path
     from matplotlib.transforms import Affine2D
 
     height, width = shape
-    agg = RendererAgg(width, height, 72)
+    agg: Any = backend_agg.RendererAgg(width, height, 72)  # type: ignore[no-untyped-call]
     frame = Layer(np.array([[[-1.0, -1], [width, -1], [width, height], [-1, height]]]), background, filled=True)
     for layer in (frame, *layers):
         pen = agg.new_gc()
@@ -232,7 +232,7 @@ def _agg(layers: Sequence[Layer], tool: Tool, background: Array, shape: Shape) -
         upwards = np.stack([corners[..., 0] + 0.5, height - 0.5 - corners[..., 1]], -1).reshape(-1, 2)
         face = tuple(layer.colour) if layer.filled else None
         agg.draw_path(pen, Path(upwards, codes.ravel()), Affine2D(), face)
-    return np.asarray(agg.buffer_rgba())[..., :3].transpose(2, 0, 1).astype(np.float32) / 255
+    return _float(np.asarray(agg.buffer_rgba())[..., :3])
 
 
 def _bytes(colour: Array) -> tuple[int, int, int]:
@@ -241,4 +241,9 @@ def _bytes(colour: Array) -> tuple[int, int, int]:
 
 
 def _pixels(picture: Image.Image) -> NDArray[np.float32]:
-    return np.asarray(picture).transpose(2, 0, 1).astype(np.float32) / 255
+    return _float(np.asarray(picture))
+
+
+def _float(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Bytes (H, W, 3) as (3, H, W) in [0, 1]."""
+    return pixels.transpose(2, 0, 1).astype(np.float32) / np.float32(255)

@@ -184,7 +184,8 @@ def _apart(sheet: Sheet, crystal: Crystal) -> tuple[NDArray[np.int64], NDArray[n
     """Which atom of the primitive cell each spot is (J,), and the site of each such atom (n,)."""
     at, site = crystal.spots
     u = sheet.fractional(torch.from_numpy(at).float()).numpy()
-    atom, sites = np.full(len(at), -1), []
+    sites: list[int] = []
+    atom = np.full(len(at), -1)
     while (atom < 0).any():
         first = int(np.argmax(atom < 0))
         off = u - u[first]

@@ -44,7 +44,8 @@ class Sheet:
     def of(cls, pattern: Pattern, size: int) -> Sheet:
         """The sheet of a pattern."""
         stretch = np.eye(2) if pattern.tile is None else pattern.tile.stretch
-        return cls(size, pattern.frame.basis, pattern.origin, pattern.orbit, np.linalg.inv(stretch))
+        unstretch: Array = np.asarray(np.linalg.inv(stretch), dtype=np.float64)
+        return cls(size, pattern.frame.basis, pattern.origin, pattern.orbit, unstretch)
 
     @property
     def side(self) -> float:
@@ -66,7 +67,8 @@ class Sheet:
 
     def fractional(self, points: Tensor) -> Tensor:
         """Points (P, 2) px in units of the cell, from the origin."""
-        return _turned(np.linalg.inv(self.basis), points - torch.from_numpy(self.origin).to(points))
+        inverse: Array = np.asarray(np.linalg.inv(self.basis), dtype=np.float64)
+        return _turned(inverse, points - torch.from_numpy(self.origin).to(points))
 
     @cached_property
     def _owners(self) -> tuple[Tensor, Tensor]:

@@ -208,7 +208,8 @@ class Classifier:
                 m.decide(x, asked) + penalties.get(name, 0.0) for m, x in zip(self.nodes[name], members, strict=True)
             ]
             outputs[name] = torch.stack([logits.log_softmax(-1).flatten(0, 1) for logits in each])
-        return self.combine(outputs).log_probabilities.unflatten(0, (len(tolerances), -1))
+        logp = self.combine(outputs).log_probabilities
+        return logp.reshape(len(tolerances), -1, logp.shape[-1])
 
     @torch.inference_mode()
     def outputs_on_the_way(self, maps: Tensor, numbers: Tensor, tolerance: float | None = None) -> dict[str, Tensor]:

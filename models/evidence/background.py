@@ -34,7 +34,8 @@ def clipped(images: Tensor) -> tuple[Tensor, Tensor]:
     at = suspects[outlying]
     some, high, low = some[outlying], high[outlying], low[outlying]
     bottom, top = low.amin(1, keepdim=True), high.amax(1, keepdim=True)
-    scaled = ((torch.minimum(torch.maximum(some, low), high) - bottom) / (top - bottom)).unflatten(-1, images.shape[2:])
+    scaled = (torch.minimum(torch.maximum(some, low), high) - bottom) / (top - bottom)
+    scaled = scaled.reshape(-1, *images.shape[1:])
     return images.index_copy(0, at, scaled), found.index_fill(0, at, True)
 
 

@@ -105,7 +105,8 @@ class _State:
 
 def merit(lattice: Lattice, area: int) -> Tensor:
     """How convincing lattices (B,) are in images of `area` px: their level, and more the more cells are in view."""
-    return lattice.level + FINER * (area / torch.linalg.det(lattice.basis).abs()).log2()
+    found: Tensor = lattice.level + FINER * (area / torch.linalg.det(lattice.basis).abs()).log2()
+    return found
 
 
 def unevenness(flat: Tensor) -> Tensor:

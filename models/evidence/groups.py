@@ -152,7 +152,7 @@ def group_scores(structure: Structure, basis: Tensor) -> GroupScores:
         shaped = weight.reshape(-1, *[1] * (x.ndim - 1))
         return x.new_zeros(len(image), *x.shape[1:]).index_add_(0, pair, x * shaped)
 
-    surface = upsampled(spectrum.unflatten(-1, (GRID, GRID)), FINE).flatten()
+    surface = upsampled(spectrum.reshape(B, -1, GRID, GRID), FINE).flatten()
     start = mean(surface.take(which[:, None] * FINE**2 + plan.at[op])).argmax(-1)
     table = _centred(spectrum).flatten(0, 1)[which]
 
@@ -178,7 +178,8 @@ def group_scores(structure: Structure, basis: Tensor) -> GroupScores:
 
     def shaped(x: Tensor) -> Tensor:
         there = chosen.reshape(-1, *[1] * (x.ndim - 1)) >= 0
-        return torch.where(there, x[chosen.clamp_min(0)], torch.nan).unflatten(0, (B, len(GROUPS)))
+        found = torch.where(there, x[chosen.clamp_min(0)], torch.nan)
+        return found.reshape(B, len(GROUPS), *x.shape[1:])
 
     least = strain.new_full((B, len(GROUPS)), torch.inf)
     least = least.scatter_reduce(1, plan.group.expand(B, -1), strain, "amin")
@@ -203,7 +204,7 @@ def _spectra(structure: Structure, plan: _Plan) -> tuple[Tensor, Tensor, Tensor,
     to = plan.to.flatten()
 
     def moved(t: Tensor) -> Tensor:
-        return t.index_select(-1, to).unflatten(-1, (len(plan.to), -1))
+        return t.index_select(-1, to).reshape(*t.shape[:-1], len(plan.to), -1)
 
     cross = (flat[:, :, None] * moved(flat).conj()).sum(1)
     shared = weight[:, None] * moved(weight) * plan.reachable
@@ -227,7 +228,7 @@ def _possible(plan: _Plan, basis: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def _centred(spectrum: Tensor) -> Tensor:
     """(..., N) in FFT order to (..., 2 n + 1, 2 n + 1), n = TRUSTED, indices rising: beyond it all weights are zero."""
-    square = spectrum.unflatten(-1, (GRID, GRID)).roll((TRUSTED, TRUSTED), (-2, -1))
+    square = spectrum.reshape(*spectrum.shape[:-1], GRID, GRID).roll((TRUSTED, TRUSTED), (-2, -1))
     return square[..., : 2 * TRUSTED + 1, : 2 * TRUSTED + 1]
 
 
@@ -238,7 +239,7 @@ def _at(table: Tensor, shift: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     sums = (waves[:, 0] @ table @ waves[:, 1].mT).real
     slope = torch.stack([sums[:, 1, 0], sums[:, 0, 1]], -1)
     bend = torch.stack([sums[:, 2, 0], sums[:, 1, 1], sums[:, 1, 1], sums[:, 0, 2]], -1)
-    return sums[:, 0, 0], slope, bend.unflatten(-1, (2, 2))
+    return sums[:, 0, 0], slope, bend.reshape(-1, 2, 2)
 
 
 def _means(

@@ -100,7 +100,7 @@ def ruled_out(numbers: Tensor) -> Tensor:
     From `numbers` (B, EVIDENCE): those whose metric the lattice does not have, and, unless the image is noisy, those of
     which some operation correlates by less than `DENIED`.
     """
-    seen = numbers[:, EVIDENCE - GROUP_NUMBERS :][:, : len(GROUPS) * (2 + FRC)].unflatten(1, (len(GROUPS), 2 + FRC))
+    seen = numbers[:, EVIDENCE - GROUP_NUMBERS :][:, : len(GROUPS) * (2 + FRC)].reshape(-1, len(GROUPS), 2 + FRC)
     lowest, absent = 1 + FLOOR - 10 ** (-3 * seen[..., 0]), seen[..., 0] == ABSENT
     quiet = 10 ** (-4 * numbers[:, 1 - FRC]) - 1e-4 < QUIET
     denied = absent | ((lowest < DENIED) & quiet[:, None])

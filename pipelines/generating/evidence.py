@@ -196,8 +196,8 @@ def make(job: tuple[Part, str]) -> Arrays:
         images, misfits = with_misfits(dataset, range(k, min(k + size, part.stop)), device)
         found = represent(images)
         made.append((found.maps.half().cpu(), found.numbers.cpu(), misfits.cpu()))
-    maps, numbers, misfits = (torch.cat(some).numpy() for some in zip(*made, strict=True))
-    return maps, numbers, misfits
+    maps, numbers, known = (torch.cat(some).numpy() for some in zip(*made, strict=True))
+    return maps, numbers, known
 
 
 def with_misfits(dataset: Dataset, indices: Sequence[int], device: str = "cpu") -> tuple[Tensor, Tensor]:

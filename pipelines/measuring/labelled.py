@@ -74,8 +74,9 @@ class LabelledReport:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, ready for JSON; the total's numbers stand at its top."""
-        made = asdict(self)
-        return made.pop("total") | {"share": self.total.share} | made
+        made: dict[str, Any] = asdict(self)
+        total: dict[str, Any] = made.pop("total")
+        return total | {"share": self.total.share} | made
 
 
 def has_table(folder: Path) -> bool:
@@ -113,14 +114,14 @@ def read_table(folder: Path, labels: Sequence[str]) -> list[Row]:
         place = f"{path}, row {number}"
         if len(cells) > len(header):
             raise HierError(f"{place}: {len(cells)} values for {len(header)} columns: quote values that hold commas")
-        row = dict(zip_longest(header, (cell.strip() for cell in cells), fillvalue=""))
-        name = row["file"]
+        cell = dict(zip_longest(header, (text.strip() for text in cells), fillvalue=""))
+        name = cell["file"]
         if not name:
             raise HierError(f"{place}: no file is named")
         if name in found:
             raise HierError(f"{place}: {name} has row {found[name][0]} already: one row for each file")
-        acceptable = _acceptable(row["acceptable"], labels, f"{place} ({name})")
-        found[name] = number, Row(name, acceptable, row.get("sure", ""), row.get("kind", ""))
+        acceptable = _acceptable(cell["acceptable"], labels, f"{place} ({name})")
+        found[name] = number, Row(name, acceptable, cell.get("sure", ""), cell.get("kind", ""))
     if not found:
         raise HierError(f"{path} has no rows: {EXPECTED}")
     return [row for _, row in found.values()]

@@ -192,7 +192,8 @@ def training_samples_of(evidence: EvidenceSet, plan: CompiledTree, node: str | N
     of_group = torch.from_numpy(choice[[plan.labels.index(name) for name in GROUP_NAMES]])
     misfits = evidence.misfits
     targets = torch.where(stands_out(misfits, own), of_group[own], -1)
-    some = torch.logspace(*(math.log10(t) for t in TOLERANCES), 24)
+    low, high = (math.log10(t) for t in TOLERANCES)
+    some = torch.logspace(low, high, 24)
     within = of_group[highest_within(misfits[:, None, :-1].expand(-1, len(some), -1), some.expand(len(own), -1))]
     keep = ((targets >= 0) | (within >= 0).any(1)).nonzero().flatten()
     return Samples(evidence.maps[keep], evidence.numbers[keep], targets[keep], misfits[keep], of_group)
@@ -214,4 +215,5 @@ def _choices(plan: CompiledTree, node: str | None) -> NDArray[np.int64]:
     """The choice of a node, or of the whole tree, for each of its labels; -1 for those that are not below it."""
     if node is None:
         return np.arange(len(plan.labels))
-    return plan.answers[plan.nodes.index(node)].astype(np.int64)
+    found: NDArray[np.int64] = plan.answers[plan.nodes.index(node)].astype(np.int64)
+    return found
