@@ -21,7 +21,7 @@ from hier.datasets import PatternDataset, split_pool
 from hier.models.bundle import BUNDLED
 from hier.models.classifier import Classifier
 from hier.models.evidence.maps import MAPS, WEIGHTINGS
-from hier.models.evidence.representation import SymmetryEvidence
+from hier.models.evidence.representation import CELL, GROUP_SCORES, GROUP_STRAINS, SymmetryEvidence
 from hier.pipelines.generating.evidence import EvidenceSet, Part, gather
 from hier.pipelines.measuring.evaluate import decide
 
@@ -43,16 +43,18 @@ def exchanged(found: EvidenceSet, change: Callable[[EvidenceSet, torch.Tensor], 
 
 
 def _scale(e: EvidenceSet, order: torch.Tensor) -> None:
-    e.numbers[:, -1] = e.numbers[order, -1]
+    e.numbers[:, CELL] = e.numbers[order, CELL]
 
 
 def _metric(e: EvidenceSet, order: torch.Tensor) -> None:
-    e.numbers[:, METRIC] = e.numbers[order, METRIC]
+    for part in (METRIC, GROUP_STRAINS):
+        e.numbers[:, part] = e.numbers[order, part]
 
 
 def _symmetry(e: EvidenceSet, order: torch.Tensor) -> None:
     e.maps[:] = e.maps[order]
-    e.numbers[:, :PEAKS] = e.numbers[order, :PEAKS]
+    for part in (slice(PEAKS), GROUP_SCORES):
+        e.numbers[:, part] = e.numbers[order, part]
 
 
 def on_lattice(dataset: PatternDataset, rotation: int, groups: tuple[str, ...], amount: int) -> EvidenceSet:

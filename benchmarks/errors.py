@@ -22,11 +22,12 @@ from hier.datasets import PatternDataset, split_pool
 from hier.hierarchy import Tree
 from hier.models.bundle import BUNDLED
 from hier.models.classifier import Answer, Classifier
+from hier.models.evidence.representation import CELL
 from hier.pipelines.generating.evidence import Part, gather
 from hier.pipelines.measuring.evaluate import decide
 
 NEAR = 0.08  # relative change of the cell's area that still counts as right; distortions change it too
-AREA = 16  # the last number of the evidence is log2 of the cell's area in px^2 over this
+AREA = 16  # the number of the evidence that tells the cell is log2 of the cell's area in px^2 over this
 KINDS = ("finer, wrong", "coarser, wrong", "finer, right", "coarser, right")
 
 
@@ -75,7 +76,7 @@ def main() -> None:
         found = gather([Part(dataset, 0, given.count, given.photos, "valid")], given.cache)
         patterns, _ = replace(dataset, pool=pool).accepted(range(given.count))
         truth = np.array([abs(np.linalg.det(p.frame.basis)) for p in patterns])
-        area = 2.0 ** (AREA * found.numbers[:, -1].double().numpy())
+        area = 2.0 ** (AREA * found.numbers[:, CELL].double().numpy())
         print(f"| {name} | {row(classifier, decide(classifier, found), area, truth, found.labels)} |", flush=True)
 
 

@@ -24,8 +24,12 @@ ABSENT = -0.5
 DENIED, QUIET = 0.3, 0.1  # a correlation that no symmetry has where noise has less than that share of the second ring
 CACHED = 2**18  # px at a time: they stay in a processor's cache, and memory does not grow with the batch
 MAP_CHANNELS = len(MAPS) * len(WEIGHTINGS)
-GROUP_NUMBERS = len(GROUPS) * (3 + FRC) + FRC
+GROUP_NUMBERS = len(GROUPS) * (3 + FRC) + FRC  # scores of each group, strain of each, noise in each ring
 EVIDENCE = MAP_CHANNELS + len(MAPS) + 8 * len(WEIGHTINGS) + 3 + GROUP_NUMBERS
+# Where they stand among the numbers: the size of the cell, then for each group its scores, then the strains.
+CELL = EVIDENCE - GROUP_NUMBERS - 1
+GROUP_SCORES = slice(CELL + 1, CELL + 1 + len(GROUPS) * (2 + FRC))
+GROUP_STRAINS = slice(GROUP_SCORES.stop, GROUP_SCORES.stop + len(GROUPS))
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,7 @@ def ruled_out(numbers: Tensor) -> Tensor:
     From `numbers` (B, EVIDENCE): those whose metric the lattice does not have, and, unless the image is noisy, those of
     which some operation correlates by less than `DENIED`.
     """
-    seen = numbers[:, EVIDENCE - GROUP_NUMBERS :][:, : len(GROUPS) * (2 + FRC)].reshape(-1, len(GROUPS), 2 + FRC)
+    seen = numbers[:, GROUP_SCORES].reshape(-1, len(GROUPS), 2 + FRC)
     lowest, absent = 1 + FLOOR - 10 ** (-3 * seen[..., 0]), seen[..., 0] == ABSENT
     quiet = 10 ** (-4 * numbers[:, 1 - FRC]) - 1e-4 < QUIET
     denied = absent | ((lowest < DENIED) & quiet[:, None])

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
 
+from ...hierarchy.placements import settings
 from ...models.classifier import Classifier
 from ...models.evidence.batches import moved
+from ...models.evidence.groups import GROUPS
 from ...models.evidence.lattice import Lattice
 from ...models.evidence.maps import MAPS, WEIGHTINGS
-from ...models.evidence.representation import ABSENT, MAP_CHANNELS
+from ...models.evidence.representation import ABSENT, GROUP_SCORES, MAP_CHANNELS
 
 
 @dataclass(frozen=True)
@@ -29,8 +32,9 @@ class MapAnswer:
 def explain_maps(classifier: Classifier, image: Tensor, lattice: Lattice | None = None) -> list[MapAnswer]:
     """Which symmetry maps each step of the path depends on, for a view (3, H, W), and its lattice if it is known.
 
-    Each operation's maps and peaks are taken away in turn, as if the lattice did not allow it, and the log-probability
-    that the node's answer loses is their weight. It is negative where they spoke against the answer.
+    Each operation's maps and peaks are taken away in turn, and the scores of all groups that may have it, as if the
+    lattice did not allow it. The log-probability that the node's answer loses is their weight. It is negative where
+    they spoke against the answer.
     """
     known = None if lattice is None else moved(lattice, classifier.device)
     found = classifier.represent(image[None].to(classifier.device), known)
@@ -41,7 +45,8 @@ def explain_maps(classifier: Classifier, image: Tensor, lattice: Lattice | None 
         own = slice(k * width, (k + 1) * width)
         maps[k + 1, own] = ABSENT
         numbers[k + 1, :MAP_CHANNELS][own] = ABSENT
-    answer = classifier.decide(maps.float(), numbers)
+        numbers[k + 1, GROUP_SCORES].view(len(GROUPS), -1)[_with_operation(k)] = ABSENT
+    answer = classifier.combine(classifier.outputs(maps.float(), numbers, free=True))
     label = classifier.labels[int(answer.log_probabilities[0].argmax())]
     tree, steps = classifier.bundle.tree, []
     for node, choice in tree.path(label):
@@ -51,3 +56,12 @@ def explain_maps(classifier: Classifier, image: Tensor, lattice: Lattice | None 
         chosen = tree.choices(node)[choice]
         steps.append(MapAnswer(node, chosen, float(logp[0].exp()), dict(zip(names, drops, strict=True))))
     return steps
+
+
+@cache
+def _with_operation(index: int) -> list[int]:
+    """Which of `GROUPS` have the operation of a map in some setting."""
+    name, W, _ = MAPS[index]
+    rectangular = name in ("mirror a", "mirror b", "glide a", "glide b")  # on others a mirror brings glides with it
+    kinds = {name.partition(" ")[0]} if rectangular else {"mirror", "glide", "rotation"}
+    return [k for k, group in enumerate(GROUPS) if any(s.kind.get(W) in kinds for s in settings(group) if W in s.kind)]
