@@ -17,6 +17,9 @@ SIDE = 448  # px: geometric mean of height and width that is analysed at once
 NARROWEST = 64  # px: a shorter side is not shrunk
 FEWEST, SHORTEST = 6.0, 12.0  # cells in view, and px of the shorter lattice vector, that a view should have
 SHRUNK = 20.0  # px of that vector that shrinking should leave
+SMALLEST = 96  # px: side of the smallest part of an image that is looked at alone
+PLAIN = 0.02  # of the grey range: a border that deviates by less is of one colour
+Box = tuple[int, int, int, int]  # left, top, width and height in px
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class View:
     """A crop (C, h, w) about the image's middle; one px of it spans `scale` px of the image.
 
     `lattice` is that of the crop, a batch of one, if it has been found; then `level` is the crop flattened, on which it
-    was, and `flat` what was done.
+    was, and `flat` what was done. Where only a `part` of the image was looked at, the crop is about that part's middle.
     """
 
     image: Tensor
@@ -32,6 +35,7 @@ class View:
     lattice: Lattice | None = None
     level: Tensor | None = None
     flat: Flattened | None = None
+    part: Box | None = None
 
     @property
     def pixels(self) -> Tensor:
@@ -85,6 +89,36 @@ def best_view(image: Tensor, device: torch.device | str = "cpu") -> View:
         level, lattice, flat = flattened(view.image[None].to(device), find_lattice)
         made.append((merit(view, lattice), replace(view, lattice=lattice, level=level[0].to(image.device), flat=flat)))
     return max(made, key=lambda pair: pair[0])[1]
+
+
+def parts(image: Tensor) -> list[Box]:
+    """Parts of an image (C, H, W) to look at where the whole shows no pattern.
+
+    What is within a frame of one colour, then overlapping quarters and the middle, of half the height and width; only
+    those of at least `SMALLEST` px a side, and of more than one colour.
+    """
+    left, top, width, height = _within_frame(image)
+    made = [(left, top, width, height)] if (width, height) != (image.shape[-1], image.shape[-2]) else []
+    w, h = width // 2, height // 2
+    made += [(left + i * (width - w) // 2, top + j * (height - h) // 2, w, h) for j in range(3) for i in range(3)]
+    return [box for box in made if min(box[2:]) >= SMALLEST and float(cut(image, box).std()) > 0]
+
+
+def _within_frame(image: Tensor) -> Box:
+    """The smallest box outside which every row and column is of one colour; the whole where nothing is left."""
+    span = float(image.amax() - image.amin())
+    sides = []
+    for axis in (1, 2):
+        busy = (image.std(axis).amax(0) > PLAIN * span).nonzero().flatten()
+        sides.append((int(busy[0]), int(busy[-1]) + 1) if len(busy) else (0, image.shape[3 - axis]))
+    (left, right), (top, bottom) = sides
+    return left, top, right - left, bottom - top
+
+
+def cut(image: Tensor, box: Box) -> Tensor:
+    """The part of an image (C, H, W) that a box names."""
+    left, top, width, height = box
+    return image[:, top : top + height, left : left + width]
 
 
 def stacked(some: Sequence[View]) -> tuple[Tensor, Lattice | None]:

@@ -64,7 +64,10 @@ def caption(found: Prediction) -> list[str]:
     name = chosen.name if chosen.symbol == chosen.name else f"{chosen.name} ({chosen.symbol})"
     lines = [f"{name}   {percent(found.probability)}", cell_in_words(found, "   ")]
     left, top, width, height = symmetry.view
-    part = f"   the middle {width} × {height} px" if left or top else ""
+    if found.region is not None:
+        part = f"   only {width} × {height} px from ({left}, {top})"
+    else:
+        part = f"   the middle {width} × {height} px" if left or top else ""
     return [*lines, f"{Path(found.file).name}{part}"]
 
 

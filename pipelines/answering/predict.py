@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from ...hierarchy import GROUP_NAMES, HierError, group
 from ...models.classifier import LADDER, Answer, Classifier, check_tolerance
 from ...models.evidence.batches import moved, rows
-from ...models.evidence.crops import View, best_view, stacked
+from ...models.evidence.crops import View, best_view, cut, parts, stacked
 from ...models.evidence.flatten import Flattened
 from ...models.routing.partial import Statements, candidates, climb, in_words
 from ...models.routing.router import Router
@@ -27,6 +27,7 @@ from .symmetry import Analysis, ImageSource, find_symmetry
 BATCH = 16
 NO_PATTERN = "no pattern"
 CLIMB = 0.9  # minimum confidence of ``climb`` if none is given
+SURE_PART = 0.9  # least probability that a part of a refused image is periodic
 AHEAD = 2 * BATCH  # images read before their answers are given out: those of one size share a batch
 PIXELS = 2**25  # px of them: 32 images of 1024 px, 400 MB in colour
 
@@ -136,9 +137,27 @@ class Predictor:
                 images, lattice = stacked([some[i].view for i in batch])
                 answer = self.classifier.answer(images, self.router, lattice, self.tolerance, ladder=True)
                 for k, (i, analysis) in enumerate(zip(batch, _analyses([some[i] for i in batch], answer), strict=True)):
-                    results[i] = self._prediction(some[i], answer, k, analysis, symmetry), analysis
+                    found = self._prediction(some[i], answer, k, analysis, symmetry), analysis
+                    results[i] = found if found[0].periodic else self._in_part(some[i], symmetry) or found
                 advance(len(batch))
         return (results.pop(i) for i in range(len(some)))
+
+    def _in_part(self, w: _Waiting, symmetry: bool) -> tuple[Prediction, Analysis] | None:
+        """The answer for the part of a refused image that shows a pattern most surely; None if none does surely."""
+        best: tuple[float, _Waiting, Answer] | None = None
+        for box in parts(w.read.image):
+            view = replace(best_view(cut(w.read.image, box), self.classifier.device), part=box)
+            images, lattice = stacked([view])
+            answer = self.classifier.answer(images, self.router, lattice, self.tolerance, ladder=True)
+            pattern = float(answer.pattern[0])
+            if pattern >= SURE_PART and (best is None or pattern > best[0]):
+                best = pattern, replace(w, view=view), answer
+        if best is None:
+            return None
+        _, waiting, answer = best
+        (analysis,) = _analyses([waiting], answer)
+        w.source.part = waiting.view.part
+        return self._prediction(waiting, answer, 0, analysis, symmetry), analysis
 
     def _prediction(self, w: _Waiting, answer: Answer, k: int, analysis: Analysis, symmetry: bool) -> Prediction:
         logp, labels = answer.log_probabilities[k].cpu(), self.classifier.labels
@@ -170,6 +189,7 @@ class Predictor:
             ladder=() if answer.ladder is None or not periodic else rungs(LADDER, answer.ladder[:, k].cpu(), labels),
             scores=() if answer.groups is None or not symmetry else scores_of(answer.groups, k),
             flattened=_flattened(w.view.flat or answer.flat, 0 if w.view.flat else k),
+            region=w.view.part,
             pixel_size=w.read.pixel_size,
             source=w.source,
         )

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...hierarchy import GROUP_NAMES, group
+from ...models.evidence.crops import Box
 from ..reading.pixel_size import PixelSize
 from .ladder import GroupScore, Rung
 from .symmetry import ImageSource, OperationFound, SymmetryFound
@@ -70,6 +71,7 @@ class Prediction:
     how exact the image is otherwise. `ladder` says what the answer is at every tolerance. `scores` tells how well each
     of the 17 groups holds, the best first; it is empty unless symmetry was asked for. `flattened` tells what was taken
     from the image before it was read: see `Flattened`.
+    `region` is left, top, width and height in px of the part that the answer is for, where the whole image is refused.
     """
 
     file: str
@@ -88,6 +90,7 @@ class Prediction:
     ladder: tuple[Rung, ...] = ()
     scores: tuple[GroupScore, ...] = field(default=(), repr=False)
     flattened: dict[str, bool | float] = field(default_factory=dict)
+    region: Box | None = None
     pixel_size: PixelSize | None = None
     source: ImageSource | None = field(default=None, repr=False, compare=False)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from ...hierarchy import HierError
-from ...models.evidence.crops import View, best_view
+from ...models.evidence.crops import Box, View, best_view, cut
 from ...models.evidence.flatten import flattened
 from ...models.evidence.lattice import Lattice, find_lattice
 from ...models.evidence.structure import Structure, structure_factors
@@ -38,9 +38,9 @@ class Analysis:
     structure: Structure
 
     @classmethod
-    def of(cls, image: Tensor) -> Analysis:
-        """The analysis of an image without a prediction."""
-        view = best_view(image)
+    def of(cls, image: Tensor, part: Box | None = None) -> Analysis:
+        """The analysis of an image, or a part of it, without a prediction."""
+        view = replace(best_view(image if part is None else cut(image, part)), part=part)
         pixels, lattice = view.pixels[None], view.lattice
         if lattice is None:
             pixels, lattice, _ = flattened(pixels, find_lattice)
@@ -66,8 +66,8 @@ class SymmetryFound:
     """Where the group lies on the image, in px of the image: x right, y down, (0, 0) the middle of its first pixel.
 
     `a` and `b` span the conventional cell and `origin` is its origin, both as in International Tables (in pm, pg and
-    pmg `a` may be the longer one). `view` is what was analysed: left, top, width and height; in a large image it is a
-    part about the middle.
+    pmg `a` may be the longer one). `view` is what was analysed: left, top, width and height; in a large image, or where
+    only a part shows a pattern, it is a part.
     """
 
     group: str
@@ -88,7 +88,9 @@ class SymmetryFound:
 def find_symmetry(found: Analysis, label: str) -> SymmetryFound:
     """Where the group `label` lies on an image, and how well it holds."""
     placed = place(found.structure, found.lattice.basis[0].double().numpy(), label)
-    box = _box(found.view, (found.image.shape[-1], found.image.shape[-2]))
+    left, top, *size = found.view.part or (0, 0, found.image.shape[-1], found.image.shape[-2])
+    x, y, width, height = _box(found.view, (size[0], size[1]))
+    box = left + x, top + y, width, height
     middle = np.array([box[0] + (box[2] - 1) / 2, box[1] + (box[3] - 1) / 2])
     return as_found(placed, found.view.scale, middle, box)
 
@@ -105,7 +107,7 @@ def as_found(placed: Placed, scale: float, middle: Array, box: tuple[int, int, i
 
 
 def _box(view: View, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Left, top, width and height of a view in its image: views are about the middle."""
+    """Left, top, width and height of a view in the image or part of `size` that it is about the middle of."""
     _, h, w = view.image.shape
     # a view of the whole falls short of it by what its px are rounded
     width, height = (
@@ -128,6 +130,8 @@ class ImageSource:
         self._kept = image if stays else None
         self._seen: weakref.ref[Any] | None = None if stays else weakref.ref(image)
         self._at_hand: Analysis | None = None
+        self.part: Box | None = None
+        """The part of the image that was answered for, if not the whole."""
 
     @contextmanager
     def at_hand(self, found: Analysis) -> Iterator[None]:
@@ -152,11 +156,17 @@ class ImageSource:
 
     def analysis(self) -> Analysis:
         """What was found on the image, or is found again. Raises as `read` does."""
-        return self._at_hand or Analysis.of(self.read())
+        return self._at_hand or Analysis.of(self.read(), self.part)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> ImageSource:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Files are read again in another process; an image in memory travels only where it is kept."""
-        return ImageSource, (self._kept, self.name, self.reading, True)
+        return _restored, (self._kept, self.name, self.reading, self.part)
+
+
+def _restored(image: ImageLike | None, name: str, reading: Reading, part: Box | None) -> ImageSource:
+    made = ImageSource(image, name, reading, keep=True)
+    made.part = part
+    return made

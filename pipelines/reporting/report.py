@@ -155,7 +155,10 @@ def _note(result: Prediction) -> str:
     if result.symmetry is None:
         return periodic
     left, top, width, height = result.symmetry.view
-    part = f" Read and shown: the middle {width} × {height} px." if left or top else ""
+    if result.region is not None:
+        part = f" The whole image is not periodic. Read and shown: {width} × {height} px from ({left}, {top})."
+    else:
+        part = f" Read and shown: the middle {width} × {height} px." if left or top else ""
     return periodic + part
 
 

@@ -27,6 +27,11 @@ def panel(result: Prediction | Failure, ascii_only: bool = False) -> Panel:
         )
         return Panel(text, title=Text(result.file), title_align="left", border_style="yellow")
     decided = result.group is not None
+    if result.region is not None:
+        left, top, width, height = result.region
+        region = Text(f"only in {width} x {height} px from ({left}, {top}); the whole is not periodic", style="yellow")
+    else:
+        region = None
     head = Text.assemble((str(result.group), "bold green"), "  ", (percent(result.probability), "bold"))
     if not decided:
         head = Text(result.statement, style="bold yellow")
@@ -35,7 +40,7 @@ def panel(result: Prediction | Failure, ascii_only: bool = False) -> Panel:
         filled = round(12 * step.probability)
         bar = Text(full * filled, style="green") + Text(empty * (12 - filled), style="dim")
         steps.add_row(Text(step.level, style="cyan"), step.choice, bar, percent(step.probability))
-    rows: list[Text | Table] = [head, steps]
+    rows: list[Text | Table] = [head, *([] if region is None else [region]), steps]
     others = sorted(((p, g) for g, p in result.groups.items() if g != result.group), reverse=True)
     likely = [f"{g} {percent(p)}" for p, g in others[:3] if p >= 0.001]
     if likely:

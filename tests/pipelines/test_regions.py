@@ -1,0 +1,85 @@
+"""A crystal in a part of the view: the whole image first, then its parts, and the answer says which."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hier.datasets import NonPatternDataset, PatternDataset
+from hier.models.evidence.crops import SMALLEST, cut, parts
+from PIL import Image
+from torch import Tensor
+
+import hier
+from hier.cli.app import main
+
+
+def pattern(size: int = 256) -> Tensor:
+    return PatternDataset("atoms", 61, size, groups=("p4m",), orientation="aligned", cells=(16, 40)).batch([0])[0]
+
+
+@pytest.fixture(scope="module")
+def particle() -> Tensor:
+    """A crystal in the lower left quarter of a blurred, aperiodic surrounding."""
+    whole = replace(NonPatternDataset(5, 512)).batch([0])[0]
+    whole[:, 256:, :256] = pattern()
+    return whole
+
+
+def test_parts_lie_within_the_image_and_are_large_enough() -> None:
+    image = torch.rand(3, 300, 420)
+    for left, top, width, height in parts(image):
+        assert min(width, height) >= SMALLEST
+        assert 0 <= left <= left + width <= 420
+        assert 0 <= top <= top + height <= 300
+    assert parts(torch.rand(3, 150, 150)) == []
+
+
+def test_a_frame_of_one_colour_is_left_out() -> None:
+    image = torch.full((3, 300, 400), 0.3)
+    image[:, 40:290, 60:380] = torch.rand(3, 250, 320)
+    assert parts(image)[0] == (60, 40, 320, 250)
+    assert all(float(cut(image, box).std()) > 0 for box in parts(image))
+
+
+def test_a_crystal_in_one_quarter_is_found_and_placed_on_the_image(particle: Tensor) -> None:
+    pixels = particle.permute(1, 2, 0).numpy()
+    found = hier.load().predict(pixels, keep=True)[0]
+    if found.region is None:
+        pytest.skip("the whole image was accepted")
+    left, top, width, height = found.region
+    assert left < 128
+    assert top + height > 384
+    assert found.group == "p4m"
+    assert found.symmetry is not None
+    x, y, w, h = found.symmetry.view
+    assert (x, y) == (left, top)
+    assert (w, h) == (width, height)
+    again = hier.load().predict(pixels[top : top + height, left : left + width])[0]
+    assert again.group == found.group
+    assert again.lattice is not None
+    assert found.lattice is not None
+    assert found.lattice.a == pytest.approx(again.lattice.a, rel=1e-3)
+    assert found.plot() is not None
+
+
+def test_what_is_periodic_as_a_whole_has_no_region() -> None:
+    found = hier.load().predict(pattern().permute(1, 2, 0).numpy())[0]
+    assert found.region is None
+    assert found.group == "p4m"
+
+
+def test_json_tells_the_region(
+    particle: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "particle.png"
+    Image.fromarray((255 * particle.permute(1, 2, 0)).round().numpy().astype(np.uint8)).save(file)
+    monkeypatch.setattr("sys.argv", ["hier", "predict", str(file), "--json"])
+    main()
+    shown = json.loads(capfd.readouterr().out)[0]
+    assert shown["region"] is None or len(shown["region"]) == 4
+    assert ("region" in shown) and ("flattened" in shown)
