@@ -82,4 +82,4 @@ def test_json_tells_the_region(
     main()
     shown = json.loads(capfd.readouterr().out)[0]
     assert shown["region"] is None or len(shown["region"]) == 4
-    assert ("region" in shown) and ("flattened" in shown)
+    assert set(shown["flattened"]) == {"clip", "plane", "lines", "local"}
