@@ -118,7 +118,9 @@ class Classifier:
         found = self.represent(images.to(self.device), known)
         lazy = router == "hard" and not self.several
         decided = self.decide(found.maps, found.numbers, router, lazy)
-        return replace(decided, lattice=found.lattice, structure=found.structure, flat=found.flat)
+        repeats = found.lattice.level > 0  # one flat colour has no lattice, and its maps say nothing
+        pattern = torch.where(repeats, decided.pattern, 0.0)
+        return replace(decided, pattern=pattern, lattice=found.lattice, structure=found.structure, flat=found.flat)
 
     @torch.inference_mode()
     def decide(self, maps: Tensor, numbers: Tensor, router: Router = "soft", lazy: bool = False) -> Answer:
