@@ -135,7 +135,14 @@ class Classifier:
             decided = self.combine(self.judge(seen, tolerance, penalties), router)
             if ladder:
                 decided = replace(decided, ladder=self.at_tolerances(seen, LADDER, penalties))
-        return replace(decided, lattice=found.lattice, structure=found.structure, groups=found.groups, flat=found.flat)
+        return replace(
+            decided,
+            pattern=torch.where(found.lattice.level > 0, decided.pattern, 0.0),  # one flat colour has no lattice
+            lattice=found.lattice,
+            structure=found.structure,
+            groups=found.groups,
+            flat=found.flat,
+        )
 
     @torch.inference_mode()
     def decide(
