@@ -26,7 +26,7 @@ CLEAR = 0.8  # level from which no other scale is tried
 TRUSTED, MANY = 0.95, 12.0  # an image whose lattice has this level, with so many cells in view, is not tried at all
 GAIN = 0.15  # least local deviation that is divided by, of its mean
 BETTER = 0.03  # by which the merit of a lattice must rise; the merit is its level ...
-FINER = 0.03  # ... and this for each doubling of the number of cells in view
+FINER = 0.06  # ... and this for each doubling of the number of cells in view
 
 
 @dataclass(frozen=True)
