@@ -92,9 +92,10 @@ class NodeClassifier(nn.Module):
         return logits.log_softmax(1)
 
     def for_choices(self, choices: tuple[str, ...]) -> NodeClassifier:
-        """A copy that keeps the backbone's weights, with a fresh head for `choices`: what is fine-tuned."""
+        """A copy with fresh last weights for `choices`, and all others kept: what is fine-tuned."""
         other = NodeClassifier(replace(self.settings, choices=choices))
-        other.backbone.load_state_dict(self.backbone.state_dict())
+        last = f"head.{len(self.head) - 1}."
+        other.load_state_dict({k: v for k, v in self.state_dict().items() if not k.startswith(last)}, strict=False)
         return other.to(next(self.parameters()).device)
 
 

@@ -45,7 +45,8 @@ def explain_maps(classifier: Classifier, image: Tensor, lattice: Lattice | None 
         own = slice(k * width, (k + 1) * width)
         maps[k + 1, own] = ABSENT
         numbers[k + 1, :MAP_CHANNELS][own] = ABSENT
-        numbers[k + 1, GROUP_SCORES].view(len(GROUPS), -1)[_with_operation(k)] = ABSENT
+        if bool((found.maps[0, own] != ABSENT).any()):
+            numbers[k + 1, GROUP_SCORES].view(len(GROUPS), -1)[_with_operation(k)] = ABSENT
     answer = classifier.combine(classifier.outputs(maps.float(), numbers, free=True))
     label = classifier.labels[int(answer.log_probabilities[0].argmax())]
     tree, steps = classifier.bundle.tree, []

@@ -296,12 +296,12 @@ def test_weights_that_are_not_finite_are_neither_written_nor_read(bundle: Bundle
     card, nodes = warmer(bundle, 1.0)
     save_bundle(tmp_path / "m.json", card, nodes)
     nodes[GATE].head[-1].bias.data[1] = value
-    with pytest.raises(BundleError, match=r"'periodic/head.bias' of .*m.safetensors are not finite"):
+    with pytest.raises(BundleError, match=r"'periodic/head.3.bias' of .*m.safetensors are not finite"):
         save_bundle(tmp_path / "m.json", card, nodes)
     assert matches(load_bundle(tmp_path / "m.json"))
     weights = tmp_path / "m.safetensors"
-    save_file(load_file(weights) | {"periodic/head.bias": torch.tensor([0.0, float("nan")])}, weights)
-    with pytest.raises(BundleError, match=r"'periodic/head.bias' of .*m.safetensors are not finite"):
+    save_file(load_file(weights) | {"periodic/head.3.bias": torch.tensor([0.0, float("nan")])}, weights)
+    with pytest.raises(BundleError, match=r"'periodic/head.3.bias' of .*m.safetensors are not finite"):
         load_bundle(tmp_path / "m.json")
 
 

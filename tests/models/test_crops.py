@@ -41,12 +41,11 @@ def test_a_view_of_less_than_six_cells_is_left_for_a_larger_one(monkeypatch: pyt
     assert chosen(monkeypatch, 175, [0.9, 0.8, 0.7]) == SCALES[0]
 
 
-def test_a_view_whose_vectors_are_shorter_than_a_dozen_px_is_left_for_a_finer_one(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_no_view_is_shrunk_until_vectors_are_shorter_than_20_px(monkeypatch: pytest.MonkeyPatch) -> None:
     assert chosen(monkeypatch, 44, [0.7, 0.8, 0.9]) == SCALES[1]
     assert chosen(monkeypatch, 20, [0.7, 0.8, 0.9]) == SCALES[0]
-    assert chosen(monkeypatch, 52, [0.7, 0.8, 0.9]) == SCALES[2]
+    assert chosen(monkeypatch, 76, [0.7, 0.8, 0.9]) == SCALES[1]
+    assert chosen(monkeypatch, 84, [0.7, 0.8, 0.9]) == SCALES[2]
 
 
 def test_a_clear_view_of_few_cells_is_read_where_no_other_repeats(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,7 +79,8 @@ def test_json_tells_the_region(
     file = tmp_path / "particle.png"
     Image.fromarray((255 * particle.permute(1, 2, 0)).round().numpy().astype(np.uint8)).save(file)
     monkeypatch.setattr("sys.argv", ["hier", "predict", str(file), "--json"])
-    main()
+    with pytest.raises(SystemExit, match="0"):
+        main()
     shown = json.loads(capfd.readouterr().out)[0]
     assert shown["region"] is None or len(shown["region"]) == 4
     assert set(shown["flattened"]) == {"clip", "plane", "lines", "local"}
