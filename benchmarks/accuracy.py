@@ -110,7 +110,7 @@ def measure(given: argparse.Namespace) -> None:
     for number, (line, dataset) in enumerate(lines(given.seed)):
         if number % given.shares != given.share:
             continue
-        if given.only and not any(word in line for word in given.only):
+        if given.only and not any(word in line or word == f"={line}" for word in given.only):
             continue
         row = done.get(line, {"line": line, "count": given.count, "seed": given.seed, "models": {}})
         part = Part(dataset, 0, given.count, given.photos, "valid")
@@ -152,7 +152,9 @@ def main() -> None:
     parser.add_argument("--photos", type=Path)
     parser.add_argument("--count", type=int, default=1700)
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--only", nargs="*", default=[], help="lines with any of these words in their names")
+    parser.add_argument(
+        "--only", nargs="*", default=[], help="lines with any of these words in their names; =NAME is one line"
+    )
     parser.add_argument("--share", type=int, default=0, help="with --shares 2: every other line, from this one on")
     parser.add_argument("--shares", type=int, default=1)
     parser.add_argument("--cache", type=Path, help="folder that keeps what was made of the images, for other models")

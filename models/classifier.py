@@ -7,16 +7,18 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..hierarchy import GROUP_NAMES, CompiledTree, HierError, compile_tree
 from .bundle import BUNDLED, GATE, Bundle, BundleError, load_bundle
 from .evidence.batches import moved
 from .evidence.flatten import Flattened
-from .evidence.groups import GroupScores
+from .evidence.groups import GroupScores, highest_within
 from .evidence.lattice import Lattice
-from .evidence.representation import SymmetryEvidence, ruled_out
+from .evidence.representation import SymmetryEvidence, measured_misfits, quietness, ruled_out
 from .evidence.structure import Structure
 from .node import NodeClassifier
 from .routing.calibration import temper
@@ -24,7 +26,7 @@ from .routing.ensemble import average, disagreement
 from .routing.mixture import Fitted
 from .routing.router import FLAT, NEED_FLAT, Router, conditionals, route, winners
 
-IMPOSSIBLE = -1e4  # what a choice loses that the evidence rules out
+IMPOSSIBLE, TRUST = -1e4, 6.0  # what a choice loses that the scores rule out, and gains that they lead to
 LADDER = tuple(0.004 * 100 ** (k / 32) for k in range(33))  # tolerances at which an image is asked about
 
 
@@ -131,10 +133,10 @@ class Classifier:
         if router == "hard" and not self.several and not ladder:
             decided = self.decide(found.maps, found.numbers, router, True, tolerance)
         else:
-            seen, penalties = self.see(found.maps, found.numbers), self.penalties(found.numbers)
-            decided = self.combine(self.judge(seen, tolerance, penalties), router)
+            seen = self.see(found.maps, found.numbers)
+            decided = self.combine(self.judge(seen, tolerance, self.leanings(found.numbers, tolerance)), router)
             if ladder:
-                decided = replace(decided, ladder=self.at_tolerances(seen, LADDER, penalties))
+                decided = replace(decided, ladder=self.at_tolerances(seen, LADDER, found.numbers))
         return replace(
             decided,
             pattern=torch.where(found.lattice.level > 0, decided.pattern, 0.0),  # one flat colour has no lattice
@@ -158,9 +160,9 @@ class Classifier:
     ) -> dict[str, Tensor]:
         """Log-probabilities of the M models of every node, gate and flat head included, not tempered: (M, B, k).
 
-        What the evidence rules out is next to impossible, see `ruled_out`, unless `free`.
+        With what the scores alone say, see `leanings`, unless `free`.
         """
-        return self.judge(self.see(maps, numbers), tolerance, {} if free else self.penalties(numbers))
+        return self.judge(self.see(maps, numbers), tolerance, {} if free else self.leanings(numbers, tolerance))
 
     @cached_property
     def _above(self) -> dict[str, Tensor] | None:
@@ -177,13 +179,26 @@ class Classifier:
             made[node] = below
         return {name: below.to(self.device) for name, below in made.items()}
 
-    def penalties(self, numbers: Tensor) -> dict[str, Tensor]:
-        """For each node what its choices (B, k) lose because all groups below them are ruled out; 0 where all are."""
+    def leanings(self, numbers: Tensor, tolerance: float | Sequence[float] | None = None) -> dict[str, Tensor]:
+        """What is added to each node's logits (B, k) for the scores alone, whatever the network says.
+
+        For several tolerances (T, B, k).
+
+        Choices of which all groups are ruled out are made next to impossible, unless all are. At a tolerance the choice
+        that leads to the group whose measured misfits lie within it gains up to `TRUST`, nothing where noise hides it.
+        """
         if self._above is None:
             return {}
-        possible = (~ruled_out(numbers.to(self.device))).float()
+        numbers = numbers.to(self.device)
+        possible = (~ruled_out(numbers)).float()
         left = {name: possible @ below.T > 0 for name, below in self._above.items()}
-        return {name: torch.where(some | ~some.any(1, keepdim=True), 0.0, IMPOSSIBLE) for name, some in left.items()}
+        made = {name: torch.where(some | ~some.any(1, keepdim=True), 0.0, IMPOSSIBLE) for name, some in left.items()}
+        if tolerance is None:
+            return made
+        asked = torch.as_tensor(tolerance, device=self.device)[..., None].expand(*np.shape(tolerance), len(numbers))
+        within = highest_within(measured_misfits(numbers).expand(*asked.shape, -1), asked)
+        gained = TRUST * quietness(numbers)[:, None] * F.one_hot(within, len(GROUP_NAMES))
+        return {name: lost + gained @ self._above[name].T for name, lost in made.items()}
 
     @torch.inference_mode()
     def see(self, maps: Tensor, numbers: Tensor) -> dict[str, Tensor]:
@@ -193,26 +208,24 @@ class Classifier:
 
     @torch.inference_mode()
     def judge(
-        self, seen: Mapping[str, Tensor], tolerance: float | None, penalties: Mapping[str, Tensor]
+        self, seen: Mapping[str, Tensor], tolerance: float | None, leanings: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
         """`outputs` at a tolerance from what `see` returned."""
         return {
             name: torch.stack(
-                [_judged(m, x, tolerance, penalties.get(name)) for m, x in zip(self.nodes[name], members, strict=True)]
+                [_judged(m, x, tolerance, leanings.get(name)) for m, x in zip(self.nodes[name], members, strict=True)]
             )
             for name, members in seen.items()
         }
 
     @torch.inference_mode()
-    def at_tolerances(
-        self, seen: Mapping[str, Tensor], tolerances: Sequence[float], penalties: Mapping[str, Tensor]
-    ) -> Tensor:
+    def at_tolerances(self, seen: Mapping[str, Tensor], tolerances: Sequence[float], numbers: Tensor) -> Tensor:
         """Log-probabilities (T, B, L) at each of T tolerances, joined by ``soft``."""
-        asked = torch.tensor(tolerances, device=self.device)[:, None]
+        asked, leanings = torch.tensor(tolerances, device=self.device)[:, None], self.leanings(numbers, tolerances)
         outputs = {}
         for name, members in seen.items():
             each = [
-                m.decide(x, asked) + penalties.get(name, 0.0) for m, x in zip(self.nodes[name], members, strict=True)
+                m.decide(x, asked) + leanings.get(name, 0.0) for m, x in zip(self.nodes[name], members, strict=True)
             ]
             outputs[name] = torch.stack([logits.log_softmax(-1).flatten(0, 1) for logits in each])
         logp = self.combine(outputs).log_probabilities
@@ -227,7 +240,7 @@ class Classifier:
         maps, numbers = maps.to(self.device).float(), numbers.to(self.device)
         plan = self.plan
         here = {plan.nodes[0]: torch.arange(len(maps), device=self.device)}
-        gate, penalties = self.nodes[GATE][0], self.penalties(numbers)
+        gate, leanings = self.nodes[GATE][0], self.leanings(numbers, tolerance)
         found = {GATE: _judged(gate, gate.see(maps, numbers), tolerance, None)[None]}
         for n, name in enumerate(plan.nodes):  # breadth first: a node's parent comes before it
             first, last = plan.offsets[n : n + 2]
@@ -235,7 +248,7 @@ class Classifier:
             at = here.get(name)
             if at is not None and len(at):
                 node = self.nodes[name][0]
-                lost = penalties.get(name)
+                lost = leanings.get(name)
                 rows[at] = _judged(node, node.see(maps[at], numbers[at]), tolerance, None if lost is None else lost[at])
                 best = rows[at].argmax(1)
                 for choice, target in enumerate(plan.edge_target[first:last]):
@@ -280,10 +293,10 @@ def check_tolerance(tolerance: float | None) -> None:
         raise HierError(f"tolerance = {tolerance}: give a number between 0 and 1, the largest misfit that still counts")
 
 
-def _judged(node: NodeClassifier, seen: Tensor, tolerance: float | None, penalty: Tensor | None) -> Tensor:
+def _judged(node: NodeClassifier, seen: Tensor, tolerance: float | None, leaning: Tensor | None) -> Tensor:
     asked = None if tolerance is None else seen.new_full((len(seen),), tolerance)
     logits = node.decide(seen, asked)
-    return (logits if penalty is None else logits + penalty).log_softmax(1)
+    return (logits if leaning is None else logits + leaning).log_softmax(1)
 
 
 def _fitted(bundles: Sequence[Bundle]) -> Fitted:

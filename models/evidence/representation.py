@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from .batches import joined, rows
 from .flatten import Flattened, flattened
-from .groups import FRC, GROUPS, GroupScores, group_scores
+from .groups import FRC, GROUPS, MOST, GroupScores, group_scores
 from .lattice import Lattice, find_lattice
 from .maps import FLOOR, MAPS, WEIGHTINGS, symmetry_maps
 from .structure import Structure, structure_factors
@@ -21,12 +21,13 @@ from .structure import Structure, structure_factors
 SIDE = 16  # grid of the maps that a node sees
 STRAIN = 0.15  # an operation that changes the metric by more is not offered to a node
 ABSENT = -0.5
-DENIED, QUIET = 0.3, 0.1  # a correlation that no symmetry has where noise has less than that share of the second ring
+DENIED, QUIET = 0.3, 0.05  # a correlation that no symmetry has where less than that share is noise
 CACHED = 2**18  # px at a time: they stay in a processor's cache, and memory does not grow with the batch
 MAP_CHANNELS = len(MAPS) * len(WEIGHTINGS)
 GROUP_NUMBERS = len(GROUPS) * (3 + FRC) + FRC  # scores of each group, strain of each, noise in each ring
 EVIDENCE = MAP_CHANNELS + len(MAPS) + 8 * len(WEIGHTINGS) + 3 + GROUP_NUMBERS
-# Where they stand among the numbers: the size of the cell, then for each group its scores, then the strains.
+# Where they stand among the numbers: noise in the correlations, the cell, scores and then strains of the groups.
+NOISE = MAP_CHANNELS + len(MAPS) + WEIGHTINGS.index("Wiener")
 CELL = EVIDENCE - GROUP_NUMBERS - 1
 GROUP_SCORES = slice(CELL + 1, CELL + 1 + len(GROUPS) * (2 + FRC))
 GROUP_STRAINS = slice(GROUP_SCORES.stop, GROUP_SCORES.stop + len(GROUPS))
@@ -104,11 +105,22 @@ def ruled_out(numbers: Tensor) -> Tensor:
     From `numbers` (B, EVIDENCE): those whose metric the lattice does not have, and, unless the image is noisy, those of
     which some operation correlates by less than `DENIED`.
     """
-    seen = numbers[:, GROUP_SCORES].reshape(-1, len(GROUPS), 2 + FRC)
-    lowest, absent = 1 + FLOOR - 10 ** (-3 * seen[..., 0]), seen[..., 0] == ABSENT
-    quiet = 10 ** (-4 * numbers[:, 1 - FRC]) - 1e-4 < QUIET
-    denied = absent | ((lowest < DENIED) & quiet[:, None])
-    return torch.cat([torch.zeros_like(denied[:, :1]), denied], 1)
+    misfits = measured_misfits(numbers)
+    denied = (misfits > 1 - DENIED) & (quietness(numbers) > 0)[:, None]
+    return denied | (misfits == MOST)
+
+
+def measured_misfits(numbers: Tensor) -> Tensor:
+    """Misfits (B, 17) that `numbers` (B, EVIDENCE) tell, noise and all, as `groups.all_misfits`."""
+    seen = numbers[:, GROUP_SCORES].reshape(-1, len(GROUPS), 2 + FRC)[..., 0]
+    misfits = torch.where(seen == ABSENT, MOST, (10 ** (-3 * seen) - FLOOR).clamp(0, 0.999 * MOST))
+    return torch.cat([torch.zeros_like(misfits[:, :1]), misfits], 1)
+
+
+def quietness(numbers: Tensor) -> Tensor:
+    """(B,) 1 without noise, 0 where more than `QUIET` of what is correlated is noise."""
+    noise = 10 ** (-4 * numbers[:, NOISE]) - 1e-4
+    return (1 - noise / QUIET).clamp(0, 1)
 
 
 def group_numbers(groups: GroupScores) -> Tensor:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...datasets import NonPatternDataset, PatternDataset, split_pool
+from ...datasets import OF_PATTERN, Corruption, NonPatternDataset, PatternDataset, split_pool
 from ...hierarchy import GROUP_NAMES, CompiledTree, HierError
 from ...hierarchy.files import output
 from ...models.bundle import BUNDLED, GATE, Bundle, Routing, find_card, load_bundle, save_bundle
@@ -25,10 +25,11 @@ from ..measuring.metrics import Reliability, reliability
 from ..tracking.artifacts import slug
 from ..tracking.registry_files import SCHEME, local_model
 from ..tracking.runs import Store
-from .data import AUGMENTATION, SIZE
+from .data import AUGMENTATION, ROUGH, ROUGHEST, SIZE
 from .fit_routers import Outputs, fit_routers, fit_temperatures, targets_at
 
 CALIBRATE = 4 * 10**12  # beyond the seeds of training, validation and cross-validation; see `data`
+SPOILT = (*AUGMENTATION, Corruption(OF_PATTERN, ROUGH, 0.8), Corruption(OF_PATTERN, ROUGHEST, 0.3))
 SPLITS = 3  # temperatures, routers, and what both are checked on
 Stage = Callable[[str, int], Callable[[int], None]]
 
@@ -68,12 +69,12 @@ def sources_of(bundle: Bundle) -> tuple[str, ...]:
 
 
 def split_parts(split: int, count: int, seed: int, sources: Sequence[str], photos: Path | None) -> list[Part]:
-    """About `count` patterns, at least one of each group: half of those of every source are corrupted."""
+    """About `count` patterns, at least one of each group: half of those of every source are rough and corrupted."""
     each = max(len(GROUP_NAMES), count // (2 * len(sources)))
     parts = []
     for source in sources:
         clean = PatternDataset(source, CALIBRATE + SPLITS * seed + split, SIZE)  # type: ignore[arg-type]
-        spoilt = replace(clean, corruptions=AUGMENTATION)
+        spoilt = replace(clean, corruptions=SPOILT)
         parts += [Part(clean, 0, each, photos, "valid"), Part(spoilt, each, 2 * each, photos, "valid")]
     return parts
 

@@ -65,10 +65,15 @@ def test_the_table_of_accuracy(page: Open, folder: Path, shell: Open) -> None:
 
 
 def test_the_readme_has_the_figures_of_the_table(page: Open, root: Path) -> None:
-    rows = map(json.loads, (root / "docs" / "accuracy.jsonl").read_text(encoding="utf-8").splitlines())
+    rows = list(map(json.loads, (root / "docs" / "bundled.jsonl").read_text(encoding="utf-8").splitlines()))
     measured = {row["line"]: row["models"]["bundled"] for row in rows}
     said = re.findall(r"\| ([\d.]+) % \| ([\d.]+) % \| `hier evaluate --source (\w+)", page("README.md").text)
-    assert [source for _, _, source in said] == ["photos", "atoms", "noise"]
+    assert [source for _, _, source in said] == list(SOURCES)
+    assert {f"--count {row['count']} --seed {row['seed']}" for row in rows} == {
+        re.sub(r".*(--count \d+ --seed \d+).*", r"\1", line)
+        for line in page("README.md").text.splitlines()
+        if "`hier evaluate --source " in line and "| `" in line
+    }
     for group, rotation, source in said:
         assert group == f"{100 * measured[source]['groups']:.2f}"
         assert float(group) <= float(rotation) <= 100 * measured[source]["family"] + 0.005
