@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..hierarchy import GROUP_NAMES, CompiledTree, HierError, compile_tree
 from .bundle import BUNDLED, GATE, Bundle, BundleError, load_bundle
+from .evidence.background import bare_slopes
 from .evidence.batches import moved
 from .evidence.flatten import Flattened
 from .evidence.groups import GroupScores, highest_within
@@ -129,7 +130,9 @@ class Classifier:
         an image does not reach are not run for it: NaN in `Answer.nodes`.
         """
         known = None if lattice is None else moved(lattice, self.device)
-        found = self.represent(images.to(self.device), known)
+        images = images.to(self.device)
+        found = self.represent(images, known)
+        nothing = bare_slopes(images) | (found.lattice.level == 0)  # one flat colour has no lattice
         if router == "hard" and not self.several and not ladder:
             decided = self.decide(found.maps, found.numbers, router, True, tolerance)
         else:
@@ -139,7 +142,7 @@ class Classifier:
                 decided = replace(decided, ladder=self.at_tolerances(seen, LADDER, found.numbers))
         return replace(
             decided,
-            pattern=torch.where(found.lattice.level > 0, decided.pattern, 0.0),  # one flat colour has no lattice
+            pattern=torch.where(nothing, 0.0, decided.pattern),
             lattice=found.lattice,
             structure=found.structure,
             groups=found.groups,

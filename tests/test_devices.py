@@ -23,6 +23,7 @@ from hier.hierarchy import GROUP_NAMES, HierError, compile_tree
 from hier.models.bundle import FLAT, Bundle, NodeCard, load_bundle
 from hier.models.classifier import Answer, Classifier
 from hier.models.evidence.relabel import random_relabel
+from hier.models.evidence.representation import EVIDENCE
 from hier.models.node import NodeClassifier, NodeSettings
 from hier.models.routing.router import ROUTERS, Router
 from hier.pipelines.answering.explain import explain_maps
@@ -309,7 +310,9 @@ def made_up(count: int, seed: int) -> EvidenceSet:
     """Evidence of nothing, for what only asks where it is."""
     generator = torch.Generator().manual_seed(seed)
     maps = torch.rand(count, 56, 16, 16, generator=generator).half()
-    return EvidenceSet(maps, torch.rand(count, 105, generator=generator), (GROUP_NAMES * count)[:count])
+    return EvidenceSet(
+        maps, 0.1 + 0.9 * torch.rand(count, EVIDENCE, generator=generator), (GROUP_NAMES * count)[:count]
+    )
 
 
 def same(found: Answer, expected: Answer) -> None:

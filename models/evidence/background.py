@@ -8,6 +8,7 @@ from torch import Tensor
 from ...arrays import finest
 
 LEAST = 1e-3  # share of the variance that must remain, unless it is more than the rounding of greys
+FAINT = 0.02  # share of the variance beside a plane under which an image may be nothing but the plane
 ROUNDING = 1.0  # steps between greys: what rounding leaves of a bare slope, which repeats, deviates by 0.3 of one
 OUTLIERS = 2000  # px for each that may lie outside the others' range, at either end
 FAR = 10.0  # deviations between the darkest and the brightest pixel from which outliers are looked for
@@ -60,6 +61,14 @@ def levelled(images: Tensor) -> tuple[Tensor, Tensor]:
     steep = above_rounding(precise, images[at])
     kept = torch.where(steep[:, None, None, None], precise, whole[at])
     return flat.index_copy(0, at, kept), hidden.index_copy(0, at, steep)
+
+
+def bare_slopes(images: Tensor) -> Tensor:
+    """Whether images (B, C, H, W) are planes and no more than the rounding of their greys: (B,)."""
+    whole, flat = _fitted(images)
+    bare = flat.square().sum((1, 2, 3)) < FAINT * whole.square().sum((1, 2, 3))
+    at = bare.nonzero()[:, 0]
+    return bare.index_copy(0, at, ~above_rounding(flat[at], images[at])) if len(at) else bare
 
 
 def above_rounding(residual: Tensor, images: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from hier.hierarchy import NodeSpec, load_tree, parse_spec
 from PIL import Image
 
 Open = Callable[..., Any]
-OTHERS = ("hierarchy", "how-it-decides", "own-tree", "limits")
+OTHERS = ("hierarchy", "how-it-decides", "own-tree", "limits", "reality")
 SMALLER = {"python examples/frieze.py": "python examples/frieze.py --count 28 --epochs 2 --least 0"}
 
 

@@ -65,7 +65,7 @@ def made_up(job: tuple[Part, str]) -> Arrays:
     rng = np.random.default_rng([part.dataset.seed, part.start])
     count = part.stop - part.start
     maps = rng.random((count, MAP_CHANNELS, SIDE, SIDE), dtype=np.float32).astype(np.float16)
-    return maps, rng.random((count, EVIDENCE), dtype=np.float32)
+    return maps, rng.random((count, EVIDENCE), dtype=np.float32), rng.random((count, 18), dtype=np.float32)
 
 
 @pytest.fixture(autouse=True)
@@ -185,9 +185,9 @@ def test_a_model_that_cannot_be_kept_is_replaced_with_a_warning(
 
 def test_evidence_that_is_not_finite_trains_and_logs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def spoilt(job: tuple[Part, str]) -> Arrays:
-        maps, numbers = made_up(job)
+        maps, numbers, misfits = made_up(job)
         numbers[3, 0] = np.nan
-        return maps, numbers
+        return maps, numbers, misfits
 
     monkeypatch.setattr(evidence, "make", spoilt)
     log = Log()
