@@ -211,4 +211,4 @@ def test_the_least_number_of_images_trains_every_node(tmp_path: Path) -> None:
     least = {"count": 17, "epochs": 1, "backbone": "lcnet_050", "pasted": 0.35, "sizes": (64, 96)}
     result = run(tmp_path, SETTINGS.model_copy(update=least), ["finer-4"])
     assert np.isfinite(result.nodes[0].metrics["valid/loss"])
-    assert result.nodes[0].metrics["images"] == 2
+    assert result.nodes[0].metrics["images"] >= 2
