@@ -69,7 +69,7 @@ def test_the_readme_has_the_figures_of_the_table(page: Open, root: Path) -> None
     measured = {row["line"]: row["models"]["bundled"] for row in rows}
     said = re.findall(r"\| ([\d.]+) % \| ([\d.]+) % \| `hier evaluate --source (\w+)", page("README.md").text)
     assert [source for _, _, source in said] == list(SOURCES)
-    assert {f"--count {row['count']} --seed {row['seed']}" for row in rows} == {
+    assert {f"--count {row['count']} --seed {row['seed']}" for row in rows if row["line"] in SOURCES} == {
         re.sub(r".*(--count \d+ --seed \d+).*", r"\1", line)
         for line in page("README.md").text.splitlines()
         if "`hier evaluate --source " in line and "| `" in line

@@ -111,7 +111,8 @@ def test_a_partial_answer_says_what_is_sure_enough(card_path: Path) -> None:
     assert (none.path, none.probability) == ((), pytest.approx(1))
     assert none.lattice is not None
     assert none.lattice.system == "oblique", "a cell of no group in particular"
-    (some,) = load(card_path, router="climb", min_confidence=0.6).predict(IMAGES["grey"])
+    waves = np.cos(np.arange(96) / 4)  # of which no group is ruled out for want of a metric
+    (some,) = load(card_path, router="climb", min_confidence=0.2).predict(waves[:, None] + waves)
     assert 1 < len(some.candidates) < 17
     assert some.group is None
     assert sum(some.groups[name] for name in some.candidates) == pytest.approx(some.probability)
