@@ -40,6 +40,7 @@ SMALLER = {
     "--count 3000": "--count 6",
     "--out pasted": "--out pasted --count 17 --size 64",
     "--count 2000": "--count 5 --size 128",
+    "--count 340": "--count 17 --size 128",
     "--count 1700": "--count 17 --size 128",
 }
 SMALL = """
