@@ -93,10 +93,10 @@ def in_words(ladder: Sequence[Rung]) -> str:
 def scores_of(groups: GroupScores, index: int) -> tuple[GroupScore, ...]:
     """All 17 groups on image `index`, the best first; p1 holds always."""
     made = [GroupScore("p1", 0.0, 1.0, (), 0.0)]
-    lowest, mean, strain = (t[index].double().tolist() for t in (groups.lowest, groups.mean, groups.strain))
+    lowest, mean, strain = (t[index].cpu().double().tolist() for t in (groups.lowest, groups.mean, groups.strain))
     for k, name in enumerate(GROUPS):
         known = lowest[k] == lowest[k]  # NaN where the lattice does not have the metric
-        rings = tuple(groups.rings[index, k].double().tolist()) if known else ()
+        rings = tuple(groups.rings[index, k].cpu().double().tolist()) if known else ()
         made.append(
             GroupScore(name, max(0.0, 1 - lowest[k]) if known else None, mean[k] if known else None, rings, strain[k])
         )
