@@ -88,17 +88,19 @@ def training_parts(s: TrainSettings) -> list[Part]:
     pairs = [(source, size) for source in s.source for size in s.sizes]
     corruptions = corruptions_of(s)
     counts = _even(s.count, len(pairs))
-    pasted = _share([n * (source in PASTED) for n, (source, _) in zip(counts, pairs, strict=True)], s.pasted)
+    can_paste = [source in PASTED for source, _ in pairs]
+    pasted = _share([n * can for n, can in zip(counts, can_paste, strict=True)], s.pasted)
     folded = [n - m for n, m in zip(counts, pasted, strict=True)]
     parts: list[tuple[Dataset, int, bool]] = []
-    for changes, shares in (({"near_misses": s.near_misses}, folded), ({"construction": "paste"}, pasted)):
+    every = [True] * len(pairs)
+    for changes, able, given in (
+        ({"near_misses": s.near_misses}, every, folded), ({"construction": "paste"}, can_paste, pasted),
+    ):  # fmt: skip
+        used = [k for k, can in enumerate(able) if can]
+        shares = [given[k] for k in used]
         datasets = [
-            PatternDataset(source, TRAIN + 1000 * s.seed + k, size, corruptions=corruptions, **changes)
-            for k, (source, size) in enumerate(pairs)
-            if source in PASTED or "construction" not in changes
-        ]
-        shares = [
-            n for n, (source, _) in zip(shares, pairs, strict=True) if source in PASTED or "construction" not in changes
+            PatternDataset(pairs[k][0], TRAIN + 1000 * s.seed + k, pairs[k][1], corruptions=corruptions, **changes)
+            for k in used
         ]
         white = _share([n * (d.source == "photos") for n, d in zip(shares, datasets, strict=True)], s.whitened)
         plain = [n - m for n, m in zip(shares, white, strict=True)]

@@ -11,7 +11,8 @@ import torch
 from hier.hierarchy import load_tree
 from hier.models.bundle import Bundle, BundleError, NodeCard, Routing, load_bundle, save_bundle
 from hier.models.classifier import Classifier
-from hier.models.evidence.representation import EVIDENCE, MAP_CHANNELS, SIDE
+from hier.models.evidence.groups import GROUPS
+from hier.models.evidence.representation import ABSENT, EVIDENCE, GROUP_SCORES, MAP_CHANNELS, NOISE, SIDE
 from hier.models.node import NodeClassifier, NodeSettings
 from hier.models.routing.mixture import Stack
 from hier.models.routing.router import FLAT, ROUTERS, soft
@@ -179,3 +180,25 @@ def test_flat_head_fit_and_temperatures_are_read_back(bundle: Bundle, tmp_path: 
     save_bundle(tmp_path / "two.json", again.card, again.nodes, stack=again.stack)
     for suffix in (".json", ".safetensors"):
         assert (tmp_path / f"two{suffix}").read_bytes() == (tmp_path / f"m{suffix}").read_bytes()
+
+
+def test_a_group_that_the_evidence_rules_out_wins_under_no_router(
+    bundle: Bundle, evidence: tuple[Tensor, Tensor]
+) -> None:
+    """The lattice has no hexagonal metric, and fourfold operations do not correlate: whatever nodes say."""
+    maps, numbers = evidence[0], evidence[1].clone()
+    scores = numbers[:, GROUP_SCORES].view(len(numbers), len(GROUPS), -1)
+    hexagonal, square = ("p3", "p3m1", "p31m", "p6", "p6m"), ("p4", "p4m", "p4g")
+    scores[:, [GROUPS.index(name) for name in hexagonal]] = ABSENT
+    scores[:, [GROUPS.index(name) for name in square], 0] = 0.02
+    numbers[:, NOISE] = 1.0
+    gone = [bundle.tree.labels.index(name) for name in hexagonal + square]
+    classifier, asked = Classifier(whole(bundle, card_of)), 0
+    for router in ROUTERS:
+        before = classifier.combine(classifier.outputs(maps, numbers, free=True), router)
+        asked += int(torch.isin(before.winners, torch.tensor(gone)).sum())
+        for tolerance in (None, 0.9):
+            answer = classifier.decide(maps, numbers, router, tolerance=tolerance)
+            assert float(answer.log_probabilities[:, gone].exp().max()) < 1e-6, router
+            assert not torch.isin(answer.winners, torch.tensor(gone)).any(), router
+    assert asked > 0, "some router would have named one of them"
