@@ -8,6 +8,7 @@
 `node`            the network at one node of a tree
 `bundle`          nodes in a file: a card (JSON) and weights without pickle
 `weights`         tensors and text in one file, and the digest that shows damage
+`leanings`        what the scores of whole groups add to a node's logits
 `classifier`      a bundle, put to use
 `representation`  old name of a module in `evidence`, for models logged in MLflow
 ================  =====================================================================================

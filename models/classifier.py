@@ -7,27 +7,25 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from ..hierarchy import GROUP_NAMES, CompiledTree, HierError, compile_tree
+from ..hierarchy import CompiledTree, HierError, compile_tree
 from .bundle import BUNDLED, GATE, Bundle, BundleError, load_bundle
 from .evidence.background import bare_slopes
 from .evidence.batches import moved
 from .evidence.flatten import Flattened
-from .evidence.groups import GroupScores, highest_within
+from .evidence.groups import GroupScores
 from .evidence.lattice import Lattice
-from .evidence.representation import SymmetryEvidence, measured_misfits, quietness, ruled_out
+from .evidence.representation import SymmetryEvidence
 from .evidence.structure import Structure
+from .leanings import IMPOSSIBLE, groups_below, leanings
 from .node import NodeClassifier
 from .routing.calibration import temper
 from .routing.ensemble import average, disagreement
 from .routing.mixture import Fitted
 from .routing.router import FLAT, NEED_FLAT, Router, conditionals, route, winners
 
-IMPOSSIBLE, TRUST = -1e4, 6.0  # what a choice loses that the scores rule out, and gains that they lead to
 LADDER = tuple(0.004 * 100 ** (k / 32) for k in range(33))  # tolerances at which an image is asked about
 
 
@@ -168,40 +166,12 @@ class Classifier:
         return self.judge(self.see(maps, numbers), tolerance, {} if free else self.leanings(numbers, tolerance))
 
     @cached_property
-    def _above(self) -> dict[str, Tensor] | None:
-        """For each node, and the flat head, which of the 17 groups lie below each choice: (k, 17). None for others."""
-        if not set(self.labels) <= set(GROUP_NAMES):
-            return None
-        plan, order = self.plan, [GROUP_NAMES.index(label) for label in self.labels]
-        made = {FLAT: torch.eye(len(GROUP_NAMES))[order]}
-        for node, answers in zip(plan.nodes, plan.answers, strict=True):
-            below = torch.zeros(int(answers.max()) + 1, len(GROUP_NAMES))
-            for label, choice in enumerate(answers):
-                if choice >= 0:
-                    below[choice, order[label]] = 1
-            made[node] = below
-        return {name: below.to(self.device) for name, below in made.items()}
+    def _below(self) -> dict[str, Tensor]:
+        return {name: groups.to(self.device) for name, groups in groups_below(self.plan).items()}
 
     def leanings(self, numbers: Tensor, tolerance: float | Sequence[float] | None = None) -> dict[str, Tensor]:
-        """What is added to each node's logits (B, k) for the scores alone, whatever the network says.
-
-        For several tolerances (T, B, k).
-
-        Choices of which all groups are ruled out are made next to impossible, unless all are. At a tolerance the choice
-        that leads to the group whose measured misfits lie within it gains up to `TRUST`, nothing where noise hides it.
-        """
-        if self._above is None:
-            return {}
-        numbers = numbers.to(self.device)
-        possible = (~ruled_out(numbers)).float()
-        left = {name: possible @ below.T > 0 for name, below in self._above.items()}
-        made = {name: torch.where(some | ~some.any(1, keepdim=True), 0.0, IMPOSSIBLE) for name, some in left.items()}
-        if tolerance is None:
-            return made
-        asked = torch.as_tensor(tolerance, device=self.device)[..., None].expand(*np.shape(tolerance), len(numbers))
-        within = highest_within(measured_misfits(numbers).expand(*asked.shape, -1), asked)
-        gained = TRUST * quietness(numbers)[:, None] * F.one_hot(within, len(GROUP_NAMES))
-        return {name: lost + gained @ self._above[name].T for name, lost in made.items()}
+        """What the scores of the groups add to each node's logits: see the module of that name."""
+        return leanings(self._below, numbers.to(self.device), tolerance)
 
     @torch.inference_mode()
     def see(self, maps: Tensor, numbers: Tensor) -> dict[str, Tensor]:
@@ -211,12 +181,12 @@ class Classifier:
 
     @torch.inference_mode()
     def judge(
-        self, seen: Mapping[str, Tensor], tolerance: float | None, leanings: Mapping[str, Tensor]
+        self, seen: Mapping[str, Tensor], tolerance: float | None, added: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
-        """`outputs` at a tolerance from what `see` returned."""
+        """`outputs` at a tolerance from what `see` returned, with what `leanings` adds."""
         return {
             name: torch.stack(
-                [_judged(m, x, tolerance, leanings.get(name)) for m, x in zip(self.nodes[name], members, strict=True)]
+                [_judged(m, x, tolerance, added.get(name)) for m, x in zip(self.nodes[name], members, strict=True)]
             )
             for name, members in seen.items()
         }
@@ -224,12 +194,10 @@ class Classifier:
     @torch.inference_mode()
     def at_tolerances(self, seen: Mapping[str, Tensor], tolerances: Sequence[float], numbers: Tensor) -> Tensor:
         """Log-probabilities (T, B, L) at each of T tolerances, joined by ``soft``."""
-        asked, leanings = torch.tensor(tolerances, device=self.device)[:, None], self.leanings(numbers, tolerances)
+        asked, added = torch.tensor(tolerances, device=self.device)[:, None], self.leanings(numbers, tolerances)
         outputs = {}
         for name, members in seen.items():
-            each = [
-                m.decide(x, asked) + leanings.get(name, 0.0) for m, x in zip(self.nodes[name], members, strict=True)
-            ]
+            each = [m.decide(x, asked) + added.get(name, 0.0) for m, x in zip(self.nodes[name], members, strict=True)]
             outputs[name] = torch.stack([logits.log_softmax(-1).flatten(0, 1) for logits in each])
         logp = self.combine(outputs).log_probabilities
         return logp.reshape(len(tolerances), -1, logp.shape[-1])
@@ -243,7 +211,7 @@ class Classifier:
         maps, numbers = maps.to(self.device).float(), numbers.to(self.device)
         plan = self.plan
         here = {plan.nodes[0]: torch.arange(len(maps), device=self.device)}
-        gate, leanings = self.nodes[GATE][0], self.leanings(numbers, tolerance)
+        gate, added = self.nodes[GATE][0], self.leanings(numbers, tolerance)
         found = {GATE: _judged(gate, gate.see(maps, numbers), tolerance, None)[None]}
         for n, name in enumerate(plan.nodes):  # breadth first: a node's parent comes before it
             first, last = plan.offsets[n : n + 2]
@@ -251,8 +219,8 @@ class Classifier:
             at = here.get(name)
             if at is not None and len(at):
                 node = self.nodes[name][0]
-                lost = leanings.get(name)
-                rows[at] = _judged(node, node.see(maps[at], numbers[at]), tolerance, None if lost is None else lost[at])
+                own = added.get(name)
+                rows[at] = _judged(node, node.see(maps[at], numbers[at]), tolerance, None if own is None else own[at])
                 best = rows[at].argmax(1)
                 for choice, target in enumerate(plan.edge_target[first:last]):
                     if target >= 0:

@@ -19,8 +19,7 @@ from torch import Tensor
 from ...hierarchy import GROUP_NAMES, group
 from ...hierarchy.operations import IDENTITY, Matrix, Operation
 from ...hierarchy.placements import Setting, settings
-from .autocorrelation import squared
-from .maps import band_weights, upsampled, wiener_weight
+from .maps import reflection_weights, upsampled
 from .structure import GRID, TRUSTED, Structure, harmonics
 
 GROUPS = tuple(name for name in GROUP_NAMES if name != "p1")  # which always holds
@@ -197,10 +196,8 @@ def _expanded(plan: _Plan, setting: Tensor) -> tuple[Tensor, Tensor]:
 def _spectra(structure: Structure, plan: _Plan) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """For every matrix what the correlation is summed from, (B, K, N): normalised, and as it is; power and noise."""
     F = structure.coefficients
-    squares = squared(F).sum(1)
-    level = squared(structure.noise).sum(2).mean(1)
-    weight = band_weights(structure.radius)[:, -1] * wiener_weight(structure.radius, squares, level)
-    flat, power, weight = F.flatten(2), squares.flatten(1), weight.flatten(1)
+    weights, squares, level = reflection_weights(structure)
+    flat, power, weight = F.flatten(2), squares.flatten(1), weights[:, -1].flatten(1)
     to = plan.to.flatten()
 
     def moved(t: Tensor) -> Tensor:

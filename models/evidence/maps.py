@@ -142,16 +142,36 @@ def _admissible(W: tuple[tuple[int, int], tuple[int, int]], offset: Tensor) -> T
     return (ticks[:, None] * line + offset) % (2 * GRID)
 
 
+def reflection_weights(structure: Structure) -> tuple[Tensor, Tensor, Tensor]:
+    """Weights (B, W, GRID, GRID) of every coefficient, W as in `WEIGHTINGS`; power and noise power (B, GRID, GRID)."""
+    power = squared(structure.coefficients).sum(1)
+    level = squared(structure.noise).sum(2).mean(1)
+    weight = band_weights(structure.radius)
+    wiener = weight[:, -1] * wiener_weight(structure.radius, power, level)
+    return torch.cat([weight, wiener[:, None]], 1), power, level
+
+
+def finer_correlations(weight: Tensor, power: Tensor) -> Tensor:
+    """Correlations of the cell with itself moved by halves and thirds of lattice vectors: `SymmetryMaps.finer`.
+
+    From weights and power as `reflection_weights` has them.
+    """
+    total = (weight * power[:, None]).sum((-2, -1), keepdim=True).clamp_min(1e-12)
+    patterson = upsampled(weight * power[:, None] / total, 6 * (GRID // 4))
+    n = patterson.shape[-1]
+    thirds, halves = n // 3, n // 2
+    parts = [(0, halves), (halves, 0), (halves, halves)]
+    parts += [(0, thirds), (thirds, 0), (thirds, thirds), (thirds, 2 * thirds)]
+    return torch.stack([patterson[..., i, j] for i, j in parts], 1)
+
+
 def symmetry_maps(structure: Structure, basis: Tensor) -> SymmetryMaps:
     """The maps of averaged cells (B, C, GRID, GRID) on the reduced lattices `basis` (B, 2, 2)."""
     F = structure.coefficients
     plan = _plan(F.device)
     M = len(MAPS)
-    power = squared(F).sum(1)
-    level = squared(structure.noise).sum(2).mean(1)
-    weight = band_weights(structure.radius)
-    wiener = weight[:, -1] * wiener_weight(structure.radius, power, level)
-    weight = torch.cat([weight, wiener[:, None]], 1)
+    weight, power, level = reflection_weights(structure)
+    finer = finer_correlations(weight, power)
     total = (weight * power[:, None]).sum((-2, -1)).clamp_min(1e-12)
     noise = (weight * level[:, None]).sum((-2, -1)) / total
 
@@ -169,12 +189,6 @@ def symmetry_maps(structure: Structure, basis: Tensor) -> SymmetryMaps:
     spectrum = shared / norm[..., None] * cross[:, :, None]
     surface = upsampled(_square(spectrum), 2 * GRID).flatten(-2)
     maps = surface.gather(-1, plan.at[:, None].expand(len(F), -1, weight.shape[1], -1))
-    patterson = upsampled(_square(weight * power[:, None] / total[..., None]), 6 * (GRID // 4))
-    n = patterson.shape[-1]
-    thirds, halves = n // 3, n // 2
-    parts = [(0, halves), (halves, 0), (halves, halves)]
-    parts += [(0, thirds), (thirds, 0), (thirds, thirds), (thirds, 2 * thirds)]
-    finer = torch.stack([patterson[..., i, j] for i, j in parts], 1)
     metric = basis.mT @ basis
     strain = plan.matrices.mT @ metric[:, None] @ plan.matrices - metric[:, None]
     strain = strain.abs().amax((-2, -1)) / torch.linalg.det(basis).abs().clamp_min(1e-6)[:, None]

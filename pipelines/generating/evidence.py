@@ -22,7 +22,7 @@ from ...hierarchy import GROUP_NAMES, HierError
 from ...hierarchy.files import whole
 from ...models.evidence.groups import MOST, all_misfits, group_scores
 from ...models.evidence.lattice import reduce_basis
-from ...models.evidence.maps import symmetry_maps
+from ...models.evidence.maps import finer_correlations, reflection_weights
 from ...models.evidence.representation import SymmetryEvidence
 from ...models.evidence.structure import structure_factors
 from .workers import in_order
@@ -217,5 +217,6 @@ def true_misfits(images: Tensor, patterns: Sequence[Pattern]) -> Tensor:
     """
     basis = reduce_basis(torch.from_numpy(np.stack([p.frame.basis for p in patterns])).float().to(images.device))
     structure = structure_factors(images, basis)
-    finer = 1 - symmetry_maps(structure, basis).finer[..., -1].amax(1)
+    weight, power, _ = reflection_weights(structure)
+    finer = 1 - finer_correlations(weight[:, -1:], power)[..., -1].amax(1)
     return torch.cat([all_misfits(group_scores(structure, basis)), finer[:, None].clamp(0, MOST)], 1)

@@ -66,7 +66,7 @@ def test_the_group_that_a_pattern_was_made_with_holds_and_no_larger_one_does() -
         assert GROUP_NAMES[int(highest_within(misfits[i], torch.tensor(0.03)))] == own
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(x=st.integers(-40, 40), y=st.integers(-40, 40), turn=st.booleans(), seed=st.integers(0, 100))
 def test_neither_origin_nor_quarter_turns_nor_contrast_matter(x: int, y: int, turn: bool, seed: int) -> None:
     tile = torch.rand(1, 1, 16, 16, generator=torch.Generator().manual_seed(seed))
@@ -75,7 +75,9 @@ def test_neither_origin_nor_quarter_turns_nor_contrast_matter(x: int, y: int, tu
     moved = torch.roll(image, (y, x), (2, 3))
     moved = 3 - 2 * (moved.rot90(1, (2, 3)) if turn else moved)
     one, two = scores(image)[0], scores(moved)[0]
-    torch.testing.assert_close(one.lowest, two.lowest, atol=2e-2, rtol=0, equal_nan=True)
+    torch.testing.assert_close(one.mean, two.mean, atol=1e-2, rtol=0, equal_nan=True)
+    holds = one.mean > 0.7  # elsewhere several origins are about equally bad, and their worst operations differ
+    torch.testing.assert_close(one.lowest[holds], two.lowest[holds], atol=1e-2, rtol=0)
     assert float(one.lowest[0, GROUPS.index("pm")]) > 0.999
 
 
