@@ -18,7 +18,7 @@ from .disorder import Spots
 from .drawn import Pattern
 from .guard import GRID, cell_points, frame, residuals
 from .lattices import Orientation, draw_basis, lattice_family
-from .near_miss import draw_near_miss
+from .near_miss import draw_near_miss, set_apart
 from .outlines import draw_outlines
 from .paste import Tile, pixels_of, snap, tile_read
 from .pictures import pictures_at
@@ -56,8 +56,8 @@ class PatternDataset:
         no near misses): see `paste`.
     cells : fewest and most primitive cells in view, by area.
     pool : the pictures behind ``photos``; the bundled ones when None.
-    near_misses : share of images that come within reach of a supergroup, as a weighted mix of a pattern
-        with a pattern of the supergroup on the same lattice. Of photos and noise only; for training.
+    near_misses : share of images that come within reach of a supergroup, see `near_miss`. Not of outlines, and not
+        pasted; for training.
     margin : least residual (see `guard.residuals`) of any symmetry that the group does not have.
     corruptions : what is done to the finished pattern, in order; ``workmanship`` to the pattern before all others,
         ``thermal`` and ``vacancies`` to the atoms.
@@ -221,12 +221,13 @@ class PatternDataset:
         key = [self.seed, SOURCES.index(self.source), index, attempt, *([1] if self.construction == "paste" else [])]
         rng = np.random.Generator(np.random.Philox(np.random.SeedSequence(key)))
         name = self.label(index)
-        area = (self.size**2 / self.cells[1], self.size**2 / self.cells[0])
+        areas = (self.size**2 / self.cells[1], self.size**2 / self.cells[0])
         pasted = self.construction == "paste"
-        mixed = self.source in FOLDED and rng.random() < self.near_misses and not pasted
+        can_miss = self.source in FOLDED or (self.source == "atoms" and self.near_misses > 0)
+        mixed = can_miss and rng.random() < self.near_misses and not pasted
         miss = draw_near_miss(rng, name) if mixed else None
         home = group(name if miss is None else miss.supergroup)
-        basis = draw_basis(rng, lattice_family(home), area, "aligned" if pasted else self.orientation)
+        basis = draw_basis(rng, lattice_family(home), areas, "aligned" if pasted else self.orientation)
         tile = None
         if pasted:
             basis, tile = snap(rng, basis, home.lattice_system == "hexagonal")
@@ -242,7 +243,10 @@ class PatternDataset:
             case "noise":
                 picture = noise_picture(rng)
             case "atoms":
-                atoms = draw_atoms(rng, operations, abs(np.linalg.det(primitive.basis)))
+                area = abs(np.linalg.det(primitive.basis))
+                atoms = draw_atoms(rng, operations if miss is None else miss.parent, area)
+                if miss is not None:
+                    atoms, miss = set_apart(rng, atoms, miss, basis), None
             case "outlines":
                 exact = primitive.basis if tile is None else np.linalg.inv(tile.stretch) @ primitive.basis
                 outlines = draw_outlines(rng, operations, basis, exact)

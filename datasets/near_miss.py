@@ -1,11 +1,13 @@
 """Near misses: patterns of a group that come within reach of a supergroup, by a known amount.
 
 A weighted mix of a pattern with a pattern of a minimal supergroup on the same lattice has the smaller
-group and breaks the larger one a little. With such patterns a node learns where "broken" begins.
+group and breaks the larger one a little. Of atoms, those that only the supergroup makes equal are set apart: a little
+off their places, wider or brighter. With such patterns a node learns where "broken" begins.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -13,6 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..hierarchy import GROUP_NAMES, Operation, Subgroup, group, in_supercell, maximal_subgroups
+from .atoms import Atoms
+
+MOVED, CHANGED = (0.005, 0.06), (0.03, 0.4)  # how far atoms are set apart: of the cell's edge; of width or brightness
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,49 @@ def draw_near_miss(rng: np.random.Generator, name: str) -> NearMiss:
     cell = np.array(sub.cell, dtype=np.float64)
     shrink = float(np.sqrt(sub.index)) if kind == "k" else 1.0
     return NearMiss(supergroup, cell, shrink, sub.operations, parent, float(rng.uniform(0.4, 0.92)))
+
+
+def set_apart(rng: np.random.Generator, atoms: Atoms, miss: NearMiss, basis: NDArray[np.float64]) -> Atoms:
+    """Atoms of the supergroup in the common cell `basis` px, as atoms of the group: each of its orbits a site.
+
+    Sites of one orbit of the supergroup differ in where they are, in width or in brightness, by amounts drawn anew for
+    every pattern. A site stays on the axes and mirrors of the group that it lies on.
+    """
+    ways = rng.random(3) < (0.7, 0.3, 0.5)
+    ways[int(rng.integers(3))] = True
+    step = np.exp(rng.uniform(*np.log(MOVED))) * np.sqrt(abs(np.linalg.det(basis)))
+    wider, brighter = (np.exp(rng.uniform(*np.log(CHANGED))) for _ in range(2))
+    sites, widths, colours = [], [], []
+    for site, width, colour in zip(atoms.sites, atoms.widths, atoms.colours, strict=True):
+        for at in _orbits(site, miss):
+            shift = np.linalg.solve(basis, step * rng.standard_normal(2))
+            w, c = rng.standard_normal(2)
+            sites.append(at + ways[0] * _kept(at, shift, miss.operations))
+            widths.append(width * np.exp(ways[1] * wider * w).clip(0.6, 1.6))
+            colours.append(colour * (1 + ways[2] * brighter * c).clip(0.1, 2))
+    return Atoms(np.array(sites), np.array(widths), np.array(colours), atoms.background)
+
+
+def _orbits(site: NDArray[np.float64], miss: NearMiss) -> list[NDArray[np.float64]]:
+    """One point of each orbit of the group that the orbit of `site` under the supergroup falls into."""
+    left = [np.array(op.W) @ site + np.array(op.w, dtype=float) for op in miss.parent]
+    found = []
+    while left:
+        found.append(left[0])
+        mine = [np.array(op.W) @ left[0] + np.array(op.w, dtype=float) for op in miss.operations]
+        left = [q for q in left if not any(_same(q, m) for m in mine)]
+    return found
+
+
+def _same(p: NDArray[np.float64], q: NDArray[np.float64]) -> bool:
+    return bool((np.abs(p - q - np.rint(p - q)) < 1e-6).all())
+
+
+def _kept(at: NDArray[np.float64], shift: NDArray[np.float64], operations: Sequence[Operation]) -> NDArray[np.float64]:
+    """What of `shift` keeps a site `at` on the symmetry that it has: the mean of its images."""
+    keep = [np.array(op.W) for op in operations if _same(np.array(op.W) @ at + np.array(op.w, dtype=float), at)]
+    mean: NDArray[np.float64] = np.mean([W @ shift for W in keep], axis=0)
+    return mean
 
 
 @lru_cache(maxsize=1)

@@ -33,12 +33,13 @@ OUTSIDE = (GATE, FLAT)
 
 
 class NodeCard(BaseModel):
-    """One node in a card."""
+    """One node in a card; `below` as in `NodeSettings`."""
 
     model_config = ConfigDict(extra="forbid")
     choices: tuple[str, ...]
     backbone: str
     side: int
+    below: tuple[int, ...] = ()
     temperature: float = Field(default=1.0, gt=0)
     training: dict[str, Any] = Field(default_factory=dict)
     figures: dict[str, float] = Field(default_factory=dict)
@@ -135,7 +136,10 @@ def load_bundle(path: Path = BUNDLED) -> Bundle:
             raise BundleError(
                 f"node {name!r} of {card_path} has the choices {node_card.choices}, which are not those of its tree"
             )
-        settings = NodeSettings(node_card.choices, node_card.backbone, node_card.side)
+        below = node_card.below
+        if below and (set(below) != set(range(len(node_card.choices))) or len(below) > len(tree.labels)):
+            raise BundleError(f"node {name!r} of {card_path} has outputs that are not those of its choices")
+        settings = NodeSettings(node_card.choices, node_card.backbone, node_card.side, below)
         own = {k.removeprefix(f"{name}/"): v for k, v in tensors.items() if k.startswith(f"{name}/")}
         try:
             node = NodeClassifier(settings)

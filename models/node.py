@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import timm
@@ -28,12 +29,14 @@ class NodeSettings:
     """What a node classifier is made of: enough to build it again before its weights are read.
 
     `side` is the size in px at which the backbone reads the maps (they are enlarged to it); None finds the
-    smallest that it can work on.
+    smallest that it can work on. `below` is the choice, as an index, that each output of the head counts for: a choice
+    is as likely as all of them together. Without it each choice has one output.
     """
 
     choices: tuple[str, ...]
     backbone: str = BACKBONE
     side: int | None = None
+    below: tuple[int, ...] = ()
 
 
 class NodeClassifier(nn.Module):
@@ -55,11 +58,15 @@ class NodeClassifier(nn.Module):
         side, width = _fit(self.backbone, settings)
         self.settings = replace(settings, side=side)
         self.side = side
+        self.other: Tensor
         self.inner = nn.Linear(width + EVIDENCE, HIDDEN)
         self.told = nn.Linear(2, HIDDEN, bias=False)
+        below = torch.tensor(settings.below or range(len(settings.choices)))
         self.head = nn.Sequential(
-            nn.ReLU(), nn.Linear(HIDDEN, HIDDEN // 2), nn.ReLU(), nn.Linear(HIDDEN // 2, len(settings.choices))
+            nn.ReLU(), nn.Linear(HIDDEN, HIDDEN // 2), nn.ReLU(), nn.Linear(HIDDEN // 2, len(below))
         )
+        other = below != torch.arange(len(settings.choices))[:, None]
+        self.register_buffer("other", other, persistent=False)
 
     def forward(self, maps: Tensor, numbers: Tensor, tolerance: Tensor | None = None) -> Tensor:
         """Logits from ``maps`` (B, MAP_CHANNELS, SIDE, SIDE) and ``numbers`` (B, EVIDENCE).
@@ -83,7 +90,9 @@ class NodeClassifier(nn.Module):
         asked = seen.new_full((len(seen),), torch.nan) if tolerance is None else tolerance.to(seen)
         told = torch.stack([(-torch.log10(asked) / 3).nan_to_num(0.0), asked.isfinite().to(seen)], -1)
         logits: Tensor = self.head(seen + self.told(told))
-        return logits
+        if not self.settings.below:
+            return logits
+        return logits[..., None, :].masked_fill(self.other, -torch.inf).logsumexp(-1)
 
     @torch.inference_mode()
     def log_probabilities(self, maps: Tensor, numbers: Tensor, tolerance: Tensor | None = None) -> Tensor:
@@ -91,11 +100,20 @@ class NodeClassifier(nn.Module):
         logits: Tensor = self(maps, numbers, tolerance)
         return logits.log_softmax(1)
 
-    def for_choices(self, choices: tuple[str, ...]) -> NodeClassifier:
-        """A copy with fresh last weights for `choices`, and all others kept: what is fine-tuned."""
-        other = NodeClassifier(replace(self.settings, choices=choices))
+    def for_choices(self, choices: tuple[str, ...], of_output: Sequence[int] | None = None) -> NodeClassifier:
+        """A copy with the weights of this one for other `choices`: what is fine-tuned.
+
+        `of_output` is the choice, as an index, that each output of this one falls under, -1 for none: the copy then
+        begins as this one, asked which of `choices` it is. Without it the last weights are fresh.
+        """
+        kept = [k for k, choice in enumerate(of_output or ()) if choice >= 0]
+        below = tuple(int(of_output[k]) for k in kept) if of_output is not None else ()
+        other = NodeClassifier(replace(self.settings, choices=choices, below=below))
         last = f"head.{len(self.head) - 1}."
-        other.load_state_dict({k: v for k, v in self.state_dict().items() if not k.startswith(last)}, strict=False)
+        weights = {k: v for k, v in self.state_dict().items() if not k.startswith(last)}
+        if below:
+            weights |= {k: v[kept] for k, v in self.state_dict().items() if k.startswith(last)}
+        other.load_state_dict(weights, strict=False)
         return other.to(next(self.parameters()).device)
 
 

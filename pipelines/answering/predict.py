@@ -14,8 +14,9 @@ from torch import Tensor
 from ...hierarchy import GROUP_NAMES, HierError, group
 from ...models.classifier import LADDER, Answer, Classifier, check_tolerance
 from ...models.evidence.batches import moved, rows
-from ...models.evidence.crops import View, best_view, cut, parts, stacked
+from ...models.evidence.crops import View, best_view, stacked
 from ...models.evidence.flatten import Flattened
+from ...models.parts import clearest_part
 from ...models.routing.partial import Statements, candidates, climb, in_words
 from ...models.routing.router import Router
 from ..reading.images import PLAIN, ImageError, ImageLike, Read, read
@@ -27,7 +28,6 @@ from .symmetry import Analysis, ImageSource, find_symmetry
 BATCH = 16
 NO_PATTERN = "no pattern"
 CLIMB = 0.9  # minimum confidence of ``climb`` if none is given
-SURE_PART = 0.9  # least probability that a part of a refused image is periodic
 AHEAD = 2 * BATCH  # images read before their answers are given out: those of one size share a batch
 PIXELS = 2**25  # px of them: 32 images of 1024 px, 400 MB in colour
 
@@ -136,7 +136,8 @@ class Predictor:
                 batch = same[start : start + BATCH]
                 images, lattice = stacked([some[i].view for i in batch])
                 answer = self.classifier.answer(images, self.router, lattice, self.tolerance, ladder=True)
-                for k, (i, analysis) in enumerate(zip(batch, _analyses([some[i] for i in batch], answer), strict=True)):
+                for k, i in enumerate(batch):
+                    analysis = _analysis(some[i], answer, k)
                     found = self._prediction(some[i], answer, k, analysis, symmetry), analysis
                     results[i] = found if found[0].periodic else self._in_part(some[i], symmetry) or found
                 advance(len(batch))
@@ -144,20 +145,14 @@ class Predictor:
 
     def _in_part(self, w: _Waiting, symmetry: bool) -> tuple[Prediction, Analysis] | None:
         """The answer for the part of a refused image that shows a pattern most surely; None if none does surely."""
-        best: tuple[float, _Waiting, Answer] | None = None
-        for box in parts(w.read.image):
-            view = replace(best_view(cut(w.read.image, box), self.classifier.device), part=box)
-            images, lattice = stacked([view])
-            answer = self.classifier.answer(images, self.router, lattice, self.tolerance, ladder=True)
-            pattern = float(answer.pattern[0])
-            if pattern >= SURE_PART and (best is None or pattern > best[0]):
-                best = pattern, replace(w, view=view), answer
-        if best is None:
+        found = clearest_part(self.classifier, w.read.image, self.router, self.tolerance, ladder=True)
+        if found is None:
             return None
-        _, waiting, answer = best
-        (analysis,) = _analyses([waiting], answer)
-        w.source.part = waiting.view.part
-        return self._prediction(waiting, answer, 0, analysis, symmetry), analysis
+        view, answer, k = found
+        waiting = replace(w, view=view)
+        analysis = _analysis(waiting, answer, k)
+        w.source.part = view.part
+        return self._prediction(waiting, answer, k, analysis, symmetry), analysis
 
     def _prediction(self, w: _Waiting, answer: Answer, k: int, analysis: Analysis, symmetry: bool) -> Prediction:
         logp, labels = answer.log_probabilities[k].cpu(), self.classifier.labels
@@ -199,14 +194,14 @@ class Predictor:
         return dict(zip(self.classifier.bundle.tree.choices(node), p, strict=True))
 
 
-def _analyses(batch: Sequence[_Waiting], answer: Answer) -> Iterator[Analysis]:
-    """What each image of a batch was answered from."""
+def _analysis(w: _Waiting, answer: Answer, k: int) -> Analysis:
+    """What image `k` of a batch was answered from."""
     assert answer.lattice is not None  # it is an answer to images, not to evidence
     assert answer.structure is not None
-    lattice, structure = moved(answer.lattice, "cpu"), moved(answer.structure, "cpu")
-    for k, w in enumerate(batch):
-        one = slice(k, k + 1)
-        yield Analysis(w.read.image, w.view, rows(lattice, one), rows(structure, one))
+    one = slice(k, k + 1)
+    return Analysis(
+        w.read.image, w.view, moved(rows(answer.lattice, one), "cpu"), moved(rows(answer.structure, one), "cpu")
+    )
 
 
 def _flattened(flat: Flattened | None, index: int) -> dict[str, bool | float]:

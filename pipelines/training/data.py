@@ -24,13 +24,17 @@ TRAIN, VALID, CROSS = 10**12, 2 * 10**12, 3 * 10**12
 CLEARER, CLEAR = 2.0, 0.03  # a larger group misfits by more than so many times as much, and this besides
 PASTED = ("photos", "atoms", "noise")  # sources of which cells of whole pixels are made
 ROUGH = (0.0, 5.0)  # severities of workmanship
-ROUGHER, ROUGHEST = 0.45, (4.0, 5.0)  # share of the rough ones that are made rougher still
+ROUGHER, ROUGHEST = (0.45, 0.2), (4.0, 5.0)  # shares of the rough ones that are made rougher still, once and again
+MARGIN = 0.02  # misfit from which a larger group is broken; what else it takes to be told apart says `stands_out`
 SIZE = 256  # px of validation and cross-validation images
 
 AUGMENTATION = (
     Corruption("thermal", (0, 4), 0.1),
     Corruption("vacancies", (0, 4), 0.1),
     Corruption("invert", (1, 1), 0.2),
+    Corruption("shadow", (0, 5), 0.05),
+    Corruption("vignette", (0, 5), 0.04),
+    Corruption("lines", (0, 5), 0.04),
     Corruption("drift", (0, 4), 0.15),
     Corruption("jitter", (0, 4), 0.1),
     Corruption("blur", (0, 4), 0.3),
@@ -53,7 +57,7 @@ def corruptions_of(s: TrainSettings) -> tuple[Corruption, ...]:
     return (
         *made,
         Corruption(OF_PATTERN, ROUGH, s.workmanship),
-        Corruption(OF_PATTERN, ROUGHEST, ROUGHER * s.workmanship),
+        *(Corruption(OF_PATTERN, ROUGHEST, share * s.workmanship) for share in ROUGHER),
     )
 
 
@@ -99,7 +103,9 @@ def training_parts(s: TrainSettings) -> list[Part]:
         used = [k for k, can in enumerate(able) if can]
         shares = [given[k] for k in used]
         datasets = [
-            PatternDataset(pairs[k][0], TRAIN + 1000 * s.seed + k, pairs[k][1], corruptions=corruptions, **changes)
+            PatternDataset(
+                pairs[k][0], TRAIN + 1000 * s.seed + k, pairs[k][1], margin=MARGIN, corruptions=corruptions, **changes
+            )
             for k in used
         ]
         white = _share([n * (d.source == "photos") for n, d in zip(shares, datasets, strict=True)], s.whitened)

@@ -174,7 +174,9 @@ def _train_node(
         torch.manual_seed(schedule.seed)  # and heads, whether the backbone was trained just now or before a break
         node = shared
         if name != FLAT:  # which the backbone was trained with: nothing is left to tune
-            node = fit(shared.for_choices(choices), fitting, sets["valid"], schedule, work / f"{name}.pt", after)
+            under = None if name == GATE else plan.answers[plan.nodes.index(name)].tolist()
+            node = shared.for_choices(choices, under)
+            node = fit(node, fitting, sets["valid"], schedule, work / f"{name}.pt", after)
         metrics = {k: v for prefix, s in sets.items() for k, v in score(node, s, prefix).items()}
         metrics["images"], metrics["seconds"] = float(len(fitting)), time.monotonic() - started
         run.metrics(metrics)
@@ -196,7 +198,8 @@ def _card(tree: Tree, settings: TrainSettings, nodes: Mapping[str, tuple[NodeCla
         tree=tree.to_spec(),
         nodes={
             name: NodeCard(
-                choices=node.settings.choices, backbone=node.settings.backbone, side=node.side, training=kept,
+                choices=node.settings.choices, backbone=node.settings.backbone, side=node.side,
+                below=node.settings.below, training=kept,
                 figures={k: round(v, 5) for k, v in metrics.items()},
             )
             for name, (node, metrics) in nodes.items()

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 from hier.datasets import PatternDataset, Pool
-from hier.datasets.near_miss import draw_near_miss
+from hier.datasets.atoms import draw_atoms, multiplicity
+from hier.datasets.near_miss import draw_near_miss, set_apart
 from hier.datasets.pictures import pictures_at
 from hier.hierarchy import GROUP_NAMES, is_subgroup
 from numpy.typing import NDArray
@@ -83,3 +84,39 @@ def test_the_guard_finds_near_misses_nearer_to_a_supergroup_than_other_patterns(
     assert float(close.median()) < 0.6 * float(far.median())
     patterns, _ = near.accepted(range(17))
     assert float(near.clearance(patterns).min()) >= near.margin, "what is too near is drawn again"
+
+
+@pytest.mark.parametrize("name", GROUP_NAMES)
+def test_atoms_set_apart_keep_every_operation_of_their_group(name: str) -> None:
+    """Each atom is met by an atom of its own site, in the middle of the view."""
+    dataset = PatternDataset("atoms", 63, 128, groups=(name,), cells=(6, 12), near_misses=1.0)
+    for index in range(6):
+        pattern = dataset.draw(index, 0)
+        at, site = pattern.spots(np.array([-90.0, -90.0]), np.array([90.0, 90.0]))
+        u = np.linalg.solve(pattern.basis, at.T)
+        for op in pattern.operations:
+            image = (pattern.basis @ (np.array(op.W) @ u + np.array(op.w, dtype=float)[:, None])).T
+            middle = (np.abs(image) < 60).all(1)
+            for q, s in zip(image[middle], site[middle], strict=True):
+                assert np.linalg.norm(at[site == s] - q, axis=1).min() < 1e-6
+
+
+def test_atoms_set_apart_come_nearer_to_a_larger_group_than_others() -> None:
+    plain, near = (PatternDataset("atoms", 64, 128, near_misses=share) for share in (0.0, 1.0))
+    far, close = (d.clearance([d.draw(i, 0) for i in range(68)]) for d in (plain, near))
+    some = [(f > 0.02, c > 0.02) for f, c in zip(far.tolist(), close.tolist(), strict=True)]
+    assert sum(c for _, c in some) > 30, "most of them do break it"
+    assert float(close[close > 0.02].median()) < 0.6 * float(far[far > 0.02].median())
+
+
+def test_an_atom_on_an_axis_or_mirror_stays_on_it_when_it_is_set_apart() -> None:
+    """A site is one atom before and after: off a mirror it would be two."""
+    rng = np.random.default_rng(4)
+    for _ in range(40):
+        miss = draw_near_miss(rng, "pmm")
+        basis = np.array([[30.0, 0.0], [0.0, 40.0]])
+        atoms = draw_atoms(rng, miss.parent, 1200.0)
+        apart = set_apart(rng, atoms, miss, basis)
+        count = sum(multiplicity(miss.operations, site) for site in apart.sites)
+        assert count == sum(multiplicity(miss.parent, site) for site in atoms.sites)
+        assert len(apart.widths) == len(apart.colours) == len(apart.sites) >= len(atoms.sites)

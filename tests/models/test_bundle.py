@@ -197,6 +197,30 @@ def test_backbones_of_several_kinds_read_the_evidence(backbone: str) -> None:
     torch.testing.assert_close(tuned.backbone(image), node.backbone(image))
 
 
+@pytest.mark.parametrize("name", load_tree("wallpaper").nodes)
+def test_a_node_begins_as_the_head_over_all_labels_asked_its_own_question(name: str) -> None:
+    """A choice is as likely as all labels below it together, given that the label is below the node."""
+    plan = compile_tree(load_tree("wallpaper"))
+    flat = NodeClassifier(NodeSettings(plan.labels)).eval()
+    under = plan.answers[plan.nodes.index(name)].tolist()
+    choices = load_tree("wallpaper").choices(name)
+    node = flat.for_choices(choices, under).eval()
+    maps, numbers = evidence()
+    tolerance = torch.tensor([0.02, torch.nan, 0.2])
+    p = flat(maps, numbers, tolerance).softmax(1)
+    sums = torch.stack([p[:, [c == k for c in under]].sum(1) for k in range(len(choices))], 1)
+    found = node(maps, numbers, tolerance).softmax(1)
+    torch.testing.assert_close(found, sums / sums.sum(1, keepdim=True))
+    assert sorted(set(node.settings.below)) == list(range(len(choices)))
+
+
+@pytest.mark.parametrize("below", [(0, 1), (0, 1, 2, 3, 9), (0,) * 9000])
+def test_outputs_that_do_not_fit_the_choices_are_told(copy: Path, below: tuple[int, ...]) -> None:
+    edit(copy, lambda card: card["nodes"]["rotation"].update(below=below))
+    with pytest.raises(BundleError, match=r"node 'rotation' of .* has outputs that are not those of its choices"):
+        load_bundle(copy)
+
+
 def test_a_mistyped_backbone_is_told_with_its_neighbours() -> None:
     with pytest.raises(BackboneError, match=r"'lcnet_05'.*lcnet_050") as caught:
         NodeClassifier(NodeSettings(("a", "b"), "lcnet_05"))

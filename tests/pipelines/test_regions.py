@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import torch
 from hier.datasets import NonPatternDataset, PatternDataset
+from hier.models.classifier import Classifier
 from hier.models.evidence.crops import SMALLEST, cut, parts
+from hier.pipelines.measuring.files import answer_files
 from PIL import Image
 from torch import Tensor
 
@@ -80,3 +82,18 @@ def test_json_tells_the_region(
     shown = json.loads(capfd.readouterr().out)[0]
     assert shown["region"] == [0, 256, 256, 256]
     assert set(shown["flattened"]) == {"clip", "plane", "lines", "local"}
+
+
+def test_evaluate_looks_at_parts_as_predict_does(particle: Tensor, tmp_path: Path) -> None:
+    (tmp_path / "p4m").mkdir()
+    for k in range(2):
+        pixels = (255 * particle.permute(1, 2, 0)).round().numpy().astype(np.uint8)
+        Image.fromarray(np.roll(pixels, k, 2)).save(tmp_path / "p4m" / f"{k}.png")
+    answers = list(
+        answer_files(Classifier.load(), [tmp_path / "p4m" / "0.png", tmp_path / "p4m" / "1.png"], "soft", {})
+    )
+    (found,) = (answer for _, answer in answers)
+    said = [Classifier.load().labels[k] for k in found.winners.tolist()]
+    told = hier.load().predict([tmp_path / "p4m" / f"{k}.png" for k in range(2)])
+    assert said == [p.group for p in told] == ["p4m", "p4m"]
+    torch.testing.assert_close(found.pattern, torch.tensor([p.periodic_probability for p in told]))

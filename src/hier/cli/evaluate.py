@@ -34,7 +34,8 @@ def evaluate(
     construction: Annotated[str, typer.Option(help="fold (exact) or paste (whole pixels, always aligned).")] = "fold",
     cells: Annotated[str | None, typer.Option(help="Fewest-most primitive cells in view, for instance 4-60.")] = None,
     near_misses: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of near misses of a supergroup; photos and noise only, folded.")
+        float,
+        typer.Option(min=0, max=1, help="Share of near misses of a supergroup; not of outlines, and folded only."),
     ] = 0.0,
     photos: Photos = None,
     corrupt: Annotated[list[str] | None, typer.Option(help="NAME=SEVERITY (0 to 5); may be repeated.")] = None,
