@@ -17,6 +17,9 @@ from .symmetry import ImageSource, OperationFound, SymmetryFound
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+EQUAL = ("square", "hexagonal")  # lattice systems of which a and b are equally long
+NEEDED = {"rectangular": 90.0, "square": 90.0, "hexagonal": 120.0}  # degrees between them
+
 
 @dataclass(frozen=True)
 class Step:
@@ -36,6 +39,8 @@ class Step:
 class LatticeFound:
     """Conventional cell of the group found: `a`, `b` in px, `gamma` in degrees, and its lattice `system`.
 
+    `off_lengths` and `off_angle` are how far the cell is from what the system needs: by how much `b` exceeds `a` in a
+    square or hexagonal one, relative to `a`, and how far `gamma` is from 90 or 120 degrees. 0 where anything goes.
     `a_length` and `b_length` are the same in `unit` (pm, A, nm, um, mm, cm or m) where the size of a pixel is known.
     """
 
@@ -44,6 +49,8 @@ class LatticeFound:
     gamma: float
     system: str
     centred: bool
+    off_lengths: float = 0.0
+    off_angle: float = 0.0
     a_length: float | None = None
     b_length: float | None = None
     unit: str | None = None
@@ -135,7 +142,13 @@ def conventional(basis: NDArray[np.float64], label: str) -> LatticeFound:
     known = label in GROUP_NAMES
     name, centred = (group(label).lattice_system, group(label).centred) if known else ("oblique", False)
     gamma = float(np.degrees(np.arccos(np.clip(_cosine(a, b), -1, 1))))
-    return LatticeFound(float(np.linalg.norm(a)), float(np.linalg.norm(b)), gamma, name, centred)
+    lengths = float(np.linalg.norm(a)), float(np.linalg.norm(b))
+    needed = NEEDED.get(name)
+    return LatticeFound(
+        *lengths, gamma, name, centred,
+        off_lengths=abs(lengths[1] / lengths[0] - 1) if name in EQUAL else 0.0,
+        off_angle=0.0 if needed is None else abs(gamma - needed),
+    )  # fmt: skip
 
 
 def conventional_vectors(basis: NDArray[np.float64], label: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

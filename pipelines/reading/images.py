@@ -25,6 +25,7 @@ __all__ = ["FlatImageError", "ImageError", "ImageLike", "Read", "images_in", "op
 ImageLike = Path | str | NDArray[Any] | Image.Image | Tensor
 ROUNDING = 1e-6  # differences below it, relative to the largest value, do not count as contrast
 FAINT = 1e-3  # floats in [0, 1] of less contrast are measurements in some unit: heights in metres, say
+TILED, LARGE, MOST_TILES = 192, 2**21, 24  # px a side, px, and tiles along a side, of an image that wraps
 PLAIN = Reading()
 
 
@@ -44,7 +45,21 @@ def read(source: ImageLike, reading: Reading = PLAIN) -> Read:
     transparent pixels are laid on white. Raises ImageError.
     """
     picture = open_picture(source, reading)
-    return Read(readable(lambda: as_tensor(picture.array)), picture.pixel_size)
+    array = tiled(picture.array) if reading.tile else picture.array
+    return Read(readable(lambda: as_tensor(array)), picture.pixel_size)
+
+
+def tiled(array: NDArray[Any]) -> NDArray[Any]:
+    """An image (H, W) or (H, W, channels) that wraps at its edges, set together to at least three by three.
+
+    Small ones until a side has `TILED` px; two by two where one alone is of more than `LARGE` px.
+    """
+    high, wide = array.shape[:2]
+    if not min(high, wide):
+        return array
+    least = 2 if high * wide > LARGE else 3
+    count = max(least, min(MOST_TILES, -(-TILED // min(high, wide))))
+    return np.tile(array, (count, count, *[1] * (array.ndim - 2)))
 
 
 def read_image(source: ImageLike, reading: Reading = PLAIN) -> Tensor:

@@ -30,22 +30,25 @@ class Reading:
 
     `page` counts from 1; None is the first where a format has pages, and an error for an array that is a stack.
     `raw` is the layout of ``.raw`` and ``.bin``; `channel` the channel of an AFM file; `pixel_size` overrides what
-    files say.
+    files say. With `tile` an image is one seamless repeat, which wraps at its edges: several of it are set together.
     """
 
     page: int | None = None
     raw: RawLayout | None = None
     channel: str | None = None
     pixel_size: PixelSize | None = None
+    tile: bool = False
 
     @classmethod
     def of(
-        cls, page: int | None = None, raw: str | None = None, channel: str | None = None, pixel_size: str | None = None
-    ) -> Reading:
+        cls, page: int | None = None, raw: str | None = None, channel: str | None = None,
+        pixel_size: str | None = None, tile: bool = False,
+    ) -> Reading:  # fmt: skip
         """The same from what a user writes: ``raw="512x512:uint16"``, ``pixel_size="0.02nm"``. Raises HierError."""
         if page is not None and page < 1:
             raise HierError(f"--page {page}: pages are counted from 1")
-        return cls(page, parse_raw(raw) if raw else None, channel, parse_pixel_size(pixel_size) if pixel_size else None)
+        size = parse_pixel_size(pixel_size) if pixel_size else None
+        return cls(page, parse_raw(raw) if raw else None, channel, size, tile)
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,11 @@ from hier.models.evidence.crops import SIDE, views
 from hier.pipelines.answering.predict import Predictor
 from hier.pipelines.answering.results import Failure, Prediction, conventional
 from hier.pipelines.loading import load
-from hier.pipelines.reading.images import ImageError
+from hier.pipelines.reading.images import ImageError, tiled
+from hier.pipelines.reading.picture import Reading
+from numpy.typing import NDArray
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 
 RNG = np.random.default_rng(0)
 IMAGES = {
@@ -207,3 +210,46 @@ def test_the_bundled_model_is_not_sure_of_a_group_where_there_is_none(bundled: P
         assert found.group is None
         assert found.lattice is None
         assert sum(found.groups.values()) == pytest.approx(found.periodic_probability, abs=1e-4)
+
+
+def seamless(side: int) -> NDArray[np.float32]:
+    """A picture of p4 that is one repeat: noise, blurred around its edges, and the mean of its four turns."""
+    noise = gaussian_filter(np.random.default_rng(side).random((side, side)), side / 24, mode="wrap")
+    made = np.mean([np.rot90(noise, k) for k in range(4)], axis=0)
+    scaled: NDArray[np.float32] = ((made - made.min()) / np.ptp(made)).astype(np.float32)
+    return scaled
+
+
+@pytest.mark.parametrize("side", [24, 96, 500])
+def test_one_seamless_repeat_is_read_as_it_wraps(side: int) -> None:
+    (found,) = load(BUNDLED).predict(seamless(side), Reading(tile=True))
+    assert found.group == "p4"
+    assert found.lattice is not None
+    assert found.lattice.a == pytest.approx(side, rel=0.01)
+
+
+def test_tiles_are_set_together_without_a_seam() -> None:
+    for shape in ((5, 7), (300, 40, 3), (1500, 1600)):
+        array = np.random.default_rng(0).random(shape)
+        found = tiled(array)
+        rows, columns = (n // m for n, m in zip(found.shape[:2], shape[:2], strict=True))
+        assert rows == columns >= 2
+        np.testing.assert_array_equal(found[: shape[0], -shape[1] :], array)
+
+
+@pytest.mark.parametrize(
+    ("basis", "label", "lengths", "angle"),
+    [
+        ([[24.0, 0.0], [0.0, 25.2]], "p4", 0.05, 0.0),
+        ([[24.0, 0.0], [0.0, 25.2]], "pmm", 0.0, 0.0),
+        ([[24.0, 0.0], [0.0, 25.2]], "p2", 0.0, 0.0),
+        ([[20.0, -20 * np.cos(np.radians(63))], [0.0, 20 * np.sin(np.radians(63))]], "p6m", 0.0, 3.0),
+        ([[20.0, -20 * np.cos(np.radians(63))], [0.0, 20 * np.sin(np.radians(63))]], "cmm", 0.0, 0.0),
+    ],
+)
+def test_how_far_a_cell_is_from_what_its_group_needs(
+    basis: list[list[float]], label: str, lengths: float, angle: float
+) -> None:
+    cell = conventional(np.array(basis), label)
+    assert cell.off_lengths == pytest.approx(lengths, abs=1e-6)
+    assert cell.off_angle == pytest.approx(angle, abs=1e-6)

@@ -53,6 +53,10 @@ RawText = Annotated[
 
 Channel = Annotated[str | None, typer.Option(help="Channel of an AFM file; the height if left out.")]
 
+Tile = Annotated[
+    bool, typer.Option("--tile", help="Each image is one seamless repeat, which wraps at its edges: set it together.")
+]
+
 PixelSizeText = Annotated[
     str | None, typer.Option("--pixel-size", help="Pixel size, e.g. 0.02nm; overrides the file's metadata.")
 ]

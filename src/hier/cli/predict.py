@@ -20,6 +20,7 @@ from .options import (
     PixelSizeText,
     RawText,
     RouterName,
+    Tile,
     Tolerance,
     device_named,
     fail,
@@ -36,7 +37,8 @@ if TYPE_CHECKING:
 
 EPILOG = (
     "Examples:  hier predict micrograph.tif --pixel-size 0.02nm  |  hier predict scans/ --csv scans.csv  |  "
-    "hier predict image.png --overlay out.svg --report out.html  |  hier predict stack.h5::/entry/data --page 3"
+    "hier predict image.png --overlay out.svg --report out.html  |  hier predict stack.h5::/entry/data --page 3  |  "
+    "hier predict seamless.png --tile"
 )
 
 
@@ -64,6 +66,7 @@ def predict(
     page: Page = None,
     raw: RawText = None,
     channel: Channel = None,
+    tile: Tile = False,
     csv: Annotated[Path | None, typer.Option(help="Write a row per image to this table, errors too.")] = None,
     jsonl: Annotated[Path | None, typer.Option(help="The same as JSON lines, with every detail.")] = None,
     overlay: Annotated[
@@ -94,7 +97,7 @@ def predict(
     from ..pipelines.reading.picture import Reading
     from ..screen.progress import counter
 
-    reading = Reading.of(page, raw, channel, pixel_size)
+    reading = Reading.of(page, raw, channel, pixel_size, tile)
     device, chosen = device_named(device), router_named(router)
     cards = cards_of(model)
     written = {"--csv": csv, "--jsonl": jsonl, "--report": report}

@@ -8,9 +8,11 @@ from rich.table import Table
 from rich.text import Text
 
 from ..pipelines.answering.ladder import in_words
-from ..pipelines.answering.results import Failure, Prediction
+from ..pipelines.answering.results import EQUAL, NEEDED, Failure, Prediction
 from ..pipelines.answering.words import percent
 from ..pipelines.reading.pixel_size import shown
+
+OBLONG, SKEW = 0.02, 1.5  # relative length, and degrees, from which a cell is off what its group needs
 
 
 def panel(result: Prediction | Failure, ascii_only: bool = False) -> Panel:
@@ -55,6 +57,12 @@ def panel(result: Prediction | Failure, ascii_only: bool = False) -> Panel:
         name = f"{'centred ' if cell.centred else ''}{cell.system}"
         lengths = f"a = {cell.a:.2f} px, b = {cell.b:.2f} px"
         rows.append(Text(f"{name} cell: {lengths}, {gamma} = {cell.gamma:.1f}{degree}", style="dim"))
+        if cell.off_lengths > OBLONG or cell.off_angle > SKEW:
+            needed = f"{'a = b, ' if cell.system in EQUAL else ''}{gamma} = {NEEDED[cell.system]:.0f}{degree}"
+            off = ([f"{100 * cell.off_lengths:.1f} % in length"] if cell.off_lengths > OBLONG else []) + (
+                [f"{cell.off_angle:.1f}{degree} in angle"] if cell.off_angle > SKEW else []
+            )
+            rows.append(Text(f"off by {' and '.join(off)}: the group needs {needed}", style="yellow"))
         if cell.unit is not None:
             unit = shown(cell.unit)
             rows.append(Text(f"a = {cell.a_length:.4g} {unit}, b = {cell.b_length:.4g} {unit}", style="dim"))
