@@ -11,6 +11,7 @@ measured besides, as `hier evaluate DIR` takes it, images whole. Nothing is cali
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from hier.models.evidence.representation import EVIDENCE, GROUP_SCORES, Symmetry
 from hier.models.node import NodeClassifier, NodeSettings
 from hier.pipelines.generating.evidence import EvidenceSet, Part, gather
 from hier.pipelines.measuring.labelled import has_table, read_table
-from hier.pipelines.reading.images import images_in, read_image
+from hier.pipelines.reading.images import ImageError, images_in, read_image
 from hier.pipelines.training.data import training_parts, training_samples_of
 from hier.pipelines.training.fit import Samples, fit
 from hier.pipelines.training.loop import Schedule
@@ -98,20 +99,25 @@ def right(node: NodeClassifier, row: Row, found: EvidenceSet, accepted: Sequence
 
 
 def of_folder(folder: Path) -> tuple[EvidenceSet, list[frozenset[str]]]:
-    """Evidence of the labelled images of a folder, each as a whole, but for those that are no pattern."""
+    """Evidence of the labelled images of a folder, each as a whole, those that can be read and are patterns."""
     if has_table(folder):
         named = [(folder / row.name, frozenset(row.acceptable)) for row in read_table(folder, PLAN.labels)]
     else:
         named = [(file, frozenset([label])) for label, file in images_in(folder)]
     represent, maps, numbers, accepted = SymmetryEvidence(), [], [], []
     for file, groups in named:
-        if groups <= set(PLAN.labels):
+        if not groups <= set(PLAN.labels):
+            continue
+        try:
             view = best_view(read_image(file))
-            images, lattice = stacked([view])
-            found = represent(images, lattice)
-            maps.append(found.maps.half())
-            numbers.append(found.numbers)
-            accepted.append(groups)
+        except ImageError as error:
+            print(f"{file.name} is left out: it {error}", file=sys.stderr)
+            continue
+        images, lattice = stacked([view])
+        found = represent(images, lattice)
+        maps.append(found.maps.half())
+        numbers.append(found.numbers)
+        accepted.append(groups)
     return EvidenceSet(torch.cat(maps), torch.cat(numbers), ("p1",) * len(accepted)), accepted
 
 

@@ -1,11 +1,11 @@
 """What accuracy.py measured, beside its goals: as a Markdown table, or in MLflow.
 
-    python benchmarks/accuracy_table.py OUT.jsonl [--rotation NAME] [--calibration NAME]
+    python benchmarks/accuracy_table.py OUT.jsonl [--rotation NAME] [--calibration NAME] [--beside OTHER.jsonl NAME]
     python benchmarks/accuracy_table.py OUT.jsonl --record mlruns
 
 Columns are the models in the order of the rows, the ones that pixels and the threshold rule stand for first. --rotation
 adds how often a model is correct in the paper's three classes of rotation, --calibration its expected calibration
-error.
+error, --beside a model of other rows, on as many images as those have.
 """
 
 from __future__ import annotations
@@ -60,6 +60,14 @@ def names_of(rows: list[Row]) -> list[str]:
     return [*(name for name in BASELINES if name in names), *(name for name in names if name not in BASELINES)]
 
 
+def beside(rows: list[Row], other: list[Row], name: str) -> list[Row]:
+    """The rows with the model `name` of the `other` rows, named so that it cannot be taken for one of theirs."""
+    found = {row["line"]: (f"{name}, before ({row['count']:,})", row["models"].get(name, {})) for row in other}
+    return [
+        row | {"models": row["models"] | dict([found[row["line"]]])} if row["line"] in found else row for row in rows
+    ]
+
+
 def table(rows: list[Row], rotation: list[str], calibration: list[str]) -> str:
     """Markdown: a table of the lines and one of the non-patterns."""
     lines = [row for row in rows if row["line"] != "no pattern"]
@@ -106,11 +114,14 @@ def main() -> None:
     parser.add_argument("rows", type=Path, help="what accuracy.py wrote")
     parser.add_argument("--rotation", action="append", default=[], metavar="NAME", help="may be repeated")
     parser.add_argument("--calibration", action="append", default=[], metavar="NAME", help="may be repeated")
+    parser.add_argument("--beside", nargs=2, metavar=("OTHER.jsonl", "NAME"), help="a model of other rows")
     parser.add_argument("--record", type=Path, metavar="MLRUNS", help="put the rows into MLflow's store instead")
     given = parser.parse_args()
     rows = rows_of(given.rows)
     if not rows:
         parser.error(f"{given.rows} holds no rows: make some with accuracy.py")
+    if given.beside:
+        rows = beside(rows, rows_of(Path(given.beside[0])), given.beside[1])
     if given.record:
         record(rows, given.record, given.rows.with_suffix(".run"))
     else:

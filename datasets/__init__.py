@@ -13,6 +13,7 @@ photographs behind them, and `Corruption` adds what microscopes and cameras add.
 =====================  =================================================================================
 `dataset`              `PatternDataset`: source, seed and index to an image
 `drawn`                what is drawn for a pattern before any pixel is made
+`looks`                what patterns look like: clean, rough and disordered
 `lattices`             random cells, drawn the same way for every group of a lattice system
 `fold`                 points folded into a fundamental domain, the exact construction
 `paste`                whole-pixel cells tiled, the construction of most published data

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 import numpy as np
@@ -12,20 +12,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..hierarchy import GROUP_NAMES, HierError, Operation, UnknownNameError, group
-from .atoms import draw_atoms, render
-from .corruptions import OF_ATOMS, OF_PATTERN, Corruption, corrupt, draws
-from .disorder import Spots
+from .atoms import draw_atoms
+from .corruptions import OF_ATOMS, OF_PATTERN, Corruption, corrupt
 from .drawn import Pattern
 from .guard import GRID, cell_points, frame, residuals
 from .lattices import Orientation, draw_basis, lattice_family
+from .looks import Look
 from .near_miss import draw_near_miss, set_apart
 from .outlines import draw_outlines
-from .paste import Tile, pixels_of, snap, tile_read
-from .pictures import pictures_at
+from .paste import Tile, snap
 from .sources import Pool, default_pool, noise_picture
-from .workmanship import Rough, as_material, rough
-from .workmanship_moved import Crystal, Picture
-from .workmanship_sheet import Sheet
 
 Source = Literal["photos", "atoms", "noise", "outlines"]
 SOURCES: tuple[str, ...] = get_args(Source)
@@ -104,99 +100,19 @@ class PatternDataset:
 
     def rough(self, patterns: Sequence[Pattern], indices: Sequence[int], device: str | torch.device = "cpu") -> Tensor:
         """The images of `patterns` with workmanship and nothing else, not even disorder: (B, 3, size, size)."""
-        return self._roughened(patterns, device, self._keys(indices), disorder=False)[0]
+        return self.look.roughened(patterns, device, self._keys(indices), disorder=False)[0]
 
     def finish_rough(
         self, patterns: Sequence[Pattern], indices: Sequence[int], device: str | torch.device = "cpu"
     ) -> tuple[Tensor, Tensor]:
         """What `rough` and `finish` return, in about the time of one."""
         keys = self._keys(indices)
-        rough, images = self._roughened(patterns, device, keys, disorder=True)
+        rough, images = self.look.roughened(patterns, device, keys, disorder=True)
         left_out = (OF_PATTERN, *(OF_ATOMS if self.source == "atoms" else ()))
         return rough, corrupt(images, self.corruptions, keys, left_out)
 
     def _keys(self, indices: Sequence[int]) -> list[tuple[int, ...]]:
         return [(self.seed, SOURCES.index(self.source), index, ATTEMPTS) for index in indices]
-
-    def _roughened(
-        self, patterns: Sequence[Pattern], device: str | torch.device, keys: Sequence[Sequence[int]], disorder: bool
-    ) -> tuple[Tensor, Tensor]:
-        """Images with workmanship, and the same with the atoms' own disorder if that is asked for.
-
-        Several workmanships add up.
-        """
-        steps, severity = self._severities((OF_PATTERN,), keys)
-        shaken = np.zeros(len(keys), dtype=bool)
-        if disorder and self.source == "atoms":
-            shaken = self._severities(OF_ATOMS, keys)[1] > 0
-        images = torch.empty(len(keys), 3, self.size, self.size, device=device)
-        moved = images.clone() if shaken.any() else images
-        plain = np.flatnonzero(severity == 0).tolist()
-        if plain:
-            images[plain] = self._clean([patterns[i] for i in plain], device)
-        if both := np.flatnonzero((severity == 0) & shaken).tolist():
-            moved[both] = self._clean([patterns[i] for i in both], device, [keys[i] for i in both])
-        for i in np.flatnonzero(severity).tolist():
-            worked = self._worked(patterns[i], severity[i], steps[0][0][i], torch.device(device))
-            images[i] = worked.image
-            if shaken[i] and isinstance(worked.material, Crystal):
-                found = self._disordered(patterns[i], worked.material.spots, keys[i])
-                moved[i] = worked.drawn(replace(worked.material, spots=found))
-        if moved is not images:
-            still = torch.from_numpy(~shaken)
-            moved[still] = images[still]
-        return images, moved
-
-    def _severities(
-        self, names: Sequence[str], keys: Sequence[Sequence[int]]
-    ) -> tuple[list[tuple[list[np.random.Generator], list[float]]], NDArray[np.float64]]:
-        """What `draws` gives for each of the corruptions `names`, and the root of the sum of squared severities."""
-        steps = [draws(step, k, keys) for k, step in enumerate(self.corruptions) if step.name in names]
-        return steps, np.sqrt(np.square([drawn for _, drawn in steps]).sum(0)) if steps else np.zeros(len(keys))
-
-    def _worked(self, pattern: Pattern, severity: float, rng: np.random.Generator, device: torch.device) -> Rough:
-        sheet = Sheet.of(pattern, self.size)
-        if self.source == "outlines":
-            return rough(sheet, as_material(self._clean([pattern], device)[0]), severity, rng)
-        if pattern.atoms is None:
-            origin = torch.from_numpy(pattern.origin).float().to(device)
-
-            def read(points: Tensor) -> Tensor:
-                return self._pictures([pattern], points[None])[0]
-
-            if pattern.tile is None:
-                material = Picture.of_cells(sheet, lambda x: read(x - origin), device)
-            else:
-                pixels = tile_read(pattern.tile, read, device)
-                material = Picture(lambda x: pixels(x - origin), lambda x: pixels(x - origin), device)
-            return rough(sheet, material, severity, rng)
-        reach = self.size / 2 + 0.1 * sheet.side
-        at, site = pattern.spots(-reach - pattern.origin, reach - pattern.origin)
-        return rough(sheet, Crystal(pattern.atoms, (at + pattern.origin, site), device), severity, rng)
-
-    def _clean(
-        self, patterns: Sequence[Pattern], device: str | torch.device, keys: Sequence[Sequence[int]] = ()
-    ) -> Tensor:
-        """Images without corruptions, but for the atoms' own where `keys` seed them."""
-        half = (self.size - 1) / 2
-        ticks = torch.arange(self.size, dtype=torch.float32, device=device) - half
-        if self.source == "atoms":
-            return _levels(self._atoms(patterns, ticks, keys))
-        if self.source == "outlines":
-            return torch.stack([self._outlines(p, ticks.cpu()) for p in patterns]).to(device)
-        y, x = torch.meshgrid(ticks, ticks, indexing="ij")
-        pixels = torch.stack([x, y], -1).reshape(1, -1, 2)
-        images = torch.empty(len(patterns), 3, self.size**2, device=device)
-        # one image at a time stays in the processor's cache; a GPU wants them all at once
-        step = 1 if pixels.device.type == "cpu" else len(patterns)
-        for i in range(0, len(patterns), step):
-            some = patterns[i : i + step]
-            if step == 1 and some[0].tile:
-                positions, which = pixels_of(pixels[0] - _origins(some).to(pixels)[0], some[0].tile)
-                torch.index_select(self._pictures(some, positions[None])[0], 1, which, out=images[i])
-            else:
-                images[i : i + step] = self._pictures(some, pixels - _origins(some).to(pixels)[:, None])
-        return images.reshape(len(patterns), 3, self.size, self.size)
 
     def accepted(self, indices: Sequence[int], device: str | torch.device = "cpu") -> tuple[list[Pattern], int]:
         """The first draw of every index that the label guard accepts, and how many draws were rejected."""
@@ -267,13 +183,7 @@ class PatternDataset:
         frames = [p.frame for p in patterns]
         bases = torch.from_numpy(np.stack([f.basis for f in frames])).float().to(device)
         points = torch.einsum("bij,pj->bpi", bases, cell_points().to(device))
-        if self.source == "atoms":
-            cells = torch.cat([self._atoms_at(p, points[i]) for i, p in enumerate(patterns)])
-        elif self.source == "outlines":
-            drawn = [p.outlines.cell(GRID) for p in patterns if p.outlines]
-            cells = torch.from_numpy(np.stack(drawn)).to(device)
-        else:
-            cells = self._pictures(patterns, points)
+        cells = self.look.cells(patterns, points)
         cells = cells.reshape(len(patterns), 3, GRID, GRID)
         flat = cells.std((1, 2, 3)) < 0.02
         return torch.where(flat, 0.0, residuals(cells, frames))
@@ -282,50 +192,11 @@ class PatternDataset:
     def _pool(self) -> Pool:
         return self.pool if self.pool is not None else default_pool()
 
-    def _pictures(self, patterns: Sequence[Pattern], points: Tensor) -> Tensor:
-        return pictures_at(patterns, points, self._pool if self.source == "photos" else None)
-
-    def _outlines(self, pattern: Pattern, ticks: Tensor) -> Tensor:
-        """Drawn on the image's pixels, or on those of one tile that are then repeated: (3, size, size), on the CPU."""
-        assert pattern.outlines is not None
-        if pattern.tile is None:
-            return torch.from_numpy(pattern.outlines.drawn(float(ticks[0]) - pattern.origin, (self.size, self.size)))
-        y, x = torch.meshgrid(ticks, ticks, indexing="ij")
-        pixels = torch.stack([x, y], -1).reshape(-1, 2) - torch.from_numpy(pattern.origin).float()
-        positions, which = pixels_of(pixels, pattern.tile)
-        low, high = positions[0], positions[-1]
-        columns, rows = ((high - low).round().long() + 1).tolist()
-        tile = torch.from_numpy(pattern.outlines.drawn(low.double().numpy(), (rows, columns)))
-        return tile.transpose(1, 2).flatten(1)[:, which].reshape(3, self.size, self.size)
-
-    def _atoms(self, patterns: Sequence[Pattern], ticks: Tensor, keys: Sequence[Sequence[int]] = ()) -> Tensor:
-        low, high = float(ticks[0]), float(ticks[-1])
-        placed = []
-        for i, p in enumerate(patterns):
-            found = p.spots(low - p.origin, high - p.origin)
-            if keys:
-                found = self._disordered(p, found, keys[i])
-            placed.append((found[0] + p.origin, found[1]))
-        grid = ticks.expand(len(patterns), -1)
-        return render([p.atoms for p in patterns if p.atoms], placed, grid, grid)
-
-    def _disordered(self, pattern: Pattern, found: Spots, key: Sequence[int]) -> Spots:
-        """The spots `found` after what ``thermal`` and ``vacancies`` do to them."""
-        for position, step in enumerate(self.corruptions):
-            if step.name in OF_ATOMS:
-                (rng,), (severity,) = draws(step, position, [key])
-                found = pattern.disordered(found, step.name, severity, rng)
-        return found
-
-    def _atoms_at(self, pattern: Pattern, points: Tensor) -> Tensor:
-        """Atoms at free points (P, 2) relative to the pattern's origin: (1, 3, P)."""
-        assert pattern.atoms is not None
-        low, high = points.amin(0).cpu().numpy(), points.amax(0).cpu().numpy()
-        at, site = pattern.spots(low, high)
-        width = torch.from_numpy(pattern.atoms.widths[site]).float().to(points.device)
-        colour = torch.from_numpy(pattern.atoms.colours[site]).float().to(points.device)
-        distance = torch.cdist(points, torch.from_numpy(at).float().to(points.device))
-        return (torch.exp(-0.5 * (distance / width) ** 2) @ colour).T[None]
+    @property
+    def look(self) -> Look:
+        """How patterns are drawn."""
+        pool = self._pool if self.source == "photos" else None
+        return Look(self.source, self.size, pool, self.corruptions)
 
 
 def _check(dataset: PatternDataset) -> None:
@@ -347,14 +218,3 @@ def _check(dataset: PatternDataset) -> None:
             f"{most:g} cells in {dataset.size} x {dataset.size} px leave less than {LEAST_CELL} px^2 to a cell: "
             f"ask for larger images or for at most {dataset.size**2 // LEAST_CELL} cells"
         )
-
-
-def _origins(patterns: Sequence[Pattern]) -> Tensor:
-    return torch.from_numpy(np.stack([p.origin for p in patterns])).float()
-
-
-def _levels(images: Tensor) -> Tensor:
-    """Stretch images that leave [0, 1] into it, colours together."""
-    low = images.amin((1, 2, 3), keepdim=True).clamp_max(0)
-    high = images.amax((1, 2, 3), keepdim=True).clamp_min(1)
-    return (images - low) / (high - low)

@@ -40,7 +40,7 @@ def test_rendered_pixels_are_the_sum_over_all_cells(name: str) -> None:
     dataset = PatternDataset("atoms", 6, size=64, cells=(4, 16), groups=(name,))
     patterns, _ = dataset.accepted(range(2))
     ticks = torch.arange(64, dtype=torch.float32) - 31.5
-    images = dataset._atoms(patterns, ticks)
+    images = dataset.look.atoms(patterns, ticks)
     rng = np.random.default_rng(0)
     for image, p in zip(images, patterns, strict=True):
         assert p.atoms is not None
@@ -53,7 +53,7 @@ def test_images_are_the_sum_stretched_into_range_colours_together() -> None:
     dataset = PatternDataset("atoms", 6, size=64, cells=(4, 16))
     patterns, _ = dataset.accepted(range(34))
     ticks = torch.arange(64, dtype=torch.float32) - 31.5
-    sums, images = dataset._atoms(patterns, ticks), dataset.batch(range(34))
+    sums, images = dataset.look.atoms(patterns, ticks), dataset.batch(range(34))
     assert float(sums.max()) > 1
     for s, image in zip(sums, images, strict=True):
         low, high = min(float(s.min()), 0.0), max(float(s.max()), 1.0)

@@ -110,8 +110,8 @@ def test_vacancies_leave_the_other_atoms_alone() -> None:
     dataset = PatternDataset("atoms", 3, 64, ("p4",), cells=(9, 16))
     patterns, _ = dataset.accepted(range(4))
     ticks = torch.arange(64) - 31.5
-    whole = dataset._atoms(patterns, ticks)
-    some = with_severity(dataset, "vacancies", 4)._atoms(patterns, ticks, [(i,) for i in range(4)])
+    whole = dataset.look.atoms(patterns, ticks)
+    some = with_severity(dataset, "vacancies", 4).look.atoms(patterns, ticks, [(i,) for i in range(4)])
     for p, a, b in zip(patterns, whole, some, strict=True):
         assert p.atoms is not None
         sign = np.sign(p.atoms.colours.sum())

@@ -23,7 +23,7 @@ def numbers(dataset: PatternDataset, patterns: Sequence[Pattern]) -> Array:
     rows = []
     for start in range(0, len(patterns), 64):
         some = patterns[start : start + 64]
-        for pattern, image in zip(some, dataset._clean(some, "cpu"), strict=True):
+        for pattern, image in zip(some, dataset.look.clean(some, "cpu"), strict=True):
             a, b = pattern.frame.basis.T
             la, lb = np.linalg.norm(a), np.linalg.norm(b)
             angle, turn = np.degrees(np.arccos(a @ b / la / lb)), np.degrees(np.arctan2(-a[1], a[0])) % 180

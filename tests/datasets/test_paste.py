@@ -39,7 +39,7 @@ class Pasted:
 def pasted(request: pytest.FixtureRequest, pool: Pool) -> Pasted:
     dataset = PatternDataset(request.param, 4, SIZE, construction="paste", cells=(4, 9), pool=pool)
     patterns, _ = dataset.accepted(range(2 * len(GROUP_NAMES)))
-    return Pasted(dataset, patterns, dataset._clean(patterns, "cpu"))
+    return Pasted(dataset, patterns, dataset.look.clean(patterns, "cpu"))
 
 
 def pixels(pattern: Pattern) -> Array:
@@ -150,5 +150,5 @@ def test_pasted_images_do_not_depend_on_their_batch(pasted: Pasted) -> None:
 def test_one_tile_repeated_is_every_pixel_made_for_itself(name: str) -> None:
     dataset = PatternDataset("noise", 3, SIZE, (name,), construction="paste")
     pattern = dataset.draw(0, 0)
-    each = dataset._pictures([pattern], torch.from_numpy(pixels(pattern)).float()[None])
+    each = dataset.look.pictures([pattern], torch.from_numpy(pixels(pattern)).float()[None])
     assert torch.equal(dataset.finish([pattern], [0])[0].flatten(1), each[0])

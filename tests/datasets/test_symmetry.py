@@ -49,11 +49,11 @@ def reading(dataset: PatternDataset, pattern: Pattern) -> Reading:
     def at(points: Array) -> Tensor:
         free = torch.from_numpy(points).float()
         if dataset.source == "atoms":
-            return dataset._atoms_at(pattern, free)[0]
+            return dataset.look.atoms_at(pattern, free)[0]
         if pattern.outlines is not None:
             exact = points if pattern.tile is None else points @ np.linalg.inv(pattern.tile.stretch).T
             return torch.from_numpy(pattern.outlines.at(exact)).float()
-        return dataset._pictures([pattern], free[None])[0]
+        return dataset.look.pictures([pattern], free[None])[0]
 
     return at
 

@@ -57,7 +57,7 @@ def material(pattern: Pattern, source: Source) -> tuple[Sheet, Material]:
     own = dataset(source)
 
     def read(points: Tensor) -> Tensor:
-        return own._pictures([pattern], (points - origin)[None])[0]
+        return own.look.pictures([pattern], (points - origin)[None])[0]
 
     return sheet, Picture(read, read, cpu)
 
@@ -211,9 +211,9 @@ def test_pixels_of_a_tile_are_read_as_they_are() -> None:
     for pattern in drawn("photos", "paste"):
         assert pattern.tile is not None
         sheet = Sheet.of(pattern, SIZE)
-        read = tile_read(pattern.tile, lambda x, p=pattern: own._pictures([p], x[None])[0], torch.device("cpu"))  # type: ignore[misc]
+        read = tile_read(pattern.tile, lambda x, p=pattern: own.look.pictures([p], x[None])[0], torch.device("cpu"))  # type: ignore[misc]
         points = sheet.pixels(torch.device("cpu")) - torch.from_numpy(pattern.origin).float()
-        assert torch.equal(read(points).reshape(3, SIZE, SIZE), own._clean([pattern], "cpu")[0])
+        assert torch.equal(read(points).reshape(3, SIZE, SIZE), own.look.clean([pattern], "cpu")[0])
 
 
 @pytest.mark.parametrize("source", ["photos", "atoms", "noise"])
