@@ -142,7 +142,7 @@ def main() -> None:
         for name, dataset in ((source, plain), (f"{source}, workmanship 3", replace(plain, corruptions=rough))):
             found = gather([Part(dataset, 0, given.test, given.photos, "valid")], given.cache)
             columns[name] = found, [frozenset([label]) for label in found.labels]
-    columns |= {folder.name: of_folder(folder) for folder in given.folder}
+    columns |= {f"{folder.parent.name}/{folder.name}": of_folder(folder) for folder in given.folder}
     print(f"| % correct | {' | '.join(columns)} |\n|---{'|---' * len(columns)}|", flush=True)
     for row in ROWS:
         node = trained(evidence, row, given.count, given.epochs)

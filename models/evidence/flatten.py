@@ -69,10 +69,14 @@ def flattened(images: Tensor, find: Callable[[Tensor], Lattice]) -> tuple[Tensor
         state = state.tried(at, levelled_lines(flat[at]), find, lines=True)
         flat = torch.where(state.lines[:, None, None, None], state.images, flat)
     at = (doubted & (unevenness(flat) > UNEVEN)).nonzero()[:, 0]
-    at = at[above_rounding(local_contrast(flat[at], SCALES[0], 0.0), images[at])] if len(at) else at
     for sigma in SCALES:
         if len(at):
-            state = state.tried(at, local_contrast(flat[at], sigma), find, local=sigma)
+            high = flat[at] - local_mean(flat[at], sigma)
+            if sigma == SCALES[0]:
+                more = above_rounding(high, images[at])
+                at, high = at[more], high[more]
+        if len(at):
+            state = state.tried(at, even_contrast(high, sigma), find, local=sigma)
             at = at[state.lattice.level[at] < CLEAR]
     return state.images, state.lattice, Flattened(clip, plane, state.lines, state.local)
 
@@ -127,16 +131,13 @@ def levelled_lines(flat: Tensor) -> Tensor:
     return flat - flat.median(-1, keepdim=True).values
 
 
-def local_contrast(flat: Tensor, sigma: float, gain: float = GAIN) -> Tensor:
-    """Images (B, C, H, W) less their local mean, over their local deviation, channels together.
+def even_contrast(high: Tensor, sigma: float) -> Tensor:
+    """Images (B, C, H, W) less their local means, over their local deviation, channels together.
 
-    Both are under a Gaussian of `sigma` px. Less than `gain` times the mean deviation is not divided by; 0: nothing is.
+    It is that under a Gaussian of `sigma` px. Less than `GAIN` times the mean deviation is not divided by.
     """
-    high = flat - local_mean(flat, sigma)
-    if not gain:
-        return high
     deviation = local_mean(high.square().sum(1, keepdim=True), sigma).clamp_min(0).sqrt()
-    return high / torch.maximum(deviation, gain * deviation.mean((1, 2, 3), keepdim=True)).clamp_min(1e-20)
+    return high / torch.maximum(deviation, GAIN * deviation.mean((1, 2, 3), keepdim=True)).clamp_min(1e-20)
 
 
 def local_mean(images: Tensor, sigma: float) -> Tensor:
