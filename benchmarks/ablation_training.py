@@ -111,7 +111,7 @@ def of_folder(folder: Path) -> tuple[EvidenceSet, list[frozenset[str]]]:
         try:
             view = best_view(read_image(file))
         except ImageError as error:
-            print(f"{file.name} is left out: it {error}", file=sys.stderr)
+            print(f"left out: {file.name}: {error}", file=sys.stderr)
             continue
         images, lattice = stacked([view])
         found = represent(images, lattice)
