@@ -135,10 +135,15 @@ def test_a_tree_that_was_changed_is_trained_anew(tmp_path: Path) -> None:
     settings = SETTINGS.model_copy(update={"tree": str(tmp_path / "my.yaml"), "epochs": 1})
     (tmp_path / "my.yaml").write_text(text, encoding="utf-8")
     run(tmp_path, settings, ["finer-4"])
-    before = weights(tmp_path)
+    card = tmp_path / "models" / "wallpaper" / "wallpaper.json"
+    before = load_bundle(card)
     (tmp_path / "my.yaml").write_text(changed, encoding="utf-8")
     run(tmp_path, settings, ["finer-4"])
-    assert not same(weights(tmp_path), before), "what was a p4m is a p4g now"
+    after = load_bundle(card)
+    assert after.tree.digest != before.tree.digest
+    maps, numbers = torch.rand(2, MAP_CHANNELS, SIDE, SIDE), torch.rand(2, EVIDENCE)
+    old, new = (b.nodes["finer-4"].log_probabilities(maps, numbers) for b in (before, after))
+    torch.testing.assert_close(new, old.flip(1), msg="what was a p4m is a p4g now, and nothing else has changed")
 
 
 def test_a_training_runs_once_at_a_time(tmp_path: Path) -> None:
