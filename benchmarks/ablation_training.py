@@ -21,13 +21,13 @@ from hier.datasets import Corruption, PatternDataset
 from hier.hierarchy import GROUP_NAMES, compile_tree, load_tree
 from hier.models.evidence.crops import best_view, stacked
 from hier.models.evidence.groups import FRC, GROUPS
-from hier.models.evidence.representation import EVIDENCE, GROUP_SCORES, SymmetryEvidence
+from hier.models.evidence.representation import EVIDENCE, GROUP_SCORES, GROUP_STRAINS, SymmetryEvidence
 from hier.models.node import NodeClassifier, NodeSettings
 from hier.pipelines.generating.evidence import EvidenceSet, Part, gather
 from hier.pipelines.measuring.labelled import has_table, read_table
 from hier.pipelines.reading.images import ImageError, images_in, read_image
 from hier.pipelines.training.data import training_parts, training_samples_of
-from hier.pipelines.training.fit import Samples, fit
+from hier.pipelines.training.fit import Samples, fit, predict
 from hier.pipelines.training.loop import Schedule
 from hier.pipelines.training.settings import train_settings
 from torch import Tensor
@@ -63,7 +63,7 @@ def kept(numbers: Tensor, row: Row) -> Tensor:
     use = torch.ones(EVIDENCE)
     each = use[GROUP_SCORES].reshape(len(GROUPS), 2 + FRC)
     each[:, :2], each[:, 2:] = float(row.scores), float(row.rings)
-    use[GROUP_SCORES.stop : -FRC] = float(row.scores)
+    use[GROUP_STRAINS] = float(row.scores)
     use[-FRC:] = float(row.rings)
     return numbers * use
 
@@ -87,13 +87,7 @@ def trained(evidence: EvidenceSet, row: Row, count: int, epochs: int) -> NodeCla
 
 
 def right(node: NodeClassifier, row: Row, found: EvidenceSet, accepted: Sequence[frozenset[str]]) -> float:
-    node.eval()
-    logp = torch.cat(
-        [
-            node.log_probabilities(m.float(), kept(n, row))
-            for m, n in zip(found.maps.split(256), found.numbers.split(256), strict=True)
-        ]
-    )
+    logp = predict(node, Samples(found.maps, kept(found.numbers, row), torch.zeros(len(found), dtype=torch.long)))
     said = [PLAN.labels[i] for i in logp.argmax(1).tolist()]
     return sum(name in good for name, good in zip(said, accepted, strict=True)) / len(said)
 
@@ -132,7 +126,6 @@ def main() -> None:
     parser.add_argument("--test", type=int, default=340, help="test images of each column")
     parser.add_argument("--seed", type=int, default=7)
     given = parser.parse_args()
-    torch.set_num_threads(1)
     settings = train_settings(given.config, photos=given.photos)
     evidence = gather(training_parts(settings), given.cache)
     rough = (Corruption("workmanship", (3, 3)),)

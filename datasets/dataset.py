@@ -139,6 +139,7 @@ class PatternDataset:
         name = self.label(index)
         areas = (self.size**2 / self.cells[1], self.size**2 / self.cells[0])
         pasted = self.construction == "paste"
+        # without a share no number is drawn for atoms, so that their images stay what they were
         can_miss = self.source in FOLDED or (self.source == "atoms" and self.near_misses > 0)
         mixed = can_miss and rng.random() < self.near_misses and not pasted
         miss = draw_near_miss(rng, name) if mixed else None

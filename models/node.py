@@ -107,7 +107,7 @@ class NodeClassifier(nn.Module):
         begins as this one, asked which of `choices` it is. Without it the last weights are fresh.
         """
         kept = [k for k, choice in enumerate(of_output or ()) if choice >= 0]
-        below = tuple(int(of_output[k]) for k in kept) if of_output is not None else ()
+        below = tuple(choice for choice in of_output or () if choice >= 0)
         other = NodeClassifier(replace(self.settings, choices=choices, below=below))
         last = f"head.{len(self.head) - 1}."
         weights = {k: v for k, v in self.state_dict().items() if not k.startswith(last)}

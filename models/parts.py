@@ -26,11 +26,11 @@ def clearest_part(
         view = replace(best_view(cut(image, box), classifier.device), part=box)
         sizes.setdefault((*view.image.shape, view.lattice is None), []).append(view)
     best: tuple[View, Answer, int] | None = None
-    highest = SURE
+    highest = 0.0
     for some in sizes.values():
         images, lattice = stacked(some)
         answer = classifier.answer(images, router, lattice, tolerance, ladder)
         for k, pattern in enumerate(answer.pattern.tolist()):
-            if pattern >= highest and (best is None or pattern > highest):
+            if pattern >= SURE and pattern > highest:
                 best, highest = (some[k], answer, k), pattern
     return best

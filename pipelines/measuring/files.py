@@ -28,25 +28,25 @@ def answer_files(
     For an image that is refused as a whole the answer is that of its clearest part, if there is one. Files that cannot
     be read are put into `errors`, with the reason, and have no answer.
     """
-    batches: dict[tuple[object, ...], list[tuple[int, Tensor, View]]] = defaultdict(list)
+    batches: dict[tuple[object, ...], list[tuple[int, View]]] = defaultdict(list)
 
-    def answered(batch: list[tuple[int, Tensor, View]]) -> tuple[list[int], Answer]:
-        images, lattice = stacked([view for *_, view in batch])
+    def answered(batch: list[tuple[int, View]]) -> tuple[list[int], Answer]:
+        images, lattice = stacked([view for _, view in batch])
         answer = replace(classifier.answer(images, router, lattice, tolerance), structure=None)  # 100 kB an image
         for k in (answer.pattern < 0.5).nonzero().flatten().tolist():
-            if found := clearest_part(classifier, batch[k][1], router, tolerance):
+            image = read_image(files[batch[k][0]])  # once more: kept, large images would fill the memory
+            if found := clearest_part(classifier, image, router, tolerance):
                 answer = _with_row(answer, k, found[1], found[2])
-        return [index for index, *_ in batch], answer
+        return [index for index, _ in batch], answer
 
     for index, file in enumerate(files):
         try:
-            image = read_image(file)
+            view = best_view(read_image(file), classifier.device)
         except ImageError as error:
             errors[str(file)] = str(error)
         else:
-            view = best_view(image, classifier.device)
             size = (*view.image.shape, view.lattice is None)
-            batches[size].append((index, image, view))
+            batches[size].append((index, view))
             if len(batches[size]) == BATCH:
                 yield answered(batches.pop(size))
         advance(1)

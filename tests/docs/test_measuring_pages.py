@@ -79,6 +79,14 @@ def test_the_readme_has_the_figures_of_the_table(page: Open, root: Path) -> None
         assert float(group) <= float(rotation) <= 100 * measured[source]["family"] + 0.005
 
 
+def test_the_page_has_the_table_of_the_bundled_model(page: Open, root: Path) -> None:
+    made = runpy.run_path(str(root / "benchmarks" / "accuracy_table.py"))
+    rows, before = (made["rows_of"](root / "docs" / f"{name}.jsonl") for name in ("bundled", "accuracy"))
+    assert (
+        made["table"](made["beside"](rows, before, "bundled"), [], ["bundled"]).strip() in page("docs/accuracy.md").text
+    )
+
+
 def test_every_goal_belongs_to_a_line(root: Path) -> None:
     goals = runpy.run_path(str(root / "benchmarks" / "accuracy_table.py"))["GOALS"]
     rows = map(json.loads, (root / "docs" / "accuracy.jsonl").read_text(encoding="utf-8").splitlines())

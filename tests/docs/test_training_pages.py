@@ -74,7 +74,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, root: Path, pool: Any) -> P
     """Images and photographs of the names that the pages use, and settings of a training of seconds."""
     made = tmp_path_factory.mktemp("pages")
     shutil.copytree(root / "examples", made / "examples")
-    for name in ("a.tif", "b.png", "image.png"):
+    for name in ("a.tif", "b.png", "image.png", "seamless.png"):
         Image.open(root / "examples" / "atoms_p6.png").save(made / name)
     for place in ("holiday", "FOLDER/train", "FOLDER/valid"):
         (made / place).mkdir(parents=True)

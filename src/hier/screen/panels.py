@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..pipelines.answering.ladder import in_words
-from ..pipelines.answering.results import EQUAL, NEEDED, Failure, Prediction
+from ..pipelines.answering.results import EQUAL, NEEDED, Failure, LatticeFound, Prediction
 from ..pipelines.answering.words import percent
 from ..pipelines.reading.pixel_size import shown
 
@@ -57,14 +57,17 @@ def panel(result: Prediction | Failure, ascii_only: bool = False) -> Panel:
         name = f"{'centred ' if cell.centred else ''}{cell.system}"
         lengths = f"a = {cell.a:.2f} px, b = {cell.b:.2f} px"
         rows.append(Text(f"{name} cell: {lengths}, {gamma} = {cell.gamma:.1f}{degree}", style="dim"))
-        if cell.off_lengths > OBLONG or cell.off_angle > SKEW:
+        if off := _off(cell, degree):
             needed = f"{'a = b, ' if cell.system in EQUAL else ''}{gamma} = {NEEDED[cell.system]:.0f}{degree}"
-            off = ([f"{100 * cell.off_lengths:.1f} % in length"] if cell.off_lengths > OBLONG else []) + (
-                [f"{cell.off_angle:.1f}{degree} in angle"] if cell.off_angle > SKEW else []
-            )
             rows.append(Text(f"off by {' and '.join(off)}: the group needs {needed}", style="yellow"))
         if cell.unit is not None:
             unit = shown(cell.unit)
             rows.append(Text(f"a = {cell.a_length:.4g} {unit}, b = {cell.b_length:.4g} {unit}", style="dim"))
     return Panel(Group(*rows), title=Text(result.file), title_align="left",
                  border_style="green" if decided else "yellow", expand=False)  # fmt: skip
+
+
+def _off(cell: LatticeFound, degree: str) -> list[str]:
+    """How far a cell is off what its group needs, in words; nothing where that is within `OBLONG` and `SKEW`."""
+    lengths = [f"{100 * cell.off_lengths:.1f} % in length"] if cell.off_lengths > OBLONG else []
+    return lengths + ([f"{cell.off_angle:.1f}{degree} in angle"] if cell.off_angle > SKEW else [])
