@@ -11,7 +11,9 @@ import torch
 from scipy.ndimage import gaussian_filter1d
 
 import hier.arrays
-from hier.arrays import gaussian_blur
+from hier.arrays import gaussian_blur, in_threads
+
+CPU = torch.device("cpu")
 
 
 def textbook(images: torch.Tensor, sigma: float, radius: int) -> np.ndarray:
@@ -43,4 +45,27 @@ def test_it_imports_nothing_of_ours() -> None:
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0
-            assert node.module in {"__future__", "functools", "torch"}
+            root = (node.module or "").split(".")[0]
+            assert root in {"__future__", "collections", "concurrent", "functools", "torch", "typing"}
+
+
+def test_threads_keep_order_and_mode_and_give_the_cores_back() -> None:
+    torch.set_num_threads(3)
+    try:
+        with torch.inference_mode():
+            found = in_threads(lambda k: (k, torch.get_num_threads(), torch.zeros(1).is_inference()), range(7), CPU)
+        assert found == [(k, 1, True) for k in range(7)]
+        assert torch.get_num_threads() == 3
+        assert not in_threads(lambda k: torch.zeros(k).is_inference(), range(2), CPU)[1]
+    finally:
+        torch.set_num_threads(1)
+
+
+def test_an_error_in_a_thread_is_raised_and_gives_the_cores_back() -> None:
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(ZeroDivisionError):
+            in_threads(lambda k: 1 // k, range(3), CPU)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)

@@ -11,6 +11,7 @@ LEAST = 1e-3  # share of the variance that must remain, unless it is more than t
 FAINT = 0.02  # share of the variance beside a plane under which an image may be nothing but the plane
 ROUNDING = 1.0  # steps between greys: what rounding leaves of a bare slope, which repeats, deviates by 0.3 of one
 OUTLIERS = 2000  # px for each that may lie outside the others' range, at either end
+FEW = 2048  # px in which greys are counted first
 FAR = 10.0  # deviations between the darkest and the brightest pixel from which outliers are looked for
 
 
@@ -22,7 +23,8 @@ def clipped(images: Tensor) -> tuple[Tensor, Tensor]:
     """
     values = images.flatten(2)
     span = values.amax(-1) - values.amin(-1)
-    suspects = (span > FAR * values.std(-1)).any(1).nonzero()[:, 0]
+    deviation = (values - values.mean(-1, keepdim=True)).square().mean(-1).sqrt()  # several times faster than std
+    suspects = (span > FAR * deviation).any(1).nonzero()[:, 0]
     found = torch.zeros(len(images), dtype=torch.bool, device=images.device)
     if not len(suspects):
         return images, found
@@ -75,9 +77,15 @@ def above_rounding(residual: Tensor, images: Tensor) -> Tensor:
     """Whether a residual (B, C, H, W) deviates by more than `ROUNDING` mean steps between the greys of the images."""
     found = []
     for some, image in zip(residual, images, strict=True):
-        span = image.amax((1, 2)) - image.amin((1, 2))
-        count = torch.tensor([len(channel.unique()) for channel in image], device=image.device)
-        found.append((some.std((1, 2)) > ROUNDING * span / (count - 1).clamp_min(1)).any())
+        span, deviation = image.amax((1, 2)) - image.amin((1, 2)), some.std((1, 2))
+        values = image.flatten(1)
+        # a few pixels have no more greys than all: what deviates enough beside those needs no further count
+        for part in (values[:, :: max(1, values.shape[1] // FEW)], values):
+            count = torch.tensor([len(channel.unique()) for channel in part], device=image.device)
+            above = (deviation > ROUNDING * span / (count - 1).clamp_min(1)).any()
+            if above:
+                break
+        found.append(above)
     return torch.stack(found)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ...arrays import in_threads
 from .batches import joined, rows
 from .flatten import Flattened, flattened
 from .groups import FRC, GROUPS, MOST, GroupScores, group_scores
@@ -66,7 +67,11 @@ class SymmetryEvidence(nn.Module):
         *_, H, W = images.shape
         step = max(1, (CACHED if images.device.type == "cpu" else 64 * CACHED) // (H * W))
         cuts = [slice(k, k + step) for k in range(0, len(images), step)]
-        parts = [self._evidence(images[cut], None if lattice is None else rows(lattice, cut)) for cut in cuts]
+
+        def evidence(cut: slice) -> Evidence:
+            return self._evidence(images[cut], None if lattice is None else rows(lattice, cut))
+
+        parts = in_threads(evidence, cuts, images.device)
         return Evidence(
             torch.cat([p.maps for p in parts]),
             torch.cat([p.numbers for p in parts]),

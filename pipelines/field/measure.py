@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ...arrays import in_threads
 from ...hierarchy import HierError
 from ...hierarchy.files import output
 from ...models.classifier import Classifier
@@ -84,7 +84,7 @@ def map_field(
                                          for i, j in part])  # fmt: skip
             advance(len(part))
 
-        _in_threads(answer, parts, classifier.device)
+        in_threads(answer, parts, classifier.device)
 
     step = 1
     while not exact and 2 * step * stride <= window:
@@ -146,20 +146,6 @@ class _Answers:
 def _one_channel(image: Tensor, pixels: NDArray[Any]) -> Tensor:
     """Grey images lose the copies of their one channel, which weigh nothing in an answer but cost time."""
     return image[:1] if pixels.ndim == 2 or pixels.shape[-1] <= 2 else image
-
-
-def _in_threads(answer: Callable[[Sequence[Place]], None], parts: Sequence[Sequence[Place]], device: Any) -> None:
-    """Batches side by side, one on every core: their operations are too small to be shared out within a batch."""
-    threads = torch.get_num_threads() if device.type == "cpu" else 1
-    if threads == 1 or len(parts) == 1:
-        for part in parts:
-            answer(part)
-        return
-    try:
-        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            list(pool.map(answer, parts))
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _check(window: int, stride: int, height: int, width: int) -> None:

@@ -5,12 +5,16 @@ Neither of the two may import the other, and `hierarchy`, which both may, needs 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import reduce
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+S, T = TypeVar("S"), TypeVar("T")
 SINGLE = frozenset({"mps"})  # devices without float64: Apple's GPU
 
 
@@ -36,3 +40,24 @@ def gaussian_blur(images: Tensor, sigma: float | Tensor, radius: int | None = No
     # sums of shifted slices: several times faster on the CPU than a convolution of each channel
     rows = reduce(torch.add, (k * padded[..., i : i + W] for i, k in enumerate(taps)))
     return reduce(torch.add, (k * rows[..., i : i + H, :] for i, k in enumerate(taps)))
+
+
+def in_threads(function: Callable[[S], T], items: Sequence[S], device: torch.device) -> list[T]:
+    """What `function` makes of each item, in order; on the CPU side by side, an item on every core that torch uses.
+
+    For work made of many operations too small to be shared out among cores. Elsewhere, and for one item, it is a loop.
+    """
+    threads = min(torch.get_num_threads(), len(items)) if device.type == "cpu" else 1
+    if threads <= 1:
+        return [function(item) for item in items]
+    whole, inference = torch.get_num_threads(), torch.is_inference_mode_enabled()
+
+    def one(item: S) -> T:
+        with torch.inference_mode(inference):
+            return function(item)
+
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            return list(pool.map(one, items))
+    finally:
+        torch.set_num_threads(whole)  # what threads started from now on have

@@ -27,7 +27,7 @@ def evidence() -> tuple[Tensor, Tensor]:
     return maps, 0.1 + 0.9 * torch.rand(24, EVIDENCE, generator=generator)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def sharpened(bundle: Bundle, evidence: tuple[Tensor, Tensor], seed: int) -> Bundle:
     """The bundle with heads that make much of the little that untrained backbones see: images part at its nodes."""
     nodes: dict[str, NodeClassifier] = {}

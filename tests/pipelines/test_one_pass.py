@@ -164,8 +164,8 @@ def test_a_view_keeps_the_lattice_that_an_answer_would_find(card_path: Path) -> 
     images, lattice = stacked([view])
     assert lattice is not None
     known, anew = classifier.answer(images, lattice=lattice), classifier.answer(images)
-    torch.testing.assert_close(known.log_probabilities, anew.log_probabilities)
-    torch.testing.assert_close(known.nodes["rotation"], anew.nodes["rotation"])
+    torch.testing.assert_close(known.log_probabilities, anew.log_probabilities, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(known.nodes["rotation"], anew.nodes["rotation"], atol=1e-4, rtol=1e-4)
     small = best_view(image[:, :200, :200])
     assert small.lattice is None, "one view: nothing to choose by"
     assert stacked([small])[1] is None
