@@ -10,6 +10,7 @@
 `weights`         tensors and text in one file, and the digest that shows damage
 `leanings`        what the scores of whole groups add to a node's logits
 `classifier`      a bundle, put to use
+`ladder`          answers at every tolerance
 `parts`           the part of an image that shows a pattern most surely
 `representation`  old name of a module in `evidence`, for models logged in MLflow
 ================  =====================================================================================

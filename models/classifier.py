@@ -18,16 +18,16 @@ from .evidence.batches import moved
 from .evidence.flatten import Flattened
 from .evidence.groups import GroupScores
 from .evidence.lattice import Lattice
-from .evidence.representation import SymmetryEvidence
+from .evidence.representation import Evidence, SymmetryEvidence
 from .evidence.structure import Structure
+from .evidence.within import OtherLattices, other_lattices
+from .ladder import TOLERANCES, Ladder
 from .leanings import IMPOSSIBLE, groups_below, leanings
 from .node import NodeClassifier
 from .routing.calibration import temper
 from .routing.ensemble import average, disagreement
 from .routing.mixture import Fitted
 from .routing.router import FLAT, NEED_FLAT, Router, conditionals, route, winners
-
-LADDER = tuple(0.004 * 100 ** (k / 32) for k in range(33))  # tolerances at which an image is asked about
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Answer:
     the (B, k) log-probabilities of every node, and of the flat head where there is one; `disagreement` (B,) between
     several models in nats, None with one. `lattice`, `structure` and `groups` are what the images' evidence was made
     from, `flat` what was taken from the images before; None in answers that were made from evidence. `ladder`
-    (T, B, L) are the log-probabilities at each of `LADDER`, None unless asked for.
+    is the answer at every tolerance, None unless asked for.
     """
 
     log_probabilities: Tensor
@@ -52,7 +52,7 @@ class Answer:
     structure: Structure | None = None
     groups: GroupScores | None = None
     flat: Flattened | None = None
-    ladder: Tensor | None = None
+    ladder: Ladder | None = None
 
 
 class Classifier:
@@ -79,7 +79,7 @@ class Classifier:
             if have:
                 # twice as fast on a processor as with the channels first
                 self.nodes[name] = tuple(
-                    b.nodes[name].to(self.device, memory_format=torch.channels_last).eval() for b in have
+                    b.nodes[name].to(self.device).to(memory_format=torch.channels_last).eval() for b in have
                 )
                 self.temperatures[name] = tuple(b.card.nodes[name].temperature for b in have)
         missing = [name for name in (*self.bundle.tree.nodes, GATE) if name not in self.nodes]
@@ -127,21 +127,25 @@ class Classifier:
         """Images of one size (B, C, H, W) float32 in [0, 1] to an `Answer`.
 
         `lattice` is theirs if known (`View` keeps it); otherwise it is found. `tolerance` in (0, 1) is the misfit up to
-        which an operation counts as a symmetry; without one the nodes judge by how exact the image is otherwise. With
-        `ladder` the answer comes at every tolerance of `LADDER` too. Under ``hard``, without a ladder, the nodes that
-        an image does not reach are not run for it: NaN in `Answer.nodes`.
+        which an operation, a translation too, counts as a symmetry; without one the nodes judge by how exact the image
+        is otherwise. With `ladder` the answer comes at every tolerance too. Under ``hard``, without a ladder, the nodes
+        that an image does not reach are not run for it: NaN in `Answer.nodes`.
         """
         known = None if lattice is None else moved(lattice, self.device)
         images = images.to(self.device)
         found = self.represent(images, known)
         nothing = bare_slopes(images) | (found.lattice.level == 0)  # one flat colour has no lattice
-        if router == "hard" and not self.several and not ladder:
+        others = other_lattices(found, self.represent) if ladder or tolerance is not None else None
+        lazy = router == "hard" and not self.several and not ladder
+        seen = {} if lazy else self.see(found.maps, found.numbers)
+        at_all = self._ladder(found, seen, others) if ladder else None
+        if others is not None and tolerance is not None:
+            found = others.at(tolerance, found)
+            seen = {} if lazy else self.see(found.maps, found.numbers)
+        if lazy:
             decided = self.decide(found.maps, found.numbers, router, True, tolerance)
         else:
-            seen = self.see(found.maps, found.numbers)
             decided = self.combine(self.judge(seen, tolerance, self.leanings(found.numbers, tolerance)), router)
-            if ladder:
-                decided = replace(decided, ladder=self.at_tolerances(seen, LADDER, found.numbers))
         return replace(
             decided,
             pattern=torch.where(nothing, 0.0, decided.pattern),
@@ -149,7 +153,16 @@ class Classifier:
             structure=found.structure,
             groups=found.groups,
             flat=found.flat,
+            ladder=at_all,
         )
+
+    def _ladder(self, found: Evidence, seen: Mapping[str, Tensor], others: OtherLattices | None) -> Ladder:
+        own = self.at_tolerances(seen, TOLERANCES, found.numbers)
+        if others is None:
+            return Ladder.of(found, own, None, None)
+        numbers = others.evidence.numbers
+        there = self.at_tolerances(self.see(others.evidence.maps, numbers), TOLERANCES, numbers)
+        return Ladder.of(found, own, others, there)
 
     @torch.inference_mode()
     def decide(

@@ -22,9 +22,14 @@ def joined(parts: Sequence[T]) -> T:
     return _made(parts[0], lambda name: torch.cat([getattr(part, name) for part in parts]))
 
 
-def rows(batch: T, which: slice) -> T:
-    """Some images of a batch; they share its memory."""
+def rows(batch: T, which: slice | Tensor) -> T:
+    """Some images of a batch, a slice or by their indices (K,); a slice shares its memory."""
     return _made(batch, lambda name: getattr(batch, name)[which])
+
+
+def put(batch: T, at: Tensor, some: T) -> T:
+    """The batch with `some` in place of its images at indices `at` (K,)."""
+    return _made(batch, lambda name: getattr(batch, name).index_copy(0, at, getattr(some, name)))
 
 
 def moved(batch: T, device: torch.device | str) -> T:

@@ -15,6 +15,7 @@ from torch import Tensor
 from ...arrays import gaussian_blur
 from .autocorrelation import REACH, autocorrelation, bragg_filtered, highest, quadratic, sample
 from .background import without_slope
+from .superlattice import superlattice
 
 BLUR = 1.0  # px: peaks of finer texture than this cannot be placed between pixels
 PEAKS = 48
@@ -25,6 +26,7 @@ OUT_OF_PLACE = 1.5  # px by which copies in a whole-pixel hexagonal cell may be 
 HEXAGONAL = 0.03  # relative change of the metric under which a lattice counts as hexagonal
 SIXFOLD = 0.75  # share of the autocorrelation that a sixfold rotation has to keep for the slack of the next line
 SHORTEST, LEAST = 3.0, 30.0  # px and px^2: shorter vectors and smaller cells are not looked for
+BROKEN = 0.02  # misfit from which translations that a superlattice breaks, surely, count as broken
 HALF = 8  # lattice points up to HALF * a + HALF * b support a basis
 
 
@@ -34,12 +36,22 @@ class Lattice:
 
     |a| <= |b| and the angle between them lies in [90, 120] degrees. `level` (B,) is the mean correlation
     of the image with itself shifted by lattice vectors: 1 for a perfect repeat, about 0 for none.
-    `coset` (B,) is the highest such level of a finer lattice that was rejected.
+    `coset` (B,) is the highest such level of a finer lattice that was rejected, `finer` (B, 2, 2) that lattice.
+    `coarser` (B, 2, 2) is the superlattice on which the image repeats clearly better, if any, and `coarser_level` (B,)
+    how well; else they are as `basis` and `level`.
     """
 
     basis: Tensor
     level: Tensor
     coset: Tensor
+    finer: Tensor
+    coarser: Tensor
+    coarser_level: Tensor
+
+    @classmethod
+    def alone(cls, basis: Tensor, level: Tensor, coset: Tensor) -> Lattice:
+        """Without a finer or a coarser one."""
+        return cls(basis, level, coset, basis, basis, level)
 
 
 def reduce_basis(basis: Tensor) -> Tensor:
@@ -239,6 +251,9 @@ def find_lattice(images: Tensor) -> Lattice:
     hexagonal ones only roughly, the more so the finer their texture. If the autocorrelation has a sixfold axis, it is
     what the image loses when it is moved by `OUT_OF_PLACE` px. A lattice of which fewer than `FEWEST` cells are in view
     is given up more easily: few copies of a disordered cell agree by chance.
+
+    A superlattice on which the image repeats better beyond doubt is the lattice where the finer one misfits by more
+    than `BROKEN`.
     """
     shape = (images.shape[-2], images.shape[-1])
     surface = autocorrelation(gaussian_blur(bragg_filtered(without_slope(images)), BLUR))
@@ -247,7 +262,7 @@ def find_lattice(images: Tensor) -> Lattice:
     cosets, finer = basis.new_tensor([(0.0, 0.0), *table.fractions]), basis.new_tensor(table.bases)
     owner, slack = torch.tensor(table.owner, device=basis.device), basis.new_tensor(table.slack)
     lost = 1 - sample(surface, basis.new_tensor(_RING).expand(len(basis), -1, -1) * OUT_OF_PLACE).mean(1)
-    refused = basis.new_full((len(basis),), -1.0)
+    refused, unused = basis.new_full((len(basis),), -1.0), basis
     for _ in range(4):
         levels, error = coset_levels(surface, basis, cosets, shape)
         here = levels[:, 0]
@@ -262,10 +277,25 @@ def find_lattice(images: Tensor) -> Lattice:
         accept = best >= here
         smaller = reduce_basis(basis @ finer[pick])
         accept &= (torch.linalg.det(smaller).abs() > LEAST) & (smaller.norm(dim=1).amin(-1) > SHORTEST)
-        refused = torch.where(accept, refused, lowest.amax(1))
+        highest_level, second = lowest.max(1)
+        refused = torch.where(accept, refused, highest_level)
+        unused = torch.where(accept[:, None, None], unused, basis @ finer[second])
         if not accept.any():
             break
         new = reduce_basis(refine(surface, smaller, shape))
         basis = torch.where(accept[:, None, None], new, basis)
+        unused = torch.where(accept[:, None, None], basis, unused)
     level = coset_levels(surface, basis, cosets[:1], shape)[0][:, 0]
-    return Lattice(basis, level, refused)
+    nm = _combinations(HALF, basis.device)
+    points = torch.einsum("bij,kj->bki", basis, nm)
+    larger, inside, outside = superlattice(sample(surface, points), _weights(points, shape), nm)
+    coarser, finer = reduce_basis(basis @ larger), reduce_basis(unused)
+    taken = outside < (1 - BROKEN) * inside
+    return Lattice(
+        torch.where(taken[:, None, None], coarser, basis),
+        torch.where(taken, inside, level),
+        torch.where(taken, outside, refused),
+        torch.where(taken[:, None, None], basis, finer),
+        coarser,
+        inside,
+    )

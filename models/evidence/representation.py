@@ -39,7 +39,8 @@ class Evidence:
     """Input of the nodes for a batch: `maps` (B, MAP_CHANNELS, SIDE, SIDE) and `numbers` (B, EVIDENCE).
 
     Both lie roughly in [-0.5, 1.3]. They were made from `structure`, the structure factors on `lattice`; `groups` are
-    the scores of all groups, and `flat` says what was taken from the images before.
+    the scores of all groups. `flat` says what was taken from the images before, and `level` (B, C, H, W) is what was
+    left.
     """
 
     maps: Tensor
@@ -48,6 +49,7 @@ class Evidence:
     structure: Structure
     groups: GroupScores
     flat: Flattened
+    level: Tensor
 
 
 def log_residual(correlation: Tensor) -> Tensor:
@@ -72,6 +74,7 @@ class SymmetryEvidence(nn.Module):
             return self._evidence(images[cut], None if lattice is None else rows(lattice, cut))
 
         parts = in_threads(evidence, cuts, images.device)
+        changed = any(p.level.data_ptr() != images[cut].data_ptr() for p, cut in zip(parts, cuts, strict=True))
         return Evidence(
             torch.cat([p.maps for p in parts]),
             torch.cat([p.numbers for p in parts]),
@@ -79,6 +82,7 @@ class SymmetryEvidence(nn.Module):
             joined([p.structure for p in parts]),
             joined([p.groups for p in parts]),
             joined([p.flat for p in parts]),
+            torch.cat([p.level for p in parts]) if changed else images,
         )
 
     def _evidence(self, images: Tensor, lattice: Lattice | None) -> Evidence:
@@ -101,7 +105,7 @@ class SymmetryEvidence(nn.Module):
             torch.linalg.det(lattice.basis).abs().log2()[:, None] / 16,
         ]
         groups = group_scores(structure, lattice.basis)
-        return Evidence(maps, torch.cat([*numbers, group_numbers(groups)], 1), lattice, structure, groups, flat)
+        return Evidence(maps, torch.cat([*numbers, group_numbers(groups)], 1), lattice, structure, groups, flat, images)
 
 
 def ruled_out(numbers: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Images to answers: `predict` gives the typed `results`, `symmetry` places operations, `figure` draws them.
 
-`ladder` tells the answer by how much deviation is forgiven, and how well each of the 17 groups holds.
+`cells` are conventional cells, and `ladder` tells the answer by how much deviation is forgiven, and how well each of
+the 17 groups holds.
 `many` and `rows` answer thousands into tables that resume; `explain` says which maps decided; `words` are for readers.
 """

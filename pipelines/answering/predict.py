@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from ...hierarchy import GROUP_NAMES, HierError, group
-from ...models.classifier import LADDER, Answer, Classifier, check_tolerance
+from ...models.classifier import Answer, Classifier, check_tolerance
 from ...models.evidence.batches import moved, rows
 from ...models.evidence.crops import View, best_view, stacked
 from ...models.evidence.flatten import Flattened
@@ -21,8 +21,9 @@ from ...models.routing.partial import Statements, candidates, climb, in_words
 from ...models.routing.router import Router
 from ..reading.images import PLAIN, ImageError, ImageLike, Read, read
 from ..reading.picture import Reading
+from .cells import conventional
 from .ladder import rungs, scores_of
-from .results import Failure, Prediction, Step, conventional
+from .results import Failure, Prediction, Step
 from .symmetry import Analysis, ImageSource, find_symmetry
 
 BATCH = 16
@@ -181,7 +182,7 @@ class Predictor:
             disagreement=None if unsure is None else float(unsure[k]),
             symmetry=find_symmetry(analysis, found) if symmetry and found in GROUP_NAMES else None,
             tolerance=self.tolerance,
-            ladder=() if answer.ladder is None or not periodic else rungs(LADDER, answer.ladder[:, k].cpu(), labels),
+            ladder=rungs(answer.ladder.stretches(k), labels, w.view.scale) if answer.ladder and periodic else (),
             scores=() if answer.groups is None or not symmetry else scores_of(answer.groups, k),
             flattened=_flattened(w.view.flat or answer.flat, 0 if w.view.flat else k),
             region=w.view.part,

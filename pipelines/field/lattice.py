@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...hierarchy import GROUP_NAMES, group
-from ..answering.results import conventional, conventional_vectors
+from ..answering.cells import conventional, conventional_vectors
 
 TOLERANCE = 0.08  # of a lattice vector, by which another basis may miss the lattice
 TURNS = {"hexagonal": 60.0, "square": 90.0}  # degrees after which a lattice looks the same

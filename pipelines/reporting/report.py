@@ -12,7 +12,7 @@ from typing import Any
 
 from ...hierarchy import HierError
 from ...hierarchy.files import output
-from ...models.classifier import LADDER
+from ...models.ladder import TOLERANCES
 from ..answering.figure import cell_in_words
 from ..answering.ladder import in_words
 from ..answering.results import Failure, Prediction
@@ -117,7 +117,8 @@ def _ladder(result: Prediction) -> Iterator[dict[str, str]]:
             "group": rung.group,
             "left": f"{left:.2f}",
             "width": f"{right - left:.2f}",
-            "title": f"{rung.group} from {rung.lower:.2g} to {rung.upper:.2g}, {percent(rung.probability)}",
+            "title": f"{rung.group}, a = {rung.a:.1f} px, from {rung.lower:.2g} to {rung.upper:.2g}, "
+            f"{percent(rung.probability)}",
         }
 
 
@@ -128,7 +129,7 @@ def _ticks() -> Iterator[dict[str, str]]:
 
 def _place(tolerance: float) -> float:
     """Where a tolerance lies on the ladder's line, in percent."""
-    first, last = (math.log(t) for t in (LADDER[0], 1.0))
+    first, last = (math.log(t) for t in (TOLERANCES[0], 1.0))
     return 100 * (max(first, math.log(max(tolerance, 1e-9))) - first) / (last - first)
 
 

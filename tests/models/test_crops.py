@@ -20,7 +20,7 @@ def chosen(monkeypatch: pytest.MonkeyPatch, cell: float, levels: list[float]) ->
 
     def find_lattice(images: Tensor) -> Lattice:
         scale, level = next(told)
-        return Lattice(torch.eye(2)[None] * cell / scale, torch.tensor([level]), torch.tensor([0.0]))
+        return Lattice.alone(torch.eye(2)[None] * cell / scale, torch.tensor([level]), torch.tensor([0.0]))
 
     monkeypatch.setattr(crops, "find_lattice", find_lattice)
     return best_view(IMAGE).scale

@@ -51,7 +51,7 @@ def image(basis: np.ndarray, shift: np.ndarray, seed: int) -> Tensor:  # type: i
 
 def evidence(picture: Tensor, basis: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> Evidence:  # type: ignore[type-arg]
     """The evidence that would be taken, had the lattice been described by `basis`."""
-    given = Lattice(torch.from_numpy(basis).float()[None], torch.tensor([0.9]), torch.tensor([0.3]))
+    given = Lattice.alone(torch.from_numpy(basis).float()[None], torch.tensor([0.9]), torch.tensor([0.3]))
     monkeypatch.setattr(representation, "find_lattice", lambda _: given)
     return SymmetryEvidence()(picture)
 

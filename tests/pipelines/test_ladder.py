@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 from hier.hierarchy import GROUP_NAMES, HierError
-from hier.models.classifier import LADDER, Classifier
+from hier.models.classifier import Classifier
 from hier.models.evidence.representation import EVIDENCE, MAP_CHANNELS, SIDE
+from hier.models.ladder import TOLERANCES, Stretch
 from hier.models.node import NodeClassifier, NodeSettings
 from hier.pipelines.answering.ladder import ORDER, in_words, rungs
 from hypothesis import given, settings
@@ -25,27 +27,26 @@ LABELS = ("p1", "p2", "p4", "p4m")
 UNSURE = 0.02
 
 
-def rows(winners: list[int]) -> torch.Tensor:
+def stretch(winners: list[int], lower: float = 0.0, upper: float = 1.0, side: float = 20.0) -> Stretch:
     p = torch.full((len(winners), len(LABELS)), UNSURE / 3)
     p[torch.arange(len(winners)), torch.tensor(winners)] = 1 - UNSURE
-    return p.log()
+    return Stretch(lower, upper, side * torch.eye(2), p.log())
 
 
 def test_borders_lie_where_two_groups_are_equally_likely() -> None:
-    tolerances = (0.01, 0.02, 0.04, 0.08, 0.16)
-    ladder = rungs(tolerances, rows([0, 0, 1, 3, 3]), LABELS)
+    ladder = rungs([stretch([0] * 8 + [1] * 4 + [3] * 21)], LABELS)
     assert [r.group for r in ladder] == ["p1", "p2", "p4m"]
     assert (ladder[0].lower, ladder[-1].upper) == (0, 1)
-    assert ladder[1].lower == ladder[0].upper == pytest.approx(np.sqrt(0.02 * 0.04))
-    assert ladder[2].lower == ladder[1].upper == pytest.approx(np.sqrt(0.04 * 0.08))
+    for rung, k in ((ladder[1], 8), (ladder[2], 12)):
+        assert rung.lower == pytest.approx(np.sqrt(TOLERANCES[k - 1] * TOLERANCES[k]))
     assert all(r.probability == pytest.approx(1 - UNSURE) for r in ladder)
-    assert in_words(ladder) == "p1 up to 0.028 · p2 up to 0.057 · p4m from there"
+    assert in_words(ladder) == "p1 up to 0.012 · p2 up to 0.021 · p4m from there"
 
 
 @settings(deadline=None)
-@given(st.lists(st.integers(0, 3), min_size=len(LADDER), max_size=len(LADDER)))
+@given(st.lists(st.integers(0, 3), min_size=len(TOLERANCES), max_size=len(TOLERANCES)))
 def test_who_forgives_more_never_finds_less(winners: list[int]) -> None:
-    ladder = rungs(LADDER, rows(winners), LABELS)
+    ladder = rungs([stretch(winners)], LABELS)
     orders = [ORDER[r.group] for r in ladder]
     assert orders == sorted(orders)
     assert ladder[0].lower == 0
@@ -58,11 +59,35 @@ def test_who_forgives_more_never_finds_less(winners: list[int]) -> None:
         assert rung.group in {LABELS[w] for w in winners}
         assert rung.as_dict() == {
             "group": rung.group, "from": rung.lower, "to": rung.upper, "probability": rung.probability,
+            "a": 20.0, "b": 20.0, "gamma": pytest.approx(90.0),
         }  # fmt: skip
 
 
+SOME = st.lists(st.integers(0, 3), min_size=len(TOLERANCES), max_size=len(TOLERANCES))
+
+
+@settings(deadline=None)
+@given(SOME, SOME, SOME, st.floats(0.01, 0.05), st.floats(0.06, 0.3))
+def test_a_ladder_over_several_lattices_is_whole_and_never_finds_less(
+    coarse: list[int], own: list[int], fine: list[int], one: float, two: float
+) -> None:
+    parts = [stretch(coarse, 0, one, 40.0), stretch(own, one, two), stretch(fine, two, 1, 10.0)]
+    ladder = rungs(parts, LABELS, scale=2.0)
+    assert (ladder[0].lower, ladder[-1].upper) == (0, 1)
+    assert ladder[0].a == 80.0
+    for before, after in pairwise(ladder):
+        assert before.upper == after.lower
+        assert after.density >= 0.9 * before.density
+        assert (before.group, before.a) != (after.group, after.a)
+
+
+def test_a_rung_on_a_finer_lattice_is_named_with_its_cell() -> None:
+    parts = [stretch([2] * 33, 0, 0.1, 36.0), stretch([3] * 33, 0.1, 1, 16.1)]
+    assert in_words(rungs(parts, LABELS)) == "p4 with a = 36.0 px up to 0.1 · p4m with a = 16.1 px from there"
+
+
 def test_labels_that_are_no_groups_have_no_ladder() -> None:
-    assert rungs(LADDER, rows([0] * len(LADDER)), ("cat", "dog", "p4", "p4m")) == ()
+    assert rungs([stretch([0] * len(TOLERANCES))], ("cat", "dog", "p4", "p4m")) == ()
     assert in_words(()) == ""
 
 
@@ -126,7 +151,7 @@ def test_command_line(
     shown = json.loads(said("--json", "--tolerance", "0.3"))[0]
     assert shown["tolerance"] == 0.3
     assert shown["group"] == "p4m"
-    assert set(shown["ladder"][0]) == {"group", "from", "to", "probability"}
+    assert set(shown["ladder"][0]) == {"group", "from", "to", "probability", "a", "b", "gamma"}
     assert shown["scores"][0] == {"group": "p1", "misfit": 0.0, "mean": 1.0, "rings": [], "strain": 0.0}
     panel = said()
     assert "up to" in panel
@@ -137,11 +162,40 @@ def test_command_line(
     assert capfd.readouterr().err.startswith("hier: --tolerance 1.5: give a number between 0 and 1")
 
 
+def test_every_fifth_site_darker_is_a_superlattice_below_its_misfit(tmp_path: Path) -> None:
+    """Square lattice of 16 px, one site in five at half its height: p4 with a cell of 16 times the root of 5."""
+    image = spots(16.0, lambda i, j: 0.5 if (i + 2 * j) % 5 == 0 else 1.0)
+    found = hier.load().predict(image)[0]
+    assert [r.group for r in found.ladder] == ["p4", "p4m"]
+    first, last = found.ladder
+    assert (first.a, last.a) == (pytest.approx(16 * 5**0.5, rel=0.01), pytest.approx(16, rel=0.01))
+    assert 0.05 < first.upper < 0.2
+    assert found.group == "p4", "visibly darker: the superlattice is the lattice"
+    for tolerance, side in ((first.upper / 2, first.a), (2 * first.upper, last.a)):
+        at = hier.load(tolerance=tolerance).predict(image)[0]
+        assert at.lattice is not None
+        assert at.lattice.a == pytest.approx(side, rel=0.01)
+        assert at.group == ("p4" if tolerance < first.upper else "p4m")
+        assert [r.group for r in at.ladder] == ["p4", "p4m"]
+
+
+def spots(side: float, height: Callable[[int, int], float]) -> np.ndarray:
+    """Round spots on a square lattice."""
+    y, x = np.mgrid[:224, :224]
+    cells = range(-1, int(224 / side) + 2)
+    return sum(
+        height(i, j) * np.exp(-((x - side * i) ** 2 + (y - side * j) ** 2) / (0.05 * side**2))
+        for i in cells
+        for j in cells
+    )
+
+
 def test_the_classifier_answers_at_every_tolerance_of_the_ladder(checks: np.ndarray) -> None:
     model = Classifier.load()
     image = torch.from_numpy(checks).float()[None, None]
     answer = model.answer(image, ladder=True)
     assert answer.ladder is not None
-    assert answer.ladder.shape == (len(LADDER), 1, len(model.labels))
-    alone = model.answer(image, tolerance=LADDER[9])
-    torch.testing.assert_close(answer.ladder[9], alone.log_probabilities, atol=1e-4, rtol=1e-4)
+    ladder = answer.ladder.log_probabilities
+    assert ladder.shape == (len(TOLERANCES), 1, len(model.labels))
+    alone = model.answer(image, tolerance=TOLERANCES[9])
+    torch.testing.assert_close(ladder[9], alone.log_probabilities, atol=1e-4, rtol=1e-4)

@@ -111,7 +111,7 @@ class Stripes:
         log = torch.where(left[:, None], torch.tensor([0.9, 0.1]), torch.tensor([0.1, 0.9])).log()
         basis = torch.eye(2)[None].expand(len(images), 2, 2) * 10
         ones = torch.ones(len(images))
-        return SimpleNamespace(log_probabilities=log, pattern=ones, lattice=Lattice(basis, ones, 0 * ones))
+        return SimpleNamespace(log_probabilities=log, pattern=ones, lattice=Lattice.alone(basis, ones, 0 * ones))
 
 
 def halves(height: int, width: int, at: int) -> np.ndarray:  # type: ignore[type-arg]

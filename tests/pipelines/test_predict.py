@@ -12,8 +12,9 @@ from hier.datasets import PatternDataset
 from hier.hierarchy import GROUP_NAMES, HierError, load_tree
 from hier.models.bundle import BUNDLED
 from hier.models.evidence.crops import SIDE, views
+from hier.pipelines.answering.cells import conventional
 from hier.pipelines.answering.predict import Predictor
-from hier.pipelines.answering.results import Failure, Prediction, conventional
+from hier.pipelines.answering.results import Failure, Prediction
 from hier.pipelines.loading import load
 from hier.pipelines.reading.images import ImageError, tiled
 from hier.pipelines.reading.picture import Reading

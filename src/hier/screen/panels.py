@@ -7,8 +7,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from ..pipelines.answering.cells import EQUAL, NEEDED, LatticeFound
 from ..pipelines.answering.ladder import in_words
-from ..pipelines.answering.results import EQUAL, NEEDED, Failure, LatticeFound, Prediction
+from ..pipelines.answering.results import Failure, Prediction
 from ..pipelines.answering.words import percent
 from ..pipelines.reading.pixel_size import shown
 
