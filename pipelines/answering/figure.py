@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
-from ...hierarchy import GROUP_NAMES, HierError, group
+from ...hierarchy import HierError, group
 from ..drawing.overlay import draw, encoded
 from ..reading.pixel_size import shown
-from .symmetry import SymmetryFound
+from .symmetry import LatticeTried, SymmetryFound
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,23 +26,21 @@ def plotted(found: Prediction, image: Tensor | None = None) -> Figure:
 
     HierError if there is nothing to draw; ImageError if the file is gone.
     """
-    symmetry = drawable(found)
-    return draw(seen(found, image), group(symmetry.group), symmetry.frame, caption(found))
+    drawn = drawable(found)
+    chosen = group(drawn.group) if isinstance(drawn, SymmetryFound) else None
+    return draw(seen(found, image), chosen, drawn.frame, caption(found))
 
 
-def drawable(found: Prediction) -> SymmetryFound:
-    """The symmetry to draw. Raises HierError, which says why there is none."""
+def drawable(found: Prediction) -> SymmetryFound | LatticeTried:
+    """The symmetry to draw, or the lattice alone. Raises HierError, which says why there is neither."""
     if found.symmetry is not None:
         return found.symmetry
-    if not found.periodic:
-        raise HierError(f"{found.file} is not periodic: there is no lattice to draw")
-    if found.group is None:
-        raise HierError(
-            f"{found.file}: several groups are still possible ({', '.join(found.candidates)}), so none is drawn"
-        )
-    if found.group not in GROUP_NAMES:
-        raise HierError(f"{found.file}: {found.group} is not a wallpaper group, so it has no symmetry elements to draw")
-    raise HierError(f"{found.file}: no symmetry elements were asked for: predict with symmetry=True")
+    if found.tried is not None:
+        return found.tried
+    raise HierError(
+        f"{found.file}: nothing to draw: the image is of one colour, or no symmetry elements were asked for (predict "
+        "with symmetry=True)"
+    )
 
 
 def seen(found: Prediction, image: Tensor | None = None) -> Tensor:
@@ -56,14 +54,19 @@ def seen(found: Prediction, image: Tensor | None = None) -> Tensor:
 
 
 def caption(found: Prediction) -> list[str]:
-    """Group and probability, the cell, the file: three lines."""
+    """Group and probability, or that there is none; the cell; the file: three lines."""
     from .words import percent
 
-    symmetry = drawable(found)
-    chosen = group(symmetry.group)
-    name = chosen.name if chosen.symbol == chosen.name else f"{chosen.name} ({chosen.symbol})"
-    lines = [f"{name}   {percent(found.probability)}", cell_in_words(found, "   ")]
-    left, top, width, height = symmetry.view
+    drawn = drawable(found)
+    if isinstance(drawn, SymmetryFound):
+        chosen = group(drawn.group)
+        name = chosen.name if chosen.symbol == chosen.name else f"{chosen.name} ({chosen.symbol})"
+        lines = [f"{name}   {percent(found.probability)}", cell_in_words(found, "   ")]
+    else:
+        head = found.statement if found.periodic else f"not periodic   {percent(1 - found.periodic_probability)}"
+        level = f"the image repeats on it with a correlation of {drawn.level:.2f}"
+        lines = [head, f"{cell_in_words(found, '   ')}   {level}"]
+    left, top, width, height = drawn.view
     if found.region is not None:
         part = f"   only {width} × {height} px from ({left}, {top})"
     else:
@@ -73,10 +76,13 @@ def caption(found: Prediction) -> list[str]:
 
 def cell_in_words(found: Prediction, between: str = ", ") -> str:
     """Lattice system, `a`, `b` and gamma of the cell that is drawn, in px, and in the pixel's unit if known."""
-    symmetry = drawable(found)
-    chosen = group(symmetry.group)
-    system = f"{'centred ' if chosen.centred else ''}{chosen.lattice_system}"
-    a, b = np.array(symmetry.a), np.array(symmetry.b)
+    drawn = drawable(found)
+    if isinstance(drawn, SymmetryFound):
+        chosen = group(drawn.group)
+        system = f"{'centred ' if chosen.centred else ''}{chosen.lattice_system} lattice"
+    else:
+        system = "lattice" if found.periodic else "lattice tried"
+    a, b = np.array(drawn.a), np.array(drawn.b)
     lengths = np.linalg.norm(a), np.linalg.norm(b)
     gamma = np.degrees(np.arccos(np.clip(a @ b / (lengths[0] * lengths[1]), -1, 1)))
     parts = []
@@ -84,7 +90,7 @@ def cell_in_words(found: Prediction, between: str = ", ") -> str:
         px = f"{length:.2f} px"
         pixel = found.pixel_size
         parts.append(f"{letter} = {px if pixel is None else f'{length * pixel.value:.4g} {shown(pixel.unit)} ({px})'}")
-    return between.join((f"{system} lattice", *parts, f"γ = {gamma:.1f}°"))
+    return between.join((system, *parts, f"γ = {gamma:.1f}°"))
 
 
 def card(found: Prediction) -> str:

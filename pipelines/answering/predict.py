@@ -24,7 +24,7 @@ from ..reading.picture import Reading
 from .cells import conventional
 from .ladder import rungs, scores_of
 from .results import Failure, Prediction, Step
-from .symmetry import Analysis, ImageSource, find_symmetry
+from .symmetry import Analysis, ImageSource, find_symmetry, lattice_tried
 
 BATCH = 16
 NO_PATTERN = "no pattern"
@@ -181,6 +181,7 @@ class Predictor:
             candidates=open_to if periodic else (),
             disagreement=None if unsure is None else float(unsure[k]),
             symmetry=find_symmetry(analysis, found) if symmetry and found in GROUP_NAMES else None,
+            tried=lattice_tried(analysis) if symmetry and found not in GROUP_NAMES else None,
             tolerance=self.tolerance,
             ladder=rungs(answer.ladder.stretches(k), labels, w.view.scale) if answer.ladder and periodic else (),
             scores=() if answer.groups is None or not symmetry else scores_of(answer.groups, k),

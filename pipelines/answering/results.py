@@ -9,7 +9,7 @@ from ...models.evidence.crops import Box
 from ..reading.pixel_size import PixelSize
 from .cells import LatticeFound
 from .ladder import GroupScore, Rung
-from .symmetry import ImageSource, OperationFound, SymmetryFound
+from .symmetry import ImageSource, LatticeTried, OperationFound, SymmetryFound
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,7 +44,8 @@ class Prediction:
     `tolerance` is the largest misfit of an operation that was to count as a symmetry, None where the model judges by
     how exact the image is otherwise. `ladder` says what the answer is at every tolerance. `scores` tells how well each
     of the 17 groups holds, the best first; it is empty unless symmetry was asked for. `flattened` tells what was taken
-    from the image before it was read: see `Flattened`.
+    from the image before it was read: see `Flattened`. `tried` is the best lattice of an image for which no group is
+    given, so that its overlay shows what was read; None unless symmetry was asked for.
     `region` is left, top, width and height in px of the part that the answer is for, where the whole image is refused.
     """
 
@@ -60,6 +61,7 @@ class Prediction:
     candidates: tuple[str, ...] = ()
     disagreement: float | None = None
     symmetry: SymmetryFound | None = field(default=None, repr=False)
+    tried: LatticeTried | None = field(default=None, repr=False)
     tolerance: float | None = None
     ladder: tuple[Rung, ...] = ()
     scores: tuple[GroupScore, ...] = field(default=(), repr=False)
@@ -79,7 +81,7 @@ class Prediction:
         return plain | {"ladder": [rung.as_dict() for rung in self.ladder]}
 
     def plot(self) -> Figure:
-        """The image with cell, lattice and symmetry elements: a matplotlib figure. HierError without a group."""
+        """The image with cell, lattice and symmetry elements: a matplotlib figure. HierError where there are none."""
         from .figure import plotted
 
         return plotted(self)

@@ -81,18 +81,57 @@ class SymmetryFound:
     @property
     def frame(self) -> Frame:
         """The cell in px of the view."""
-        left, top, *_ = self.view
-        return Frame(np.array([self.a, self.b]).T, np.array(self.origin) - (left, top))
+        return _frame(self)
+
+
+@dataclass(frozen=True)
+class LatticeTried:
+    """The best lattice of an image for which no group was found: refused, or with several groups still possible.
+
+    Its reduced cell, `a` and `b`, lies with `origin` in the middle of the `view`, in px as of `SymmetryFound`. `level`
+    is the mean correlation of the image with itself moved by its vectors: 1 for a perfect repeat, about 0 for none.
+    """
+
+    origin: Point
+    a: Point
+    b: Point
+    level: float
+    view: tuple[int, int, int, int]
+
+    @property
+    def frame(self) -> Frame:
+        """The cell in px of the view."""
+        return _frame(self)
+
+
+def lattice_tried(found: Analysis) -> LatticeTried | None:
+    """The lattice of an image without a group; None for one flat colour, which has none."""
+    level = float(found.lattice.level[0])
+    if level == 0:
+        return None
+    box, middle = _seen(found)
+    a, b = found.view.scale * found.lattice.basis[0].double().numpy().T
+    return LatticeTried(_point(middle), _point(a), _point(b), level, box)
 
 
 def find_symmetry(found: Analysis, label: str) -> SymmetryFound:
     """Where the group `label` lies on an image, and how well it holds."""
     placed = place(found.structure, found.lattice.basis[0].double().numpy(), label)
+    box, middle = _seen(found)
+    return as_found(placed, found.view.scale, middle, box)
+
+
+def _seen(found: Analysis) -> tuple[tuple[int, int, int, int], Array]:
+    """What of the image was analysed, left, top, width and height, and its middle, in px of the image."""
     left, top, *size = found.view.part or (0, 0, found.image.shape[-1], found.image.shape[-2])
     x, y, width, height = _box(found.view, (size[0], size[1]))
     box = left + x, top + y, width, height
-    middle = np.array([box[0] + (box[2] - 1) / 2, box[1] + (box[3] - 1) / 2])
-    return as_found(placed, found.view.scale, middle, box)
+    return box, np.array([box[0] + (box[2] - 1) / 2, box[1] + (box[3] - 1) / 2])
+
+
+def _frame(found: SymmetryFound | LatticeTried) -> Frame:
+    left, top, *_ = found.view
+    return Frame(np.array([found.a, found.b]).T, np.array(found.origin) - (left, top))
 
 
 def as_found(placed: Placed, scale: float, middle: Array, box: tuple[int, int, int, int]) -> SymmetryFound:

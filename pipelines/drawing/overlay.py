@@ -71,8 +71,11 @@ class Scale:
         )  # fmt: skip
 
 
-def draw(image: Tensor, group: WallpaperGroup, frame: Frame, caption: Sequence[str]) -> Figure:
-    """The overlay of `group` on `image` (3, H, W) in [0, 1], `frame` in px of it; `caption` its lines in the margin."""
+def draw(image: Tensor, group: WallpaperGroup | None, frame: Frame, caption: Sequence[str]) -> Figure:
+    """The overlay of `group` on `image` (3, H, W) in [0, 1], `frame` in px of it; `caption` its lines in the margin.
+
+    Without a group cell and lattice are drawn alone.
+    """
     from matplotlib.figure import Figure  # later: it takes a while to import
 
     _, height, width = image.shape
@@ -100,16 +103,16 @@ class Elements:
     centres: list[tuple[int, Array]]
 
     @classmethod
-    def of(cls, group: WallpaperGroup, frame: Frame, scale: Scale, width: int, height: int) -> Elements:
-        """The elements of `group` in an image: all of them, or those of a block of cells where they would crowd."""
+    def of(cls, group: WallpaperGroup | None, frame: Frame, scale: Scale, width: int, height: int) -> Elements:
+        """The elements of `group`, if any, in an image: all, or those of a block of cells where they would crowd."""
         view = np.array([(-0.5, -0.5), (width - 0.5, -0.5), (width - 0.5, height - 0.5), (-0.5, height - 0.5)])
         home = _middle_cell(frame, view.mean(0))
         region = view if scale.everywhere else _block(home, view)
         return cls(
             home.px(np.array([(0, 0), (1, 0), (1, 1), (0, 1)], dtype=float)),
             lattice_lines(frame, view) if scale.lattice else [],
-            lines_within(group, frame, region),
-            centres_within(group, frame, region),
+            lines_within(group, frame, region) if group else [],
+            centres_within(group, frame, region) if group else [],
         )
 
 

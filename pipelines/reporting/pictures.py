@@ -34,11 +34,13 @@ class Shown:
 
 
 def pictures(found: Prediction) -> list[Shown]:
-    """The pictures of a prediction; the image alone where no symmetry was found. Raises HierError, ImageError."""
-    if found.symmetry is None:
+    """The pictures of a prediction; image and lattice where no symmetry was found. Raises HierError, ImageError."""
+    if found.symmetry is None and found.tried is None:
         return [Shown("Image", uri(found.source.read()))] if found.source is not None else []
     view = seen(found)
     overlay = Image.open(io.BytesIO(encoded(plotted(found), ".png"))).convert("RGB")
+    if found.symmetry is None:
+        return [Shown("Image", uri(view)), Shown("The best lattice that was tried", _uri(overlay))]
     frame = found.symmetry.frame
     cell = averaged_cell(view, frame.basis, frame.origin)
     ideal = symmetrised_cell(cell, group(found.symmetry.group).operations)

@@ -224,6 +224,26 @@ def test_predictions_carry_their_operations_and_plot_themselves(predictor: Predi
 
 
 @with_model
+def test_a_refused_image_shows_the_lattice_that_was_tried(predictor: Predictor) -> None:
+    rng = np.random.default_rng(1)
+    (found,) = predictor.predict(rng.integers(0, 255, (160, 120), dtype=np.uint8), keep=True)
+    assert (found.periodic, found.symmetry) == (False, None)
+    assert found.tried is not None
+    assert found.tried.view == (0, 0, 120, 160)
+    assert found.tried.origin == pytest.approx((59.5, 79.5))
+    (axes, margin) = found.plot().get_axes()
+    drawn = {c.get_gid() for c in (*axes.collections, *axes.patches)}
+    assert drawn <= {"lattice", "lattice-halo", "cell", "cell-halo"}
+    assert "cell" in drawn
+    assert margin.texts[0].get_text().startswith("not periodic")
+    (undecided,) = Predictor(predictor.classifier, min_confidence=1.0).predict(
+        PatternDataset("atoms", 3, 160).batch([4])[0], keep=True
+    )
+    assert (undecided.group, undecided.periodic) == (None, True)
+    assert undecided.plot().get_axes()[1].texts[0].get_text() == undecided.statement
+
+
+@with_model
 def test_a_notebook_shows_the_overlay_as_long_as_the_image_is_there(predictor: Predictor, pattern: Path) -> None:
     image = np.asarray(Image.open(pattern))
     (found,) = predictor.predict(image)
@@ -266,13 +286,21 @@ def test_the_command_draws_and_says_what_it_does_not_draw(
     monkeypatch.chdir(tmp_path)
     noise = np.random.default_rng(0).integers(0, 255, (96, 96), dtype=np.uint8)
     Image.fromarray(noise).save("noise.png")
-    images = (str(pattern), "noise.png")
-    assert run(monkeypatch, *images, "--overlay", "out/{name}.pdf", "--report", "out.html", "--json") == 0
+    Image.new("L", (96, 96), 90).save("flat.png")
+    images = (str(pattern), "noise.png", "flat.png")
+    assert run(monkeypatch, *images, "--overlay", "out/{name}.svg", "--report", "out.html", "--json") == 2
     told = capsys.readouterr()
-    assert [bool(entry["symmetry"]) for entry in json.loads(told.out)] == [True, False]
-    assert Path("out/atoms_p4m.pdf").read_bytes().startswith(b"%PDF")
-    assert "noise.png: no pattern, no overlay is drawn" in told.err
-    assert Path("out.html").read_text(encoding="utf-8").count("<section") == 2
+    entries = json.loads(told.out)
+    assert [bool(entry.get("symmetry")) for entry in entries] == [True, False, False]
+    assert "rotation-4" in Path("out/atoms_p4m.svg").read_text(encoding="utf-8")
+    refused = Path("out/noise.svg").read_text(encoding="utf-8")
+    assert "not periodic" in refused
+    assert f"correlation of {entries[1]['tried']['level']:.2f}" in refused
+    assert "rotation-" not in refused
+    assert not Path("out/flat.svg").exists()
+    page = Path("out.html").read_text(encoding="utf-8")
+    assert page.count("<section") == 3
+    assert "The best lattice that was tried" in page
     assert run(monkeypatch, *images, "--overlay", "one.png") == 2
     assert not Path("one.png").exists()
     before = pattern.read_bytes()

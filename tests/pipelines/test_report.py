@@ -53,7 +53,7 @@ def test_every_image_has_its_section_and_its_line(page: str, results: list[Predi
     assert "&lt;b&gt;a &amp;" in sections[0]
     assert "no such file" in sections[2]
     assert "no pattern" in sections[1]
-    assert sections[1].count("<img") == 1
+    assert sections[1].count("<img") == 2, "the image, and the lattice that was tried"
 
 
 def test_the_evidence_is_that_of_the_prediction(page: str, results: list[Prediction | Failure]) -> None:

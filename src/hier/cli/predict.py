@@ -154,13 +154,13 @@ def predict(
 
 
 def _drawn(results: Iterable[Prediction | Failure], overlays: OverlayFiles) -> Iterator[Prediction | Failure]:
-    """The results as they are, each with its overlay drawn; one that is not periodic has none, which is reported."""
+    """The results as they are, each with its overlay drawn; one of one colour has none, which is reported."""
     from ..pipelines.answering.results import Failure
 
     for result in results:
         yield result
         if not isinstance(result, Failure):
-            if result.symmetry is None:
+            if result.symmetry is None and result.tried is None:
                 typer.echo(f"{result.file}: {result.statement}, no overlay is drawn", err=True)
             else:
                 typer.echo(f"overlay: {overlays.draw(result)}", err=True)
