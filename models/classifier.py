@@ -18,7 +18,7 @@ from .evidence.batches import moved
 from .evidence.flatten import Flattened
 from .evidence.groups import GroupScores
 from .evidence.lattice import Lattice
-from .evidence.representation import Evidence, SymmetryEvidence
+from .evidence.representation import STRAIN, Evidence, SymmetryEvidence
 from .evidence.structure import Structure
 from .evidence.within import OtherLattices, other_lattices
 from .ladder import TOLERANCES, Ladder
@@ -59,10 +59,14 @@ class Classifier:
     """Node classifiers joined by a router. Build it with `load`.
 
     Several bundles of one tree are an ensemble: at every node the probabilities of all that have it are averaged.
+    `strain` is the largest change of the lattice's metric that a group may need, relative to the cell's area: about
+    twice the relative difference of lengths that should be equal, or twice an angle's deviation in radians.
     Raises `BundleError` when a node of the tree has no classifier in any of them, or their trees differ.
     """
 
-    def __init__(self, bundle: Bundle | Sequence[Bundle], device: str | torch.device = "cpu") -> None:
+    def __init__(
+        self, bundle: Bundle | Sequence[Bundle], device: str | torch.device = "cpu", strain: float = STRAIN
+    ) -> None:
         bundles = (bundle,) if isinstance(bundle, Bundle) else tuple(bundle)
         self.bundle = bundles[0]
         for other in bundles[1:]:
@@ -70,7 +74,7 @@ class Classifier:
                 raise BundleError(
                     f"models in an ensemble must share one tree, not {self.bundle.tree.name} and {other.tree.name}"
                 )
-        self.device = torch.device(device)
+        self.device, self.strain = torch.device(device), strain
         self.represent = SymmetryEvidence()
         self.nodes: dict[str, tuple[NodeClassifier, ...]] = {}
         self.temperatures: dict[str, tuple[float, ...]] = {}
@@ -88,10 +92,15 @@ class Classifier:
         self.fitted = _fitted(bundles)
 
     @classmethod
-    def load(cls, path: Path | str | Sequence[Path | str] = BUNDLED, device: str | torch.device = "cpu") -> Classifier:
+    def load(
+        cls,
+        path: Path | str | Sequence[Path | str] = BUNDLED,
+        device: str | torch.device = "cpu",
+        strain: float = STRAIN,
+    ) -> Classifier:
         """The classifier of a bundle, by its folder or card, or of several; the bundled one by default."""
         paths = (path,) if isinstance(path, (Path, str)) else path
-        return cls([load_bundle(Path(p)) for p in paths], device)
+        return cls([load_bundle(Path(p)) for p in paths], device, strain)
 
     @cached_property
     def plan(self) -> CompiledTree:
@@ -188,7 +197,7 @@ class Classifier:
 
     def leanings(self, numbers: Tensor, tolerance: float | Sequence[float] | None = None) -> dict[str, Tensor]:
         """What the scores of the groups add to each node's logits: see the module of that name."""
-        return leanings(self._below, numbers.to(self.device), tolerance)
+        return leanings(self._below, numbers.to(self.device), tolerance, self.strain)
 
     @torch.inference_mode()
     def see(self, maps: Tensor, numbers: Tensor) -> dict[str, Tensor]:
@@ -283,6 +292,12 @@ def check_tolerance(tolerance: float | None) -> None:
     """HierError for a tolerance that is given and not between 0 and 1."""
     if tolerance is not None and not 0 < tolerance < 1:
         raise HierError(f"tolerance = {tolerance}: give a number between 0 and 1, the largest misfit that still counts")
+
+
+def check_strain(strain: float) -> None:
+    """HierError for a strain that is not above 0, or above `STRAIN`, from which no operation is looked for."""
+    if not 0 < strain <= STRAIN:
+        raise HierError(f"strain = {strain}: give a number above 0, and at most {STRAIN}")
 
 
 def _judged(node: NodeClassifier, seen: Tensor, tolerance: float | None, leaning: Tensor | None) -> Tensor:

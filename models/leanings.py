@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..hierarchy import GROUP_NAMES, CompiledTree
-from .evidence.groups import highest_within
-from .evidence.representation import measured_misfits, quietness, ruled_out
+from .evidence.groups import MOST, highest_within
+from .evidence.representation import STRAIN, measured_misfits, quietness, ruled_out, strained
 from .routing.router import FLAT
 
 IMPOSSIBLE, TRUST = -1e4, 6.0  # what a choice loses that the scores rule out, and gains that they lead to
@@ -35,18 +35,23 @@ def groups_below(plan: CompiledTree) -> dict[str, Tensor]:
 
 
 def leanings(
-    below: Mapping[str, Tensor], numbers: Tensor, tolerance: float | Sequence[float] | None = None
+    below: Mapping[str, Tensor],
+    numbers: Tensor,
+    tolerance: float | Sequence[float] | None = None,
+    strain: float = STRAIN,
 ) -> dict[str, Tensor]:
     """What is added to the logits of each node in `below` (see `groups_below`): (B, k), for T tolerances (T, B, k).
 
     From `numbers` (B, EVIDENCE) on the device of `below`. A node of which all choices are ruled out gets nothing.
+    Groups that change the lattice's metric by more than `strain` are ruled out.
     """
-    possible = (~ruled_out(numbers)).float()
+    off = strained(numbers, strain)
+    possible = (~(ruled_out(numbers) | off)).float()
     left = {name: possible @ groups.T > 0 for name, groups in below.items()}
     made = {name: torch.where(some | ~some.any(1, keepdim=True), 0.0, IMPOSSIBLE) for name, some in left.items()}
     if tolerance is None or not made:
         return made
     asked = torch.as_tensor(tolerance, device=numbers.device)[..., None].expand(*np.shape(tolerance), len(numbers))
-    within = highest_within(measured_misfits(numbers).expand(*asked.shape, -1), asked)
+    within = highest_within(measured_misfits(numbers).masked_fill(off, MOST).expand(*asked.shape, -1), asked)
     gained = TRUST * quietness(numbers)[:, None] * F.one_hot(within, len(GROUP_NAMES))
     return {name: lost + gained @ below[name].T for name, lost in made.items()}

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from ..models.bundle import BUNDLED, BundleError, find_card, load_bundle
-from ..models.classifier import Classifier
-from ..models.evidence.representation import SymmetryEvidence
+from ..models.classifier import Classifier, check_strain
+from ..models.evidence.representation import STRAIN, SymmetryEvidence
 from ..models.routing.router import Router
 from .answering.predict import Predictor
 
@@ -24,12 +24,15 @@ def load(
     router: Router = "soft",
     min_confidence: float | None = None,
     tolerance: float | None = None,
+    strain: float | None = None,
 ) -> Predictor:
     """A predictor from a bundle's folder or card or ``models:/NAME@ALIAS``; the bundled one, offline, by default.
 
     Several models of one tree are an ensemble. `min_confidence` is what a statement must reach: 0, and 0.9 under the
     router ``climb``. `tolerance` in (0, 1) is the largest misfit of an operation that counts as a symmetry: 0.02 asks
     for exactness, 0.2 for the idea behind handwork. Without one the model judges by how exact the image is otherwise.
+    `strain` is the largest change of the lattice's metric that a group may need, relative to the cell's area, 0.15 if
+    left out: with 0.02 a cell whose sides differ by more than 1 % is no square.
 
     >>> import hier, numpy as np
     >>> x = np.arange(200)
@@ -37,7 +40,9 @@ def load(
     >>> hier.load().predict(waves)[0].group
     'p4m'
     """
-    return Predictor(Classifier.load(cards_of(model), device), router, min_confidence, tolerance)
+    most = STRAIN if strain is None else strain
+    check_strain(most)
+    return Predictor(Classifier.load(cards_of(model), device, most), router, min_confidence, tolerance)
 
 
 def cards_of(model: Path | str | Sequence[Path | str] | None = None) -> list[Path]:

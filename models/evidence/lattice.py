@@ -22,6 +22,7 @@ PEAKS = 48
 ERRORS = 2.5  # standard errors by which a finer lattice may repeat less well, see find_lattice
 SLACK, TEXTURE_SLACK, HEXAGONAL_SLACK = 0.02, 0.06, 0.14  # and what it may lose besides
 FEWEST, FEW_SLACK = 3.8, 0.07  # a lattice with fewer cells in view has to be better by this much: patterns show four
+ROUNDED = 0.75  # px by which copies in any other whole-pixel cell may be
 OUT_OF_PLACE = 1.5  # px by which copies in a whole-pixel hexagonal cell may be out of place
 HEXAGONAL = 0.03  # relative change of the metric under which a lattice counts as hexagonal
 SIXFOLD = 0.75  # share of the autocorrelation that a sixfold rotation has to keep for the slack of the next line
@@ -232,6 +233,12 @@ def _turned_disc() -> tuple[Tensor, Tensor]:
     return turns, points[points.norm(dim=1) <= 1.3]
 
 
+def _lost(surface: Tensor, distance: float) -> Tensor:
+    """What an image loses of its autocorrelation when it is moved by `distance` px, on average: (B,)."""
+    lost: Tensor = 1 - sample(surface, surface.new_tensor(_RING).expand(len(surface), -1, -1) * distance).mean(1)
+    return lost
+
+
 _RING = tuple((math.cos(t), math.sin(t)) for t in (k * math.pi / 6 for k in range(6)))
 
 
@@ -261,7 +268,7 @@ def find_lattice(images: Tensor) -> Lattice:
     table = _refinements()
     cosets, finer = basis.new_tensor([(0.0, 0.0), *table.fractions]), basis.new_tensor(table.bases)
     owner, slack = torch.tensor(table.owner, device=basis.device), basis.new_tensor(table.slack)
-    lost = 1 - sample(surface, basis.new_tensor(_RING).expand(len(basis), -1, -1) * OUT_OF_PLACE).mean(1)
+    lost = _lost(surface, OUT_OF_PLACE)
     refused, unused = basis.new_full((len(basis),), -1.0), basis
     for _ in range(4):
         levels, error = coset_levels(surface, basis, cosets, shape)
@@ -290,7 +297,11 @@ def find_lattice(images: Tensor) -> Lattice:
     points = torch.einsum("bij,kj->bki", basis, nm)
     larger, inside, outside = superlattice(sample(surface, points), _weights(points, shape), nm)
     coarser, finer = reduce_basis(basis @ larger), reduce_basis(unused)
-    taken = outside < (1 - BROKEN) * inside
+    # cells of whole pixels repeat exactly, and the finer lattice within them only to about half a pixel
+    bound = _lost(surface, ROUNDED).clamp_min(BROKEN)
+    whole = (_misfit(basis) < HEXAGONAL) & (_misfit(coarser) >= HEXAGONAL)
+    bound = torch.where(whole, lost.clamp_min(HEXAGONAL_SLACK), bound)
+    taken = outside < (1 - bound) * inside
     return Lattice(
         torch.where(taken[:, None, None], coarser, basis),
         torch.where(taken, inside, level),

@@ -119,6 +119,12 @@ def ruled_out(numbers: Tensor) -> Tensor:
     return denied | (misfits == MOST)
 
 
+def strained(numbers: Tensor, most: float) -> Tensor:
+    """Groups that would change the lattice's metric by more than `most`, in the order of `GROUP_NAMES`: (B, 17)."""
+    strain = 10 ** (-3 * numbers[:, GROUP_STRAINS]) - 1e-3
+    return torch.cat([torch.zeros_like(strain[:, :1]), strain], 1) > most
+
+
 def measured_misfits(numbers: Tensor) -> Tensor:
     """Misfits (B, 17) that `numbers` (B, EVIDENCE) tell, noise and all, as `groups.all_misfits`."""
     seen = numbers[:, GROUP_SCORES].reshape(-1, len(GROUPS), 2 + FRC)[..., 0]

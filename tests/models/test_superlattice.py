@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hier.datasets import PatternDataset
 from hier.models.evidence.lattice import find_lattice, reduce_basis
 from hier.models.evidence.structure import structure_factors
 from hier.models.evidence.superlattice import superlattice, translation_misfits
@@ -55,6 +56,15 @@ def test_a_strong_superlattice_is_the_lattice_and_the_plain_one_finer() -> None:
     lattice = find_lattice(waves(*PLAIN, (0.2, 0.4, 0.5)))
     assert float(torch.linalg.det(lattice.basis).abs()) == pytest.approx(5 * CELL**2, rel=0.01)
     assert float(torch.linalg.det(lattice.finer).abs()) == pytest.approx(CELL**2, rel=0.01)
+
+
+@pytest.mark.parametrize("index", [13, 14, 15, 16, 30, 31, 32, 33])
+def test_rounding_to_whole_pixels_makes_no_superlattice(index: int) -> None:
+    """A centred or hexagonal lattice in cells of whole pixels: the smaller cell repeats to about half a pixel only."""
+    dataset = PatternDataset("noise", 99, 256, construction="paste")
+    found = find_lattice(dataset.batch([index]))
+    area = abs(float(np.linalg.det(dataset.accepted([index])[0][0].frame.basis)))
+    assert float(torch.linalg.det(found.basis).abs()) == pytest.approx(area, rel=0.02)
 
 
 def test_levels_tell_the_superlattice_that_explains_most() -> None:

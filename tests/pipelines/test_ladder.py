@@ -179,6 +179,32 @@ def test_every_fifth_site_darker_is_a_superlattice_below_its_misfit(tmp_path: Pa
         assert [r.group for r in at.ladder] == ["p4", "p4m"]
 
 
+def test_a_strain_takes_groups_off_a_cell_that_is_not_theirs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Cosines of p4m on a cell of 20 by 20.8 px: a p4m stretched by 4 %, or a pmm."""
+    u, v = (np.arange(256) * 2 * np.pi / side for side in (20, 20.8))
+    image = np.cos(u)[:, None] + np.cos(v)[None] + 0.5 * np.cos(2 * u)[:, None] * np.cos(2 * v)[None]
+    for strain, group in ((None, "p4m"), (0.1, "p4m"), (0.05, "pmm")):
+        found = hier.load(strain=strain).predict(image)[0]
+        assert found.group == group
+        assert [r.group for r in found.ladder][-1] == group, "at no tolerance"
+        assert hier.load(strain=strain, tolerance=0.2).predict(image)[0].group == group
+    assert found.groups["p4m"] < 1e-6
+    Image.fromarray((60 * image + 128).clip(0, 255).astype(np.uint8)).save(tmp_path / "off.png")
+    monkeypatch.setattr("sys.argv", ["hier", "predict", str(tmp_path / "off.png"), "--strain", "0.05", "--json"])
+    with pytest.raises(SystemExit, match="0"):
+        main()
+    assert json.loads(capfd.readouterr().out)[0]["group"] == "pmm"
+    for wrong in (0, -1, 0.2):
+        with pytest.raises(HierError, match=r"strain = .*above 0"):
+            hier.load(strain=wrong)
+    monkeypatch.setattr("sys.argv", ["hier", "predict", str(tmp_path / "off.png"), "--strain", "0.5"])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    assert capfd.readouterr().err.startswith("hier: --strain 0.5: give a number above 0")
+
+
 def spots(side: float, height: Callable[[int, int], float]) -> np.ndarray:
     """Round spots on a square lattice."""
     y, x = np.mgrid[:224, :224]

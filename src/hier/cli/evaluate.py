@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import Device, Json, Models, Photos, RouterName, Tolerance, device_named, fail, router_named
+from .options import Device, Json, Models, Photos, RouterName, Strain, Tolerance, device_named, fail, router_named
 
 if TYPE_CHECKING:
     from ..pipelines.measuring.evaluate import Report
@@ -42,6 +42,7 @@ def evaluate(
     model: Models = None,
     router: RouterName = "soft",
     tolerance: Tolerance = None,
+    strain: Strain = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
@@ -72,7 +73,7 @@ def evaluate(
     device, chosen = device_named(device), router_named(router)
     corruptions = parse_corruptions(corrupt or [])
     dataset: Any = _dataset(source, seed, size, orientation, construction, cells, near_misses, corruptions)
-    classifier = load(model, device, chosen, tolerance=tolerance).classifier
+    classifier = load(model, device, chosen, tolerance=tolerance, strain=strain).classifier
     rows = read_table(folder, classifier.labels) if folder is not None and has_table(folder) else []
     expected = len(rows) or (folder_count(folder) if folder else count)
     report: Report | LabelledReport

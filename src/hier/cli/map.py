@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Channel, Device, Json, Model, Page, PixelSizeText, RawText, Tolerance, device_named, fail
+from .options import Channel, Device, Json, Model, Page, PixelSizeText, RawText, Strain, Tolerance, device_named, fail
 
 EPILOG = "Example:  hier map micrograph.tif --window 128 --stride 32 --pixel-size 0.02nm"
 
@@ -31,6 +31,7 @@ def map_(
     channel: Channel = None,
     model: Model = None,
     tolerance: Tolerance = None,
+    strain: Strain = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
@@ -65,7 +66,7 @@ def map_(
         picture = open_picture(image, reading, mapped=True)
     except ImageError as error:
         raise HierError(f"{image}: {error}") from error
-    classifier = load(model, device_named(device), tolerance=tolerance).classifier
+    classifier = load(model, device_named(device), tolerance=tolerance, strain=strain).classifier
     with counter(Console(stderr=True), "windows") as advance:
         found = map_field(classifier, picture, window, stride, exact, advance, tolerance)
     what = domains(found)

@@ -37,6 +37,21 @@ def _between(value: float | None) -> float | None:
     return value
 
 
+def _metric(value: float | None) -> float | None:
+    if value is not None and not 0 < value <= 0.15:  # as `check_strain` has it, which would import torch
+        raise HierError(f"--strain {value:g}: give a number above 0, and at most 0.15")
+    return value
+
+
+Strain = Annotated[
+    float | None,
+    typer.Option(
+        callback=_metric,
+        help="Largest change of the lattice's metric that a group may need, relative to the cell's area; 0.15 if left "
+        "out. With 0.02 a cell whose sides differ by more than 1 %, or whose angle is off by more than 0.6 degrees, is "
+        "neither square nor hexagonal.",
+    ),
+]
 Tolerance = Annotated[
     float | None,
     typer.Option(

@@ -20,6 +20,7 @@ from .options import (
     PixelSizeText,
     RawText,
     RouterName,
+    Strain,
     Tile,
     Tolerance,
     device_named,
@@ -62,6 +63,7 @@ def predict(
         ),
     ] = None,
     tolerance: Tolerance = None,
+    strain: Strain = None,
     pixel_size: PixelSizeText = None,
     page: Page = None,
     raw: RawText = None,
@@ -104,7 +106,7 @@ def predict(
     check_outputs(
         written, [*images, *cards, *(card.with_suffix(".safetensors") for card in cards)], {"--report": ".html"}
     )
-    predictor = load(cards, device, chosen, min_confidence, tolerance)
+    predictor = load(cards, device, chosen, min_confidence, tolerance, strain)
     errors = Console(stderr=True)
     names = kept_apart(image_names(images, sys.stdin, raw is not None), written)
     if overlay is not None:
@@ -120,7 +122,7 @@ def predict(
     with ExitStack() as stack:
         kinds = ((csv, CsvRows), (jsonl, JsonRows))
         if csv or jsonl:
-            run = run_of(cards, (chosen, predictor.min_confidence, reading, tolerance))
+            run = run_of(cards, (chosen, predictor.min_confidence, reading, tolerance, strain))
             labels = predictor.classifier.labels
             tables = [stack.enter_context(kind(path, run, labels, restart)) for path, kind in kinds if path]
         else:
