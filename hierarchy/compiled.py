@@ -50,6 +50,11 @@ class CompiledTree:
     level_of_node: Ints
     """(N,) index into `levels`."""
 
+    def choices_at(self, node: str) -> Ints:
+        """(L,) index of the choice at `node` that leads to each label, -1 where none does."""
+        found: Ints = self.answers[self.nodes.index(node)].astype(np.int64)
+        return found
+
 
 def compile_tree(tree: Tree) -> CompiledTree:
     """The arrays of `tree`. Raises ValueError for a node of more than 127 choices."""

@@ -223,5 +223,4 @@ def _choices(plan: CompiledTree, node: str | None) -> NDArray[np.int64]:
     """The choice of a node, or of the whole tree, for each of its labels; -1 for those that are not below it."""
     if node is None:
         return np.arange(len(plan.labels))
-    found: NDArray[np.int64] = plan.answers[plan.nodes.index(node)].astype(np.int64)
-    return found
+    return plan.choices_at(node)

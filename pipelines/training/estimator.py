@@ -120,7 +120,7 @@ class HierarchicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
         for name in plan.nodes:
             own, own_seed = samples_of(evidence, plan, name), seed + crc32(name.encode())
             torch.manual_seed(own_seed)
-            node = shared.for_choices(self.tree_.choices(name), plan.answers[plan.nodes.index(name)].tolist())
+            node = shared.for_choices(self.tree_.choices(name), plan.choices_at(name).tolist())
             epochs = self.tune_epochs or max(6, _epochs(len(own), self.batch, STEPS // 4))
             tuning = Schedule(epochs, self.tune_lr, self.batch, own_seed)
             nodes[name] = fit(node, own, own, tuning, None, swap=self.swap_axes)

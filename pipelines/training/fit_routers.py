@@ -38,7 +38,7 @@ def targets_at(plan: CompiledTree, node: str, truth: Tensor) -> Tensor:
     """
     if node == FLAT:
         return truth
-    return torch.from_numpy(plan.answers[plan.nodes.index(node)].astype(np.int64))[truth]
+    return torch.from_numpy(plan.choices_at(node))[truth]
 
 
 def fit_temperatures(plan: CompiledTree, found: Outputs) -> dict[str, float]:

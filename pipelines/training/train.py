@@ -174,7 +174,7 @@ def _train_node(
         torch.manual_seed(schedule.seed)  # and heads, whether the backbone was trained just now or before a break
         node = shared
         if name != FLAT:  # which the backbone was trained with: nothing is left to tune
-            under = None if name == GATE else plan.answers[plan.nodes.index(name)].tolist()
+            under = None if name == GATE else plan.choices_at(name).tolist()
             node = shared.for_choices(choices, under)
             node = fit(node, fitting, sets["valid"], schedule, work / f"{name}.pt", after)
         metrics = {k: v for prefix, s in sets.items() for k, v in score(node, s, prefix).items()}

@@ -39,7 +39,7 @@ def test_a_node_begins_as_the_head_over_all_labels_asked_its_own_question(name: 
     """A choice is as likely as all labels below it together, given that the label is below the node."""
     plan = compile_tree(load_tree("wallpaper"))
     flat = NodeClassifier(NodeSettings(plan.labels)).eval()
-    under = plan.answers[plan.nodes.index(name)].tolist()
+    under = plan.choices_at(name).tolist()
     choices = load_tree("wallpaper").choices(name)
     node = flat.for_choices(choices, under).eval()
     maps, numbers = evidence()
