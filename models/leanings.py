@@ -45,13 +45,16 @@ def leanings(
     From `numbers` (B, EVIDENCE) on the device of `below`. A node of which all choices are ruled out gets nothing.
     Groups that change the lattice's metric by more than `strain` are ruled out.
     """
-    off = strained(numbers, strain)
-    possible = (~(ruled_out(numbers) | off)).float()
+    denied, misfits = ruled_out(numbers), measured_misfits(numbers)
+    if strain < STRAIN:
+        off = strained(numbers, strain)
+        denied, misfits = denied | off, misfits.masked_fill(off, MOST)
+    possible = (~denied).float()
     left = {name: possible @ groups.T > 0 for name, groups in below.items()}
     made = {name: torch.where(some | ~some.any(1, keepdim=True), 0.0, IMPOSSIBLE) for name, some in left.items()}
     if tolerance is None or not made:
         return made
     asked = torch.as_tensor(tolerance, device=numbers.device)[..., None].expand(*np.shape(tolerance), len(numbers))
-    within = highest_within(measured_misfits(numbers).masked_fill(off, MOST).expand(*asked.shape, -1), asked)
+    within = highest_within(misfits.expand(*asked.shape, -1), asked)
     gained = TRUST * quietness(numbers)[:, None] * F.one_hot(within, len(GROUP_NAMES))
     return {name: lost + gained @ below[name].T for name, lost in made.items()}
