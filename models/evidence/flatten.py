@@ -34,8 +34,9 @@ class Flattened:
     """What was done to each of B images before they were read.
 
     `clip` (B,) bool: values far outside the others' range were clipped; `plane`: a plane was taken away that hid the
-    pattern (milder ones always are); `lines`: each row's median was. `local` (B,): the standard deviation in px of the
-    Gaussian whose local mean was subtracted and whose local deviation was divided by; 0 where neither was.
+    pattern (milder ones always are); `lines`: each row's median was, or each column's. `local` (B,): the standard
+    deviation in px of the Gaussian whose local mean was subtracted and whose local deviation was divided by; 0 where
+    neither was.
     """
 
     clip: Tensor
@@ -64,10 +65,11 @@ def flattened(images: Tensor, find: Callable[[Tensor], Lattice]) -> tuple[Tensor
     state = _State(images, find(images), none.lines, none.local)
     cells = images.shape[-2] * images.shape[-1] / torch.linalg.det(state.lattice.basis).abs()
     doubted = (state.lattice.level < TRUSTED) | (cells < MANY)
-    at = (doubted & (roughness(flat) > ROUGH)).nonzero()[:, 0]
-    if len(at):
-        state = state.tried(at, levelled_lines(flat[at]), find, lines=True)
-        flat = torch.where(state.lines[:, None, None, None], state.images, flat)
+    for along in (-1, -2):  # scan lines are rows, or columns
+        at = (doubted & ~state.lines & (roughness(flat, along) > ROUGH)).nonzero()[:, 0]
+        if len(at):
+            state = state.tried(at, levelled_lines(flat[at], along), find, lines=True)
+            flat = torch.where(state.lines[:, None, None, None], state.images, flat)
     at = (doubted & (unevenness(flat) > UNEVEN)).nonzero()[:, 0]
     for sigma in SCALES:
         if len(at):
@@ -120,15 +122,15 @@ def unevenness(flat: Tensor) -> Tensor:
     return slow / flat.square().mean((1, 2, 3)).clamp_min(1e-20)
 
 
-def roughness(flat: Tensor) -> Tensor:
-    """Mean square difference of neighbouring rows' means, over twice the variance: (B,)."""
-    steps = flat.mean(-1).diff(dim=-1).square().mean((1, 2))
+def roughness(flat: Tensor, along: int = -1) -> Tensor:
+    """Mean square difference of neighbouring rows' means, or columns' (`along` -2), over twice the variance: (B,)."""
+    steps = flat.mean(along).diff(dim=-1).square().mean((1, 2))
     return 0.5 * steps / flat.square().mean((1, 2, 3)).clamp_min(1e-20)
 
 
-def levelled_lines(flat: Tensor) -> Tensor:
-    """Images (B, C, H, W) less each row's median."""
-    return flat - flat.median(-1, keepdim=True).values
+def levelled_lines(flat: Tensor, along: int = -1) -> Tensor:
+    """Images (B, C, H, W) less each row's median, or each column's (`along` -2)."""
+    return flat - flat.median(along, keepdim=True).values
 
 
 def even_contrast(high: Tensor, sigma: float) -> Tensor:

@@ -58,6 +58,17 @@ def test_what_is_taken_away_is_told_and_uncovers_the_lattice(patterns: Tensor, n
     assert torch.isfinite(images).all()
 
 
+def test_scan_lines_may_be_columns(patterns: Tensor) -> None:
+    """A scanned image turned by a quarter loses its lines as it did before."""
+    bad = spoilt(patterns, "lines", 5)
+    images, lattice, flat = flattened(bad, find_lattice)
+    turned, other, done = flattened(bad.rot90(1, (2, 3)), find_lattice)
+    assert torch.equal(done.lines, flat.lines)
+    torch.testing.assert_close(turned, images.rot90(1, (2, 3)), atol=1e-5, rtol=1e-4)
+    area = torch.linalg.det(lattice.basis).abs()
+    torch.testing.assert_close(torch.linalg.det(other.basis).abs(), area, rtol=0.02, atol=0.1)
+
+
 def test_what_is_done_to_an_image_does_not_depend_on_its_batch(patterns: Tensor) -> None:
     mixed = torch.stack([spoilt(patterns, "shadow", 5)[0], patterns[1], spoilt(patterns, "lines", 4)[2]])
     together, lattice, flat = flattened(mixed, find_lattice)
