@@ -15,14 +15,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .background import above_rounding, clipped, levelled
-from .lattice import Lattice
+from .lattice import Lattice, levels_on
 
 BLOCKS = 16  # blocks along each axis in which light is looked for, ...
 COARSE = 2.0  # ... blurred by as many of them: cells of up to a third of the side are averaged
 UNEVEN = 0.006  # share of the variance in such blocks from which an image is tried without them
+PLAINLY = 0.03  # share from which it is tried however well a lattice explains it
+SHADOWED = 0.1  # and from which its lattice may be nothing but light
+UNFIT = 0.15  # level that such a lattice loses without the light, ...
 ROUGH = 0.01  # and in the differences between neighbouring rows' means
 SCALES = (10.0, 20.0, 6.0)  # px: standard deviations of the local mean, in the order in which they are tried
-CLEAR = 0.8  # level from which no other scale is tried
+CLEAR = 0.8  # level from which no other scale is tried, unless the light may have it
 TRUSTED, MANY = 0.95, 12.0  # an image whose lattice has this level, with so many cells in view, is not tried at all
 GAIN = 0.15  # least local deviation that is divided by, of its mean
 BETTER = 0.03  # by which the merit of a lattice must rise; the merit is its level ...
@@ -64,13 +67,16 @@ def flattened(images: Tensor, find: Callable[[Tensor], Lattice]) -> tuple[Tensor
     none = Flattened.nothing(images)
     state = _State(images, find(images), none.lines, none.local)
     cells = images.shape[-2] * images.shape[-1] / torch.linalg.det(state.lattice.basis).abs()
+    uneven = unevenness(flat)
+    shadowed = uneven > SHADOWED
     doubted = (state.lattice.level < TRUSTED) | (cells < MANY)
     for along in (-1, -2):  # scan lines are rows, or columns
         at = (doubted & ~state.lines & (roughness(flat, along) > ROUGH)).nonzero()[:, 0]
         if len(at):
-            state = state.tried(at, levelled_lines(flat[at], along), find, lines=True)
+            state = state.tried(at, levelled_lines(flat[at], along), find, shadowed, lines=True)
             flat = torch.where(state.lines[:, None, None, None], state.images, flat)
-    at = (doubted & (unevenness(flat) > UNEVEN)).nonzero()[:, 0]
+    # one edge of light repeats well on a long multiple of the cell
+    at = ((doubted & (uneven > UNEVEN)) | (uneven > PLAINLY)).nonzero()[:, 0]
     for sigma in SCALES:
         if len(at):
             high = flat[at] - local_mean(flat[at], sigma)
@@ -78,8 +84,8 @@ def flattened(images: Tensor, find: Callable[[Tensor], Lattice]) -> tuple[Tensor
                 more = above_rounding(high, images[at])
                 at, high = at[more], high[more]
         if len(at):
-            state = state.tried(at, even_contrast(high, sigma), find, local=sigma)
-            at = at[state.lattice.level[at] < CLEAR]
+            state = state.tried(at, even_contrast(high, sigma), find, shadowed, local=sigma)
+            at = at[(state.lattice.level[at] < CLEAR) | (shadowed[at] & (state.local[at] == 0))]
     return state.images, state.lattice, Flattened(clip, plane, state.lines, state.local)
 
 
@@ -93,12 +99,23 @@ class _State:
     local: Tensor
 
     def tried(
-        self, at: Tensor, other: Tensor, find: Callable[[Tensor], Lattice], lines: bool = False, local: float = 0.0
+        self,
+        at: Tensor,
+        other: Tensor,
+        find: Callable[[Tensor], Lattice],
+        uneven: Tensor,
+        lines: bool = False,
+        local: float = 0.0,
     ) -> _State:
-        """The same with `other` in place of the images `at`, where its lattice is better."""
+        """The same with `other` in place of the images `at`, where its lattice is better.
+
+        Of `uneven` (B,) images also where the lattice so far is one of the light: none of what is left without it.
+        """
         lattice, area = find(other), other.shape[-1] * other.shape[-2]
         here = Lattice(*(getattr(self.lattice, field.name)[at] for field in fields(Lattice)))
         better = merit(lattice, area) > merit(here, area) + BETTER
+        if local:
+            better |= uneven[at] & (lattice.level > CLEAR) & (levels_on(other, here.basis) < lattice.level - UNFIT)
         at, new = at[better], (getattr(lattice, field.name)[better] for field in fields(Lattice))
         old = (getattr(self.lattice, field.name) for field in fields(Lattice))
         return _State(

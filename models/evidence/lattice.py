@@ -248,6 +248,16 @@ def _lowest(levels: Tensor, owner: Tensor, count: int) -> Tensor:
     return lowest.scatter_reduce(1, owner.expand(len(levels), -1), levels, "amin")
 
 
+def _surface(images: Tensor) -> Tensor:
+    return autocorrelation(gaussian_blur(bragg_filtered(without_slope(images)), BLUR))
+
+
+def levels_on(images: Tensor, basis: Tensor) -> Tensor:
+    """How well images (B, C, H, W) repeat on given lattices (B, 2, 2) px, as `Lattice.level`: (B,)."""
+    nothing = basis.new_zeros(1, 2)
+    return coset_levels(_surface(images), basis, nothing, (images.shape[-2], images.shape[-1]))[0][:, 0]
+
+
 def find_lattice(images: Tensor) -> Lattice:
     """Primitive lattices of images (B, C, H, W), any range.
 
@@ -263,7 +273,7 @@ def find_lattice(images: Tensor) -> Lattice:
     than `BROKEN`.
     """
     shape = (images.shape[-2], images.shape[-1])
-    surface = autocorrelation(gaussian_blur(bragg_filtered(without_slope(images)), BLUR))
+    surface = _surface(images)
     basis = reduce_basis(refine(surface, candidates(surface, shape), shape))
     table = _refinements()
     cosets, finer = basis.new_tensor([(0.0, 0.0), *table.fractions]), basis.new_tensor(table.bases)
