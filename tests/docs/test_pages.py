@@ -17,7 +17,10 @@ from PIL import Image
 
 Open = Callable[..., Any]
 OTHERS = ("hierarchy", "how-it-decides", "own-tree", "limits", "reality")
-SMALLER = {"python examples/frieze.py": "python examples/frieze.py --count 28 --epochs 2 --least 0"}
+SMALLER = {
+    "python examples/frieze.py": "python examples/frieze.py --count 28 --epochs 2 --least 0",
+    "--count 340": "--count 3",
+}
 
 
 @pytest.fixture(scope="module")
