@@ -19,6 +19,8 @@ LARGEST = 10  # index up to which superlattices are looked for
 SURE = 6.0  # standard errors by which an image must repeat better on a superlattice, ...
 LEAST = 0.002  # ... and at least by this much
 POINTS = 3.5  # lattice points of a superlattice, of each +- pair one, that must be within reach
+EVEN = 4.0  # times the variance of the levels off it that those on a superlattice may have
+FLAT = 0.02  # det of the points' second moments over their squared mean, below which they lie along a line
 SCATTER = 1e-3  # levels of exact repeats scatter by less: interpolation
 
 
@@ -73,6 +75,14 @@ def superlattice(values: Tensor, weight: Tensor, nm: Tensor) -> tuple[Tensor, Te
     error = ((left + SCATTER**2) * (1 / count[0].clamp_min(1e-9) + 1 / count[1].clamp_min(1e-9))).sqrt()
     gain = means[0] - means[1]
     sure = (gain > SURE * error) & (gain > LEAST) & (count[0] >= POINTS) & (count[1] >= POINTS)
+    # on a lattice of its own an image repeats evenly, and along one line there is no lattice: stripes, slipped rows
+    scatter = [
+        (weight[:, None] * part * (values[:, None] - mean[..., None]).square()).sum(-1) / total.clamp_min(1e-9)
+        for part, mean, total in zip((inside, 1 - inside), means, sums, strict=True)
+    ]
+    sure &= scatter[0] < EVEN * scatter[1] + SCATTER**2
+    moment = torch.einsum("bk,nk,ki,kj->bnij", weight, inside, nm, nm)
+    sure &= torch.linalg.det(moment) > FLAT * moment.diagonal(dim1=-2, dim2=-1).mean(-1).square()
     # the one that leaves least unexplained
     merit, pick = torch.where(sure, -left, -torch.inf).max(1)
     found, rows = merit.isfinite(), torch.arange(len(values), device=values.device)

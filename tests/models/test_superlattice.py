@@ -67,11 +67,24 @@ def test_rounding_to_whole_pixels_makes_no_superlattice(index: int) -> None:
     assert float(torch.linalg.det(found.basis).abs()) == pytest.approx(area, rel=0.02)
 
 
-def test_levels_tell_the_superlattice_that_explains_most() -> None:
-    """Against a direct count: points that the rule (n + 2 m) mod 5 picks repeat by 1, all others by 0.9."""
+def test_points_along_one_line_show_no_superlattice() -> None:
+    """Stripes, or rows of atoms that slip against one another: only shifts along them repeat."""
+    nm = half_plane()
+    values = torch.where(nm[:, 1] == 0, 1.0, 0.1)[None]
+    basis, inside, outside = superlattice(values, torch.ones_like(values), nm)
+    torch.testing.assert_close(basis[0], torch.eye(2))
+    assert float(inside) == float(outside) == pytest.approx(float(values.mean()))
+
+
+def half_plane() -> Tensor:
     n = torch.arange(-8, 9)
     nm = torch.cartesian_prod(n, n)
-    nm = nm[(nm[:, 1] > 0) | ((nm[:, 1] == 0) & (nm[:, 0] > 0))].float()
+    return nm[(nm[:, 1] > 0) | ((nm[:, 1] == 0) & (nm[:, 0] > 0))].float()
+
+
+def test_levels_tell_the_superlattice_that_explains_most() -> None:
+    """Against a direct count: points that the rule (n + 2 m) mod 5 picks repeat by 1, all others by 0.9."""
+    nm = half_plane()
     picked = (nm[:, 0] + 2 * nm[:, 1]) % 5 == 0
     values = torch.where(picked, 1.0, 0.9)[None]
     basis, inside, outside = superlattice(values, torch.ones_like(values), nm)
