@@ -15,12 +15,12 @@ from torch import Tensor
 from ...arrays import gaussian_blur
 from .autocorrelation import REACH, autocorrelation, bragg_filtered, highest, quadratic, sample
 from .background import without_slope
-from .superlattice import superlattice
+from .superlattice import refinements, superlattice
 
 BLUR = 1.0  # px: peaks of finer texture than this cannot be placed between pixels
 PEAKS = 48
 ERRORS = 2.5  # standard errors by which a finer lattice may repeat less well, see find_lattice
-SLACK, TEXTURE_SLACK, HEXAGONAL_SLACK = 0.02, 0.06, 0.14  # and what it may lose besides
+HEXAGONAL_SLACK = 0.14  # what such a lattice within a rectangular one may lose besides, see `Refinements.slack`
 FEWEST, FEW_SLACK = 3.8, 0.07  # a lattice with fewer cells in view has to be better by this much: patterns show four
 ROUNDED = 0.75  # px by which copies in any other whole-pixel cell may be
 OUT_OF_PLACE = 1.5  # px by which copies in a whole-pixel hexagonal cell may be out of place
@@ -123,38 +123,6 @@ def coset_levels(surface: Tensor, basis: Tensor, cosets: Tensor, shape: tuple[in
     variance = ((values - mean[..., None]).square() * weight).sum(-1) / total
     effective = total.square() / weight.square().sum(-1).clamp_min(1e-9)
     return mean, (variance / (effective - 1).clamp_min(1)).sqrt()
-
-
-@dataclass(frozen=True)
-class _Refinements:
-    """Every lattice finer by a prime index.
-
-    The finer bases (N, 2, 2), the fractions that are added (T, 2), all multiples of one of them, which
-    refinement each belongs to (T,), and the slack of each refinement (N,).
-    """
-
-    bases: list[list[list[float]]]
-    fractions: list[tuple[float, float]]
-    owner: list[int]
-    slack: list[float]
-
-
-@lru_cache(maxsize=1)
-def _refinements() -> _Refinements:
-    """There are p + 1 lattices of prime index p; a fraction and its negative are one.
-
-    Pseudo-lattices divide a cell by two or three; a fifth is nearly always the texture of a true lattice and needs
-    less proof.
-    """
-    made = _Refinements([], [], [], [])
-    for p in (2, 3, 5, 7, 11, 13, 17):
-        for step in (*((1, k) for k in range(p)), (0, 1)):
-            made.bases.append([[1 / p, 0.0], [step[1] / p, 1.0]] if step[0] else [[1.0, 0.0], [0.0, 1 / p]])
-            made.slack.append(SLACK if p <= 3 else TEXTURE_SLACK)
-            for m in range(1, p // 2 + 1):
-                made.fractions.append((m * step[0] % p / p, m * step[1] % p / p))
-                made.owner.append(len(made.bases) - 1)
-    return made
 
 
 def candidates(surface: Tensor, shape: tuple[int, int]) -> Tensor:
@@ -275,7 +243,7 @@ def find_lattice(images: Tensor) -> Lattice:
     shape = (images.shape[-2], images.shape[-1])
     surface = _surface(images)
     basis = reduce_basis(refine(surface, candidates(surface, shape), shape))
-    table = _refinements()
+    table = refinements()
     cosets, finer = basis.new_tensor([(0.0, 0.0), *table.fractions]), basis.new_tensor(table.bases)
     owner, slack = torch.tensor(table.owner, device=basis.device), basis.new_tensor(table.slack)
     lost = _lost(surface, OUT_OF_PLACE)

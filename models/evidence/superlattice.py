@@ -15,6 +15,7 @@ from torch import Tensor
 from .maps import reflection_weights
 from .structure import Structure, harmonics
 
+SLACK, TEXTURE_SLACK = 0.02, 0.06  # what a finer lattice may lose besides standard errors, see `find_lattice`
 LARGEST = 10  # index up to which superlattices are looked for
 SURE = 6.0  # standard errors by which an image must repeat better on a superlattice, ...
 LEAST = 0.002  # ... and at least by this much
@@ -25,22 +26,41 @@ SCATTER = 1e-3  # levels of exact repeats scatter by less: interpolation
 
 
 @dataclass(frozen=True)
-class _Superlattices:
-    """All superlattices up to index `LARGEST`: bases (N, 2, 2) in units of the lattice's own, and indices (N,)."""
+class Refinements:
+    """Every lattice finer by a prime index.
 
-    bases: Tensor
-    index: Tensor
+    The finer bases (N, 2, 2), the fractions that are added (T, 2), all multiples of one of them, which
+    refinement each belongs to (T,), and the slack of each refinement (N,).
+    """
 
-    def members(self, nm: Tensor) -> Tensor:
-        """Which lattice points (K, 2) belong to each: (N, K), 0 or 1."""
-        inside = torch.linalg.inv(self.bases) @ nm.T
-        whole: Tensor = ((inside - inside.round()).abs().amax(1) < 1e-3).to(nm)
-        return whole
+    bases: list[list[list[float]]]
+    fractions: list[tuple[float, float]]
+    owner: list[int]
+    slack: list[float]
+
+
+@lru_cache(maxsize=1)
+def refinements() -> Refinements:
+    """There are p + 1 lattices of prime index p; a fraction and its negative are one.
+
+    Pseudo-lattices divide a cell by two or three; a fifth is nearly always the texture of a true lattice and needs
+    less proof.
+    """
+    made = Refinements([], [], [], [])
+    for p in (2, 3, 5, 7, 11, 13, 17):
+        for step in (*((1, k) for k in range(p)), (0, 1)):
+            made.bases.append([[1 / p, 0.0], [step[1] / p, 1.0]] if step[0] else [[1.0, 0.0], [0.0, 1 / p]])
+            made.slack.append(SLACK if p <= 3 else TEXTURE_SLACK)
+            for m in range(1, p // 2 + 1):
+                made.fractions.append((m * step[0] % p / p, m * step[1] % p / p))
+                made.owner.append(len(made.bases) - 1)
+    return made
 
 
 @lru_cache(maxsize=4)
 @torch.inference_mode(False)
-def _superlattices(device: torch.device) -> _Superlattices:
+def _superlattices(device: torch.device) -> Tensor:
+    """All superlattices up to index `LARGEST`: bases (N, 2, 2) in units of the lattice's own."""
     made = [
         [[n // d, shift], [0, d]]
         for n in range(2, LARGEST + 1)
@@ -48,8 +68,25 @@ def _superlattices(device: torch.device) -> _Superlattices:
         if n % d == 0
         for shift in range(n // d)
     ]
-    bases = torch.tensor(made, dtype=torch.float32, device=device)
-    return _Superlattices(bases, torch.linalg.det(bases).round())
+    return torch.tensor(made, dtype=torch.float32, device=device)
+
+
+@dataclass(frozen=True)
+class _Levels:
+    """Levels of some of an image's lattice points: their weight, mean, variance and effective number, (B, N) each."""
+
+    total: Tensor
+    mean: Tensor
+    variance: Tensor
+    count: Tensor
+
+    @classmethod
+    def of(cls, values: Tensor, weight: Tensor, part: Tensor) -> _Levels:
+        """Of `values` and `weight` (B, K) on the points that `part` (N, K), 0 or 1, picks."""
+        total = (weight @ part.T).clamp_min(1e-9)
+        mean = (weight * values) @ part.T / total
+        variance = (weight[:, None] * part * (values[:, None] - mean[..., None]).square()).sum(-1) / total
+        return cls(total, mean, variance, total.square() / (weight.square() @ part.T).clamp_min(1e-9))
 
 
 def superlattice(values: Tensor, weight: Tensor, nm: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -59,36 +96,24 @@ def superlattice(values: Tensor, weight: Tensor, nm: Tensor) -> tuple[Tensor, Te
     moved by lattice points `nm` (K, 2), one of each +- pair, and `weight` (B, K) how far each counts. Where nothing
     stands out by `SURE` standard errors it is the lattice itself, and both levels are its own.
     """
-    table = _superlattices(values.device)
-    inside = table.members(nm)
-    sums = [(weight[:, None] * part).sum(-1) for part in (inside, 1 - inside)]
-    means = [
-        (weight * values)[:, None].mul(part).sum(-1) / total.clamp_min(1e-9)
-        for part, total in zip((inside, 1 - inside), sums, strict=True)
-    ]
-    explained = torch.where(inside > 0, means[0][..., None], means[1][..., None])
-    left = (weight[:, None] * (values[:, None] - explained).square()).sum(-1) / weight.sum(-1)[:, None].clamp_min(1e-9)
-    count = [
-        total.square() / (weight.square()[:, None] * part).sum(-1).clamp_min(1e-9)
-        for part, total in zip((inside, 1 - inside), sums, strict=True)
-    ]
-    error = ((left + SCATTER**2) * (1 / count[0].clamp_min(1e-9) + 1 / count[1].clamp_min(1e-9))).sqrt()
-    gain = means[0] - means[1]
-    sure = (gain > SURE * error) & (gain > LEAST) & (count[0] >= POINTS) & (count[1] >= POINTS)
+    bases = _superlattices(values.device)
+    at = torch.linalg.inv(bases) @ nm.T
+    inside = ((at - at.round()).abs().amax(1) < 1e-3).to(nm)
+    on, off = (_Levels.of(values, weight, part) for part in (inside, 1 - inside))
+    left = (on.total * on.variance + off.total * off.variance) / (on.total + off.total)
+    error = ((left + SCATTER**2) * (1 / on.count.clamp_min(1e-9) + 1 / off.count.clamp_min(1e-9))).sqrt()
+    gain = on.mean - off.mean
+    sure = (gain > SURE * error) & (gain > LEAST) & (on.count >= POINTS) & (off.count >= POINTS)
     # on a lattice of its own an image repeats evenly, and along one line there is no lattice: stripes, slipped rows
-    scatter = [
-        (weight[:, None] * part * (values[:, None] - mean[..., None]).square()).sum(-1) / total.clamp_min(1e-9)
-        for part, mean, total in zip((inside, 1 - inside), means, sums, strict=True)
-    ]
-    sure &= scatter[0] < EVEN * scatter[1] + SCATTER**2
+    sure &= on.variance < EVEN * off.variance + SCATTER**2
     moment = torch.einsum("bk,nk,ki,kj->bnij", weight, inside, nm, nm)
     sure &= torch.linalg.det(moment) > FLAT * moment.diagonal(dim1=-2, dim2=-1).mean(-1).square()
     # the one that leaves least unexplained
     merit, pick = torch.where(sure, -left, -torch.inf).max(1)
     found, rows = merit.isfinite(), torch.arange(len(values), device=values.device)
     one, level = torch.eye(2, device=values.device), (values * weight).sum(-1) / weight.sum(-1).clamp_min(1e-9)
-    on, off = (torch.where(found, mean[rows, pick], level) for mean in means)
-    return torch.where(found[:, None, None], table.bases[pick], one), on, off
+    levels = [torch.where(found, x.mean[rows, pick], level) for x in (on, off)]
+    return torch.where(found[:, None, None], bases[pick], one), levels[0], levels[1]
 
 
 def translation_misfits(structure: Structure, basis: Tensor, finer: Tensor) -> Tensor:

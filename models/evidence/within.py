@@ -15,7 +15,7 @@ from .batches import joined, put, rows
 from .lattice import Lattice, reduce_basis
 from .representation import Evidence
 from .structure import Structure
-from .superlattice import translation_misfits
+from .superlattice import refinements, translation_misfits
 
 NARROWEST, WIDEST = 0.004, 0.4  # misfits at which a change of lattice is told
 ALIKE = 1.1  # a still finer lattice that misfits by no more than so many times as much is taken at once
@@ -88,10 +88,8 @@ def other_lattices(found: Evidence, represent: Callable[[Tensor, Lattice], Evide
 
 def _finest(structure: Structure, basis: Tensor, finer: Tensor, misfit: Tensor) -> tuple[Tensor, Tensor]:
     """A lattice finer again by two or three, where it misfits hardly more, and its misfit; else what was given."""
-    step = [(1, k, p) for p in (2, 3) for k in range(p)] + [(0, 1, p) for p in (2, 3)]
-    for one, k, p in step:
-        divided = basis.new_tensor([[1 / p, 0.0], [k / p, 1.0]] if one else [[1.0, 0.0], [0.0, 1 / p]])
-        other = reduce_basis(finer @ divided)
+    for divided in refinements().bases[:7]:  # three by two, four by three
+        other = reduce_basis(finer @ basis.new_tensor(divided))
         here = translation_misfits(structure, basis, other)
         better = here < ALIKE * misfit
         finer = torch.where(better[:, None, None], other, finer)
