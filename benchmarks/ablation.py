@@ -22,7 +22,8 @@ from hier.models.bundle import BUNDLED
 from hier.models.classifier import Classifier
 from hier.models.evidence.maps import MAPS, WEIGHTINGS
 from hier.models.evidence.representation import CELL, GROUP_SCORES, GROUP_STRAINS, SymmetryEvidence
-from hier.pipelines.generating.evidence import EvidenceSet, Part, gather
+from hier.pipelines.generating.evidence import EvidenceSet, gather
+from hier.pipelines.generating.parts import Part
 from hier.pipelines.measuring.evaluate import decide
 
 PEAKS = len(MAPS) * len(WEIGHTINGS)

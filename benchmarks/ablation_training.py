@@ -23,7 +23,8 @@ from hier.models.evidence.crops import best_view, stacked
 from hier.models.evidence.groups import FRC, GROUPS
 from hier.models.evidence.representation import EVIDENCE, GROUP_SCORES, GROUP_STRAINS, SymmetryEvidence
 from hier.models.node import NodeClassifier, NodeSettings
-from hier.pipelines.generating.evidence import EvidenceSet, Part, gather
+from hier.pipelines.generating.evidence import EvidenceSet, gather
+from hier.pipelines.generating.parts import Part
 from hier.pipelines.measuring.labelled import has_table, read_table
 from hier.pipelines.reading.images import ImageError, images_in, read_image
 from hier.pipelines.training.data import training_parts, training_samples_of

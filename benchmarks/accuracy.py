@@ -24,7 +24,8 @@ from accuracy_table import rows_of
 from hier.datasets import CORRUPTIONS, SOURCES, Corruption, NonPatternDataset, PatternDataset
 from hier.models.bundle import BUNDLED
 from hier.models.classifier import Classifier
-from hier.pipelines.generating.evidence import EvidenceSet, Part, gather
+from hier.pipelines.generating.evidence import EvidenceSet, gather
+from hier.pipelines.generating.parts import Part
 from hier.pipelines.measuring.evaluate import outputs, refusals, report_of
 from threshold_rule import choose, groups, residuals
 from torch import Tensor

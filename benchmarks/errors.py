@@ -23,7 +23,8 @@ from hier.hierarchy import Tree
 from hier.models.bundle import BUNDLED
 from hier.models.classifier import Answer, Classifier
 from hier.models.evidence.representation import CELL
-from hier.pipelines.generating.evidence import Part, gather
+from hier.pipelines.generating.evidence import gather
+from hier.pipelines.generating.parts import Part
 from hier.pipelines.measuring.evaluate import decide
 
 NEAR = 0.08  # relative change of the cell's area that still counts as right; distortions change it too

@@ -17,10 +17,10 @@ import timm
 import torch
 import torch.nn.functional as F
 from hier.hierarchy import GROUP_NAMES, compile_tree, load_tree
-from hier.pipelines.generating.evidence import Part
+from hier.pipelines.generating.parts import Part
 from hier.pipelines.training.data import training_parts
 from hier.pipelines.training.fit import batch_of
-from hier.pipelines.training.loop import Epoch, Metrics, Schedule, right_of, train
+from hier.pipelines.training.loop import Metrics, Schedule, Shuffled, right_of, train
 from hier.pipelines.training.settings import train_settings
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -62,7 +62,7 @@ def fit(network: nn.Module, images: Tensor, targets: Tensor, epochs: int, checkp
         seconds = time.perf_counter() - begun
         print(f"epoch {epoch + 1}: {100 * metrics['accuracy']:.1f} % correct in training, {seconds:.0f} s", flush=True)
 
-    epoch = Epoch(len(images), batch_of(len(images), BATCH))
+    epoch = Shuffled(len(images), batch_of(len(images), BATCH))
     train({"network": network}, step, epoch, Schedule(epochs, LR, BATCH, 0), checkpoint, after, report)
 
 

@@ -18,7 +18,8 @@ from hier.datasets import SOURCES, PatternDataset
 from hier.models.bundle import BUNDLED, Bundle, BundleError, load_bundle
 from hier.models.classifier import Classifier
 from hier.models.routing.router import ROUTERS, Router
-from hier.pipelines.generating.evidence import Part, gather
+from hier.pipelines.generating.evidence import gather
+from hier.pipelines.generating.parts import Part
 from hier.pipelines.measuring.evaluate import Report, outputs, parse_corruptions, report_of
 from hier.pipelines.training.calibrate import calibrate, calibration_splits
 

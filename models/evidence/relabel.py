@@ -26,12 +26,15 @@ CHANGES = {
 }
 FINER = ((0, 3), (3, 0), (3, 3), (0, 2), (2, 0), (2, 2), (2, 4))  # sixths, in the order of `SymmetryMaps.finer`
 _STRAIN = MAP_CHANNELS  # where the strains begin among the numbers
-_SIX, _HEXAGONAL = 3, (1, 3, 10, 11, 12, 13)  # operations that only hexagonal metrics have
+_SIX, _HEXAGONAL = 3, [1, 3, 10, 11, 12, 13]  # operations that only hexagonal metrics have
 
 
 @dataclass(frozen=True)
 class Relabelling:
-    """Permutations: new map channel, number and position (row-major on the SIDE x SIDE grid) from old ones."""
+    """Permutations: new map channel, number and position (row-major on the SIDE x SIDE grid) from old ones.
+
+    (M,), (E,) and (SIDE**2,), or a row for each of several changes.
+    """
 
     channels: Tensor
     numbers: Tensor
@@ -78,20 +81,43 @@ def relabel(maps: Tensor, numbers: Tensor, name: str) -> tuple[Tensor, Tensor]:
     return moved.reshape(maps.shape), numbers.index_select(1, order)
 
 
-def random_relabel(maps: Tensor, numbers: Tensor, swap: bool = True) -> tuple[Tensor, Tensor]:
-    """Each image under a random choice of its equivalent bases (global generator, CPU draws).
+STEPS = ("swap", "flip", "turn", "turn")  # in this order, each or not
+
+
+@lru_cache(maxsize=1)
+def _every() -> Relabelling:
+    """The permutations of every choice among `STEPS`, a row each: the k-th bit of the row's number is the k-th step."""
+    made = []
+    for chosen in range(2 ** len(STEPS)):
+        all_of = [torch.arange(MAP_CHANNELS), torch.arange(EVIDENCE), torch.arange(SIDE**2)]
+        for k, name in enumerate(STEPS):
+            if chosen >> k & 1:
+                r = relabelling(name)
+                all_of = [old[new] for old, new in zip(all_of, (r.channels, r.numbers, r.places), strict=True)]
+        made.append(all_of)
+    return Relabelling(*(torch.stack(some) for some in zip(*made, strict=True)))
+
+
+def draw_relabelling(count: int) -> Tensor:
+    """What `random_relabel` draws for so many images: (4, count) in [0, 1), on the CPU, by torch's generator."""
+    return torch.rand(len(STEPS), count)
+
+
+def random_relabel(
+    maps: Tensor, numbers: Tensor, swap: bool = True, drawn: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Each image under a random choice of its equivalent bases, by `drawn` if that is given.
 
     Without `swap`, a stays the shorter vector and b the longer.
     """
+    drawn = (draw_relabelling(len(maps)) if drawn is None else drawn).to(maps.device)
     strain = 10 ** (-3 * numbers[:, _STRAIN : _STRAIN + len(MAPS)]) - 1e-3
-    turnable = (strain[:, _SIX] < 0.1).cpu()
-    flippable = (strain[:, list(_HEXAGONAL)] > 0.15).all(1).cpu()
-    draw = torch.rand(4, len(maps))
-    maps, numbers = maps.clone(), numbers.clone()
-    steps = (("swap", (draw[0] < 0.5) & swap), ("flip", flippable & (draw[1] < 0.5)))
-    turns = (("turn", turnable & (draw[2] < 2 / 3)), ("turn", turnable & (draw[3] < 0.5)))
-    for name, chosen in (*steps, *turns):
-        at = chosen.nonzero().flatten().to(maps.device)
-        if len(at):
-            maps[at], numbers[at] = relabel(maps[at], numbers[at], name)
-    return maps, numbers
+    turnable = strain[:, _SIX] < 0.1
+    flippable = (strain[:, _HEXAGONAL] > 0.15).all(1)
+    steps = ((drawn[0] < 0.5) & swap, flippable & (drawn[1] < 0.5), turnable & (drawn[2] < 2 / 3),
+             turnable & (drawn[3] < 0.5))  # fmt: skip
+    chosen = sum(step.long() << k for k, step in enumerate(steps))
+    every = _every()
+    channels, order, places = (t.to(maps.device)[chosen] for t in (every.channels, every.numbers, every.places))
+    at = (channels[:, :, None] * SIDE**2 + places[:, None, :]).flatten(1)
+    return maps.flatten(1).gather(1, at).reshape(maps.shape), numbers.gather(1, order)

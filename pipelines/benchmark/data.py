@@ -23,7 +23,8 @@ from ...hierarchy.elements import rotation_centres
 from ...hierarchy.files import whole
 from ...models.evidence.representation import SymmetryEvidence
 from ...models.systems import centred_side
-from ..generating.evidence import REVISION, Part, read_evidence
+from ..generating.evidence import read_evidence
+from ..generating.parts import REVISION, Part
 from ..training.data import CROSS, TRAIN, VALID
 from .settings import Preset
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ...models.systems import Network
-from ..training.loop import Epoch, Metrics, Schedule, train
+from ..training.loop import Metrics, Schedule, Shuffled, train
 from .data import pixels
 
 CLIP = 5.0  # largest norm of a gradient: the inner step of the meta loss can be steep
@@ -25,9 +25,9 @@ def precision(device: str, mixed: bool) -> AbstractContextManager[object]:
     return nullcontext()
 
 
-def epoch_of(count: int, batch: int) -> Epoch:
+def epoch_of(count: int, batch: int) -> Shuffled:
     """The steps of an epoch of `count` images: at least two, if there are images for them."""
-    return Epoch(count, min(batch, max(2, count // 2)))
+    return Shuffled(count, min(batch, max(2, count // 2)))
 
 
 def fit_network(

@@ -16,7 +16,7 @@ from ...hierarchy import HierError, UnknownNameError, compile_tree, load_tree
 from ...hierarchy.files import only_one, whole
 from ...models.systems import LOSSES, REPRESENTATIONS, SYSTEMS, Sizes, System, system_named
 from ...models.systems.table import MAPS
-from ..generating.evidence import Part
+from ..generating.parts import Part
 from ..tracking.runs import Store
 from ..training.fit import Reporter
 from ..training.loop import Metrics

@@ -19,7 +19,8 @@ from ...models.classifier import Answer, Classifier
 from ...models.evidence.groups import highest_within
 from ...models.routing.partial import Statements
 from ...models.routing.router import Router
-from ..generating.evidence import EvidenceSet, Part, gather
+from ..generating.evidence import EvidenceSet, gather
+from ..generating.parts import Part
 from ..reading.images import images_in
 from . import metrics
 from .files import answer_files

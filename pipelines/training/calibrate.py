@@ -19,7 +19,8 @@ from ...models.classifier import Answer, Classifier
 from ...models.routing.calibration import fit_temperature
 from ...models.routing.mixture import Stack
 from ...models.routing.router import FLAT, NEED_FLAT, ROUTERS
-from ..generating.evidence import EvidenceSet, Part, gather
+from ..generating.evidence import EvidenceSet, gather
+from ..generating.parts import Part
 from ..measuring.evaluate import Report, report_of
 from ..measuring.metrics import Reliability, reliability
 from ..tracking.artifacts import slug

@@ -15,7 +15,10 @@ from torch import Tensor
 from ...datasets import OF_ATOMS, OF_PATTERN, SOURCES, Corruption, NonPatternDataset, PatternDataset
 from ...hierarchy import GROUP_NAMES, CompiledTree
 from ...models.evidence.groups import MOST, ORDERS, highest_within
-from ..generating.evidence import Dataset, EvidenceSet, Part, gather
+from ..generating.evidence import EvidenceSet, gather
+from ..generating.parts import Dataset, Part
+from ..generating.processes import ALONE, Processes
+from ..generating.stored import JoinedRows, picked
 from .fit import TOLERANCES, Samples
 from .settings import TrainSettings
 
@@ -147,15 +150,17 @@ class TrainingData:
     """Evidence of all sets, each made when first asked for and kept in `cache`."""
 
     def __init__(
-        self, settings: TrainSettings, cache: Path, device: str, stage: Callable[[str, int], Callable[[int], None]]
-    ) -> None:
+        self, settings: TrainSettings, cache: Path, device: str, stage: Callable[[str, int], Callable[[int], None]],
+        processes: Processes = ALONE,
+    ) -> None:  # fmt: skip
         self.settings, self.cache, self.device, self.stage = settings, cache, device, stage
+        self.processes = processes
         self._sets: dict[str, EvidenceSet] = {}
 
     def _get(self, name: str, parts: Sequence[Part]) -> EvidenceSet:
         if name not in self._sets:
             advance = self.stage(f"images: {name}", sum(p.stop - p.start for p in parts))
-            self._sets[name] = gather(parts, self.cache, self.device, advance)
+            self._sets[name] = gather(parts, self.cache, self.device, advance, self.processes)
         return self._sets[name]
 
     def train(self) -> EvidenceSet:
@@ -175,8 +180,8 @@ class TrainingData:
         patterns = self.train() if split == "train" else self.valid()
         others = self._get(f"{split}, no patterns", negative_parts(self.settings, split))
         return Samples(
-            torch.cat([others.maps, patterns.maps]),
-            torch.cat([others.numbers, patterns.numbers]),
+            JoinedRows(others.maps, patterns.maps),
+            JoinedRows(others.numbers, patterns.numbers),
             torch.cat([torch.zeros(len(others)), torch.ones(len(patterns))]).long(),
         )
 
@@ -186,7 +191,7 @@ def samples_of(evidence: EvidenceSet, plan: CompiledTree, node: str | None = Non
     choice = _choices(plan, node)
     targets = torch.from_numpy(choice[[plan.labels.index(name) for name in evidence.labels]])
     keep = (targets >= 0).nonzero().flatten()
-    return Samples(evidence.maps[keep], evidence.numbers[keep], targets[keep])
+    return Samples(picked(evidence.maps, keep), picked(evidence.numbers, keep), targets[keep])
 
 
 def training_samples_of(evidence: EvidenceSet, plan: CompiledTree, node: str | None = None) -> Samples:
@@ -202,9 +207,10 @@ def training_samples_of(evidence: EvidenceSet, plan: CompiledTree, node: str | N
     targets = torch.where(stands_out(misfits, own), of_group[own], -1)
     low, high = (math.log10(t) for t in TOLERANCES)
     some = torch.logspace(low, high, 24)
-    within = of_group[highest_within(misfits[:, None, :-1].expand(-1, len(some), -1), some.expand(len(own), -1))]
-    keep = ((targets >= 0) | (within >= 0).any(1)).nonzero().flatten()
-    return Samples(evidence.maps[keep], evidence.numbers[keep], targets[keep], misfits[keep], of_group)
+    within = torch.stack([of_group[highest_within(misfits[:, :-1], t.expand(len(own)))] >= 0 for t in some]).any(0)
+    keep = ((targets >= 0) | within).nonzero().flatten()
+    rows = picked(evidence.maps, keep), picked(evidence.numbers, keep)
+    return Samples(*rows, targets[keep], misfits[keep], of_group)
 
 
 def stands_out(misfits: Tensor, own: Tensor) -> Tensor:

@@ -23,7 +23,8 @@ from ...models.evidence.crops import best_view
 from ...models.evidence.representation import SymmetryEvidence
 from ...models.node import NodeClassifier, NodeSettings
 from ...models.routing.router import route
-from ..generating.evidence import BATCH, EvidenceSet
+from ..generating.evidence import EvidenceSet
+from ..generating.parts import BATCH
 from ..reading.images import ImageError, ImageLike, read_image
 from .data import samples_of
 from .fit import batch_of, fit

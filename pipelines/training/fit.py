@@ -12,9 +12,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...models.evidence.groups import highest_within
-from ...models.evidence.relabel import random_relabel
+from ...models.evidence.relabel import draw_relabelling, random_relabel
 from ...models.node import NodeClassifier
-from .loop import Epoch, Metrics, Schedule, TrainingError, train
+from ..generating.processes import ALONE, Processes
+from ..generating.stored import Rows, in_memory
+from .loop import Metrics, Schedule, Shuffled, TrainingError, train
+from .parallel import parallel
 
 TOLERANCES = (0.004, 0.4)  # between which they are drawn
 TRIES = 4
@@ -22,15 +25,16 @@ TRIES = 4
 
 @dataclass(frozen=True)
 class Samples:
-    """Evidence with targets: `maps` (N, M, S, S), `numbers` (N, E), `targets` (N,) indices of choices.
+    """Evidence with targets: `maps` (N, M, S, S) and `numbers` (N, E), tensors or rows that stay in files or on a card,
+    and `targets` (N,), indices of choices.
 
     Without a tolerance an image's target is what it was made as; -1 where that is not asked. Where the `misfits`
     (N, 18) of the groups are known, a tolerance may be given: `choice` (17,) is then the target of the group that holds
     within it, -1 for groups that are not below the node.
     """
 
-    maps: Tensor
-    numbers: Tensor
+    maps: Rows
+    numbers: Rows
     targets: Tensor
     misfits: Tensor | None = None
     choice: Tensor | None = None
@@ -96,9 +100,13 @@ def draw_tolerances(samples: Samples, indices: Tensor) -> tuple[Tensor, Tensor]:
     return asked, target
 
 
-def batch_of(count: int, batch: int) -> int:
-    """Images in a step: `batch`, or fewer so that `count` images make four steps, but at least 2."""
-    return min(batch, max(2, count // 4))
+def batch_of(count: int, batch: int, processes: int = 1) -> int:
+    """Images in a step: `batch`, or fewer so that `count` images make four steps, but at least 2.
+
+    As many for each of several processes, and at least 2.
+    """
+    most = min(batch, max(2, count // 4))
+    return most if processes == 1 else max(2, most // processes) * processes
 
 
 def fit(
@@ -109,30 +117,43 @@ def fit(
     checkpoint: Path | None,
     report: Callable[[int, Metrics], None] = lambda epoch, metrics: None,
     swap: bool = True,
+    processes: Processes = ALONE,
 ) -> NodeClassifier:
     """Train `node` in place on its device, as `loop.train`. `swap` as in `random_relabel`.
 
+    Several `processes`, each with the same node and samples, train it together: each step's batch is shared among them.
     TrainingError for evidence that is not finite, with the number of the sample.
     """
     device = next(node.parameters()).device
-    good = samples.maps.flatten(1).isfinite().all(1) & samples.numbers.isfinite().all(1)
-    if not bool(good.all()):
-        raise TrainingError(f"the evidence of sample {int((~good).nonzero()[0, 0])} is not finite: leave it out")
+    _check_finite(samples)
+    model = parallel(node, processes)
 
     def step(indices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        # all of a batch is drawn by every process, for all to draw the same whatever their number
         asked, target = draw_tolerances(samples, indices)
-        x, y, z = (t.to(device) for t in (samples.maps[indices], target, samples.numbers[indices]))
+        roll = [int(v) for v in torch.randint(samples.maps[:1].shape[-1], (2,))]
+        drawn, count = draw_relabelling(len(indices)).T, (target >= 0).sum()
+        own = processes.own(indices)
+        asked, y, drawn = (t.to(device) for t in (processes.own(asked), processes.own(target), processes.own(drawn)))
+        x, z = samples.maps[own].to(device), samples.numbers[own].to(device)
         # the origin of the maps is arbitrary, and so is the choice among equivalent bases
-        roll = [int(v) for v in torch.randint(x.shape[-1], (2,))]
-        x, z = random_relabel(x.float(), z, swap)
-        logits = node(torch.roll(x, roll, (2, 3)), z, asked.to(device))
-        count = (y >= 0).sum()
-        loss = F.cross_entropy(logits, y, ignore_index=-1, reduction="sum") / count.clamp_min(1)
-        return loss, (logits.argmax(1) == y).sum().float(), count.float()
+        x, z = random_relabel(x.float(), z, swap, drawn.T)
+        logits = model(torch.roll(x, roll, (2, 3)), z, asked)
+        loss = F.cross_entropy(logits, y, ignore_index=-1, reduction="sum") * processes.count / count.clamp_min(1)
+        return loss, (logits.argmax(1) == y).sum().float(), (y >= 0).sum().float()
 
     def after(loss: float, accuracy: float) -> Metrics:
         return {"train/loss": loss, "train/accuracy": accuracy, **score(node, valid, "valid")}
 
-    epoch = Epoch(len(samples), batch_of(len(samples), schedule.batch))
-    train({"node": node}, step, epoch, schedule, checkpoint, after, report)
+    epoch = Shuffled(len(samples), batch_of(len(samples), schedule.batch, processes.count))
+    train({"node": node}, step, epoch, schedule, checkpoint, after, report, processes=processes)
     return node
+
+
+def _check_finite(samples: Samples) -> None:
+    """Of evidence in memory; what stays in files was checked when it was made or found there."""
+    maps, numbers = in_memory(samples.maps), in_memory(samples.numbers)
+    if maps is not None and numbers is not None:
+        good = maps.flatten(1).isfinite().all(1) & numbers.isfinite().all(1)
+        if not bool(good.all()):
+            raise TrainingError(f"the evidence of sample {int((~good).nonzero()[0, 0])} is not finite: leave it out")

@@ -14,7 +14,7 @@ from ...datasets import PatternDataset, photo_content, split_pool
 from ...datasets.dataset import DatasetError
 from ...hierarchy import GROUP_NAMES, HierError, Tree, TreeError, load_tree
 from ...models.node import NodeClassifier, NodeSettings
-from ..generating.evidence import REVISION
+from ..generating.parts import REVISION
 
 
 class SettingsError(HierError):

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 from hier.datasets import KINDS, SOURCES
 from hier.hierarchy import GROUP_NAMES, load_tree
-from hier.pipelines.generating import evidence
-from hier.pipelines.generating.evidence import Part
+from hier.pipelines.generating.parts import REVISION, Part
 from hier.pipelines.training.data import PASTED, negative_parts, training_parts, validation_parts
 from hier.pipelines.training.settings import SettingsError, TrainSettings, check_images, digest
 from hypothesis import given, strategies
@@ -116,7 +115,7 @@ def test_a_training_is_known_by_all_that_it_depends_on(with_pictures: Path, monk
     assert digest(settings, tree) == one, "wherever the photographs are"
     assert digest(settings.model_copy(update={"seed": 1}), tree) != one
     assert digest(settings, load_tree("paper")) != one
-    monkeypatch.setattr("hier.pipelines.training.settings.REVISION", evidence.REVISION + 1)
+    monkeypatch.setattr("hier.pipelines.training.settings.REVISION", REVISION + 1)
     assert digest(settings, tree) != one
     monkeypatch.undo()
     monkeypatch.setattr("hier.pipelines.training.settings.version", lambda name: "0.0.0")

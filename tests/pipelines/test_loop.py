@@ -12,7 +12,8 @@ import torch
 from hier.models.evidence.representation import EVIDENCE, MAP_CHANNELS, SIDE
 from hier.models.node import NodeClassifier, NodeSettings
 from hier.pipelines.training.checkpoints import load_checkpoint
-from hier.pipelines.training.fit import Samples, fit
+from hier.pipelines.training import loop
+from hier.pipelines.training.fit import Samples, batch_of, fit
 from hier.pipelines.training.loop import Metrics, Schedule, TrainingError, is_finite
 
 SCHEDULE = Schedule(epochs=3, lr=1e-3, batch=8, seed=5)
@@ -109,7 +110,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_epoch(
     before = (tmp_path / "backbone.pt").read_bytes()
     one = node()
     one.register_forward_hook(lambda _, __, logits: logits * torch.nan)
-    with pytest.raises(TrainingError, match=r"backbone diverged: loss nan in epoch 2, step 1; .* epoch 1 is kept"):
+    with pytest.raises(TrainingError, match=r"backbone diverged: a loss that is not finite in epoch 2, step 1; .* epoch 1 is kept"):
         fit(one, samples, samples, SCHEDULE, tmp_path / "backbone.pt")
     assert (tmp_path / "backbone.pt").read_bytes() == before
 
@@ -131,3 +132,34 @@ def test_a_sample_that_is_not_finite_is_named(samples: Samples, tmp_path: Path) 
     with pytest.raises(TrainingError, match="sample 7"):
         fit(node(), replace(samples, maps=maps), samples, SCHEDULE, tmp_path / "a.pt")
     assert not (tmp_path / "a.pt").exists()
+
+
+def test_a_training_resumes_in_the_middle_of_an_epoch_to_the_same_bits(
+    samples: Samples, whole: tuple[Path, list[Metrics]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "CHECKED", 1)
+    monkeypatch.setattr(loop, "EVERY", 0.0)
+    steps = len(samples) // batch_of(len(samples), SCHEDULE.batch)
+    assert steps > 2
+    for last in range(1, 3 * steps):
+        stopped, calls = node(), 0
+
+        def stop(*_: object, last: int = last) -> None:
+            nonlocal calls
+            calls += 1
+            if calls > last:
+                raise KeyboardInterrupt
+
+        stopped.train()
+        stopped.inner.register_full_backward_pre_hook(stop)
+        checkpoint = tmp_path / f"{last}.pt"
+        with pytest.raises(KeyboardInterrupt):
+            fit(stopped, samples, samples, SCHEDULE, checkpoint)
+        state = load_checkpoint(checkpoint)
+        assert state is not None
+        assert len(state["history"]) * steps + state["begun"].get("step", 0) == last
+        found: list[Metrics] = []
+        torch.manual_seed(99)
+        resumed = fit(node(), samples, samples, SCHEDULE, checkpoint, lambda _, m, found=found: found.append(m))
+        assert same(resumed, whole[0] / "3.pt")
+        assert found == whole[1]

@@ -19,7 +19,8 @@ from hier.models.bundle import load_bundle
 from hier.models.evidence.representation import EVIDENCE, MAP_CHANNELS, SIDE
 from hier.models.node import NodeClassifier, NodeSettings
 from hier.pipelines.generating import evidence
-from hier.pipelines.generating.evidence import Arrays, EvidenceError, Part
+from hier.pipelines.generating.evidence import EvidenceError
+from hier.pipelines.generating.parts import Arrays, Part
 from hier.pipelines.training import train as training
 from hier.pipelines.training.fit import Reporter
 from hier.pipelines.training.loop import TrainingError

@@ -9,7 +9,7 @@ from typing import get_type_hints
 import pytest
 import torch
 from hier.datasets import SOURCES, PatternDataset, Pool
-from hier.pipelines.generating.evidence import Part
+from hier.pipelines.generating.parts import Part
 from hier.pipelines.training.calibrate import SPLITS, other_parts, split_parts
 from hier.pipelines.training.data import cross_parts, negative_parts, training_parts, validation_parts
 from hier.pipelines.training.settings import TrainSettings

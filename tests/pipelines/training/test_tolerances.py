@@ -9,7 +9,8 @@ from hier.datasets import Corruption, PatternDataset
 from hier.hierarchy import GROUP_NAMES, compile_tree, load_tree
 from hier.models.evidence.groups import MOST
 from hier.models.evidence.representation import EVIDENCE, MAP_CHANNELS, SIDE
-from hier.pipelines.generating.evidence import EvidenceSet, with_misfits
+from hier.pipelines.generating.evidence import EvidenceSet
+from hier.pipelines.generating.parts import with_misfits
 from hier.pipelines.training.data import samples_of, stands_out, training_samples_of
 from hier.pipelines.training.fit import TOLERANCES, draw_tolerances
 

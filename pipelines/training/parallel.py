@@ -1,0 +1,70 @@
+"""One network trained by several processes, with the result of one process to rounding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
+from torch.nn.parallel import DistributedDataParallel
+from torch.overrides import TorchFunctionMode
+
+from ..generating.processes import Processes
+
+
+def parallel(network: nn.Module, processes: Processes) -> Callable[..., Tensor]:
+    """Calls `network` with a process's share of a batch: gradients are averaged over the processes.
+
+    Batch normalisation, whatever layer does it, takes the statistics of the whole batch: `SyncBatchNorm` would need a
+    card. Shares must be equally large.
+    """
+    if processes.count == 1:
+        return network
+    wrapped = DistributedDataParallel(network, broadcast_buffers=False)
+
+    def call(*given: Tensor) -> Tensor:
+        with _WholeBatch(processes.count):
+            made: Tensor = wrapped(*given)
+        return made
+
+    return call
+
+
+class _WholeBatch(TorchFunctionMode):
+    """`torch.nn.functional.batch_norm` over all processes, while training."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.count = count
+
+    def __torch_function__(
+        self, function: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        if function is F.batch_norm:
+            return self.batch_norm(*args, **(kwargs or {}))
+        return function(*args, **(kwargs or {}))
+
+    def batch_norm(
+        self, input: Tensor, running_mean: Tensor | None, running_var: Tensor | None, weight: Tensor | None = None,
+        bias: Tensor | None = None, training: bool = False, momentum: float = 0.1, eps: float = 1e-5,
+    ) -> Tensor:  # fmt: skip
+        """As torch's; means over all processes are sums of their means, since shares are equally large."""
+        if not training:
+            return F.batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
+        axes = [k for k in range(input.ndim) if k != 1]
+        shape = [-1 if k == 1 else 1 for k in range(input.ndim)]
+        mean = all_reduce(input.mean(axes) / self.count)
+        centred = input - mean.reshape(shape)
+        variance = all_reduce(centred.square().mean(axes) / self.count)
+        if running_mean is not None and running_var is not None:
+            n = input.numel() / input.shape[1] * self.count
+            with torch.no_grad():
+                running_mean.lerp_(mean, momentum)
+                running_var.lerp_(variance * n / (n - 1), momentum)
+        made = centred * (variance + eps).rsqrt().reshape(shape)
+        if weight is not None:
+            made = made * weight.reshape(shape)
+        return made if bias is None else made + bias.reshape(shape)
