@@ -1,2 +1,3 @@
-"""Datasets on disk: `export` in the `formats`, `preview` sheets to look at, `evidence` what trainings read of them;
-`workers` shares the work among processes."""
+"""Datasets on disk: `export` in the `formats`, `preview` sheets to look at, `evidence` what trainings read of them,
+made by `parts` and read from `stored` rows; `workers` shares the work among processes, `processes` are those of
+torchrun."""

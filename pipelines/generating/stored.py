@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-DTYPES = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4")}  # as safetensors names them
+DTYPES: dict[str, np.dtype[np.floating]] = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4")}  # as safetensors names them
 
 
 class Rows(Protocol):

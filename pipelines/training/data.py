@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ...datasets import OF_ATOMS, OF_PATTERN, SOURCES, Corruption, NonPatternDataset, PatternDataset
 from ...hierarchy import GROUP_NAMES, CompiledTree
+from ...models.bundle import GATE
 from ...models.evidence.groups import MOST, ORDERS, highest_within
 from ..generating.evidence import EvidenceSet, gather
 from ..generating.parts import Dataset, Part
@@ -174,6 +175,14 @@ class TrainingData:
     def cross(self) -> dict[str, EvidenceSet]:
         """Cross-validation patterns by source."""
         return {source: self._get(f"cross {source}", parts) for source, parts in cross_parts(self.settings).items()}
+
+    def prepare(self, nodes: Sequence[str]) -> None:
+        """Make all that `nodes` need, so that no process has to wait for another when it trains one of them."""
+        if any(name != GATE for name in nodes):
+            self.cross()
+        if GATE in nodes:
+            for split in ("train", "valid"):
+                self.gate(split)
 
     def gate(self, split: str) -> Samples:
         """Samples of the gate: the patterns of `split`, and images that are not periodic."""

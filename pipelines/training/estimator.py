@@ -140,7 +140,7 @@ class HierarchicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
     @torch.inference_mode()
     def _probabilities(self, images: Sequence[ImageLike]) -> NDArray[np.float64]:
         evidence = self._evidence(images)
-        maps, numbers = evidence.maps.to(self.device).float(), evidence.numbers.to(self.device)
+        maps, numbers = evidence.maps[:].to(self.device).float(), evidence.numbers[:].to(self.device)
         nodes = {name: node.log_probabilities(maps, numbers) for name, node in self.nodes_.items()}
         p: NDArray[np.float64] = route(compile_tree(self.tree_), nodes, "soft").exp().cpu().double().numpy()
         return p

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
+from torch.distributed.nn.functional import all_reduce as differentiable_sum
 from torch.nn.parallel import DistributedDataParallel
 from torch.overrides import TorchFunctionMode
 
@@ -51,20 +51,24 @@ class _WholeBatch(TorchFunctionMode):
         self, input: Tensor, running_mean: Tensor | None, running_var: Tensor | None, weight: Tensor | None = None,
         bias: Tensor | None = None, training: bool = False, momentum: float = 0.1, eps: float = 1e-5,
     ) -> Tensor:  # fmt: skip
-        """As torch's; means over all processes are sums of their means, since shares are equally large."""
+        """As torch's; the mean over all processes is the mean of theirs, since shares are equally large."""
         if not training:
             return F.batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
         axes = [k for k in range(input.ndim) if k != 1]
         shape = [-1 if k == 1 else 1 for k in range(input.ndim)]
-        mean = all_reduce(input.mean(axes) / self.count)
+        mean = self._total(input.mean(axes))
         centred = input - mean.reshape(shape)
-        variance = all_reduce(centred.square().mean(axes) / self.count)
+        variance = self._total(centred.square().mean(axes))
         if running_mean is not None and running_var is not None:
             n = input.numel() / input.shape[1] * self.count
             with torch.no_grad():
                 running_mean.lerp_(mean, momentum)
                 running_var.lerp_(variance * n / (n - 1), momentum)
         made = centred * (variance + eps).rsqrt().reshape(shape)
-        if weight is not None:
-            made = made * weight.reshape(shape)
+        made = made if weight is None else made * weight.reshape(shape)
         return made if bias is None else made + bias.reshape(shape)
+
+    def _total(self, mean: Tensor) -> Tensor:
+        """The mean over all processes, through which gradients flow."""
+        total: Tensor = differentiable_sum(mean / self.count)  # type: ignore[no-untyped-call]
+        return total

@@ -14,16 +14,13 @@ from pathlib import Path
 from zlib import crc32
 
 import numpy as np
-import torch
 from filelock import FileLock
 from sklearn.metrics import confusion_matrix
 
-from ...hierarchy import Tree, UnknownNameError, compile_tree, load_tree
+from ...hierarchy import Tree, UnknownNameError, load_tree
 from ...hierarchy.files import only_one, whole
 from ...models.bundle import (
-    FLAT,
     GATE,
-    GATE_CHOICES,
     OUTSIDE,
     Bundle,
     BundleError,
@@ -33,12 +30,13 @@ from ...models.bundle import (
     load_bundle,
     save_bundle,
 )
-from ...models.node import NodeClassifier, NodeSettings
+from ...models.node import NodeClassifier
+from ..generating.processes import together
 from ..tracking.runs import Store, Training
-from .data import TrainingData, samples_of, training_samples_of
-from .fit import Reporter, Samples, fit, predict, score
-from .loop import Metrics, Schedule
+from .data import TrainingData
+from .fit import Reporter, predict, score
 from .settings import SettingsError, TrainSettings, check_images, digest
+from .steps import Steps
 
 logger = logging.getLogger("hier")
 
@@ -91,46 +89,43 @@ def train(
     store: Store,
     device: str = "cpu",
     reporter: Reporter = Reporter(),  # noqa: B008
-) -> TrainResult:
+) -> TrainResult | None:
     """Train the nodes `chosen` (see `nodes_at`) and put them into the bundle ``root/models/<tree>``.
 
-    Finished epochs are kept under ``root/work``: the same call resumes after an interruption. HierError when another
-    process runs the same training, SettingsError, EvidenceError or TrainingError when it cannot be made.
+    What is finished is kept under ``root/work``: the same call resumes after an interruption. Processes that `torchrun`
+    started train the backbone together and the nodes side by side; the first of them returns the result, the others
+    None. HierError when another call runs the same training, SettingsError, EvidenceError or TrainingError when it
+    cannot be made.
     """
     check_images(settings)
     tree = load_tree(settings.tree)
     check_replaceable(_card_path(root, tree))
     work = root / "work" / digest(settings, tree)
-    with only_one(work, "training"):
-        with whole(work / "settings.json") as file:
-            file.write_text(settings.model_dump_json(indent=1), encoding="utf-8")
-        return _train(settings, tree, chosen, root, work, store, device, reporter)
+    with together(device) as (processes, own):
+        reporter = reporter if processes.first else Reporter()
+        data = TrainingData(settings, root / "work" / "evidence", own, reporter.stage, processes)
+        steps = Steps(settings, tree, data, work, processes, own, reporter)
+        if not processes.first:
+            steps.side_by_side(chosen, steps.backbone())
+            return None
+        with only_one(work, "training"):
+            with whole(work / "settings.json") as file:
+                file.write_text(settings.model_dump_json(indent=1), encoding="utf-8")
+            return _train(steps, chosen, root, store)
 
 
-def _train(
-    settings: TrainSettings, tree: Tree, chosen: Sequence[str], root: Path, work: Path, store: Store, device: str,
-    reporter: Reporter,
-) -> TrainResult:  # fmt: skip
-    plan = compile_tree(tree)
-    data = TrainingData(settings, root / "work" / "evidence", device, reporter.stage)
+def _train(steps: Steps, chosen: Sequence[str], root: Path, store: Store) -> TrainResult:
+    settings, tree, work = steps.settings, steps.tree, steps.work
     results, trained = [], {}
     slug = "-".join(chosen) if len(chosen) < 3 else f"{len(chosen)}-nodes"
     resume = work / f"run-{crc32(' '.join(chosen).encode()):08x}.txt"
     with store.training(f"train {slug}", settings.model_dump(mode="json"), {"hier.tree": tree.name}, resume) as run:
         started = time.monotonic()
-
-        def after(epoch: int, metrics: Metrics) -> None:
-            run.epoch(epoch, metrics)
-            reporter.epoch("all groups", epoch, settings.epochs, metrics)
-
-        torch.manual_seed(settings.seed)  # weights begin alike, whatever was drawn before
-        first = NodeClassifier(NodeSettings(plan.labels, settings.backbone), settings.pretrained)
-        everything, held_out = training_samples_of(data.train(), plan), samples_of(data.valid(), plan)
-        schedule = Schedule(settings.epochs, settings.lr, settings.batch, settings.seed)
-        shared = fit(first.to(device), everything, held_out, schedule, work / "backbone.pt", after)
-        run.metrics({"seconds": time.monotonic() - started, "images": float(len(everything))})
+        shared = steps.backbone(run.epoch)
+        run.metrics({"seconds": time.monotonic() - started, "images": float(len(steps.everything))})
+        steps.side_by_side(chosen, shared)
         for name in chosen:
-            node, result = _train_node(name, tree, data, shared, settings, work, run, reporter)
+            node, result = _train_node(steps, name, shared, run)
             trained[name] = node
             results.append(result)
         card_path = _card_path(root, tree)
@@ -145,48 +140,23 @@ def _card_path(root: Path, tree: Tree) -> Path:
 
 
 def _train_node(
-    name: str, tree: Tree, data: TrainingData, shared: NodeClassifier, settings: TrainSettings, work: Path,
-    training: Training, reporter: Reporter,
-) -> tuple[NodeClassifier, NodeResult]:  # fmt: skip
-    plan = compile_tree(tree)
-    started = time.monotonic()
-    sets: dict[str, Samples] = {}
-    choices: tuple[str, ...]
-    if name == GATE:
-        level, choices = "gate", GATE_CHOICES
-        fitting, sets["valid"] = data.gate("train"), data.gate("valid")
-    else:
-        node_of = None if name == FLAT else name  # of all labels, or of one node
-        level, choices = ("flat", plan.labels) if name == FLAT else (tree.level_of(name), tree.choices(name))
-        fitting, sets["valid"] = (
-            training_samples_of(data.train(), plan, node_of),
-            samples_of(data.valid(), plan, node_of),
-        )
-        sets |= {f"cross_{source}": samples_of(e, plan, node_of) for source, e in data.cross().items()}
-    schedule = Schedule(settings.tune_epochs, settings.tune_lr, settings.batch, settings.seed + crc32(name.encode()))
-    params = settings.model_dump(mode="json") | {"choices": len(choices)}
-    with training.node(name, level, params, {}) as run:
-
-        def after(epoch: int, metrics: Metrics) -> None:
-            run.epoch(epoch, metrics)
-            reporter.epoch(name, epoch, settings.tune_epochs, metrics)
-
-        torch.manual_seed(schedule.seed)  # and heads, whether the backbone was trained just now or before a break
-        node = shared
-        if name != FLAT:  # which the backbone was trained with: nothing is left to tune
-            under = None if name == GATE else plan.choices_at(name).tolist()
-            node = shared.for_choices(choices, under)
-            node = fit(node, fitting, sets["valid"], schedule, work / f"{name}.pt", after)
-        metrics = {k: v for prefix, s in sets.items() for k, v in score(node, s, prefix).items()}
-        metrics["images"], metrics["seconds"] = float(len(fitting)), time.monotonic() - started
+    steps: Steps, name: str, shared: NodeClassifier, training: Training
+) -> tuple[NodeClassifier, NodeResult]:
+    settings, tree, started = steps.settings, steps.tree, time.monotonic()
+    about = steps.about(name)
+    params = settings.model_dump(mode="json") | {"choices": len(about.choices)}
+    with training.node(name, about.level, params, {}) as run:
+        node = steps.tuned(name, shared, run.epoch)
+        metrics = {k: v for prefix, s in about.sets.items() for k, v in score(node, s, prefix).items()}
+        metrics["images"], metrics["seconds"] = float(len(about.fitting)), time.monotonic() - started
         run.metrics(metrics)
-        truth, found = sets["valid"].targets.numpy(), predict(node, sets["valid"]).argmax(1).numpy()
-        run.confusion(confusion_matrix(truth, found, labels=np.arange(len(choices))), choices)
-        one = work / "nodes" / f"{name}.json"
+        truth, found = about.sets["valid"].targets.numpy(), predict(node, about.sets["valid"]).argmax(1).numpy()
+        run.confusion(confusion_matrix(truth, found, labels=np.arange(len(about.choices))), about.choices)
+        one = steps.work / "nodes" / f"{name}.json"
         card = _card(tree, settings, {name: (node, metrics)})
         save_bundle(one, card, {name: node})
         run.model(one)
-    return node, NodeResult(name, level, metrics)
+    return node, NodeResult(name, about.level, metrics)
 
 
 def _card(tree: Tree, settings: TrainSettings, nodes: Mapping[str, tuple[NodeClassifier, Mapping[str, float]]]) -> Card:

@@ -11,8 +11,8 @@ import pytest
 import torch
 from hier.models.evidence.representation import EVIDENCE, MAP_CHANNELS, SIDE
 from hier.models.node import NodeClassifier, NodeSettings
-from hier.pipelines.training.checkpoints import load_checkpoint
 from hier.pipelines.training import loop
+from hier.pipelines.training.checkpoints import load_checkpoint
 from hier.pipelines.training.fit import Samples, batch_of, fit
 from hier.pipelines.training.loop import Metrics, Schedule, TrainingError, is_finite
 
@@ -110,7 +110,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_epoch(
     before = (tmp_path / "backbone.pt").read_bytes()
     one = node()
     one.register_forward_hook(lambda _, __, logits: logits * torch.nan)
-    with pytest.raises(TrainingError, match=r"backbone diverged: a loss that is not finite in epoch 2, step 1; .* epoch 1 is kept"):
+    with pytest.raises(TrainingError, match=r"backbone diverged: a loss .* in epoch 2, step 1; .* epoch 1 is kept"):
         fit(one, samples, samples, SCHEDULE, tmp_path / "backbone.pt")
     assert (tmp_path / "backbone.pt").read_bytes() == before
 

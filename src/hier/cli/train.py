@@ -59,6 +59,8 @@ def train(
     console = Console(stderr=True)
     with training_progress(console) as reporter:
         result = run(settings, chosen, ROOT, store(ROOT), device, reporter)
+    if result is None:
+        return  # one of several processes, of which the first tells what was made
     if as_json:
         typer.echo(json.dumps({"card": str(result.card), "missing": list(result.missing),
                                "nodes": {n.node: dict(n.metrics) for n in result.nodes}}, indent=2))  # fmt: skip
