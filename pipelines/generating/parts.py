@@ -74,18 +74,19 @@ class Part:
 
 def make(job: tuple[Part, str]) -> Arrays:
     """The `evidence_of` a piece as arrays, which travel between processes."""
-    maps, numbers, misfits = (some.cpu().numpy() for some in evidence_of(*job))
+    part, device = job
+    maps, numbers, misfits = (x.cpu().numpy() for x in evidence_of(part, range(part.start, part.stop), device))
     return maps, numbers, misfits
 
 
-def evidence_of(part: Part, device: str) -> tuple[Tensor, Tensor, Tensor]:
-    """Draw the images of a part and take their evidence: maps, numbers and misfits, as `EvidenceSet` has them."""
+def evidence_of(part: Part, indices: Sequence[int], device: str) -> tuple[Tensor, Tensor, Tensor]:
+    """Draw images of a part's dataset and take their evidence: maps, numbers and misfits, as `EvidenceSet` has them."""
     dataset = part.with_pictures()
     represent = SymmetryEvidence()
     made: list[tuple[Tensor, Tensor, Tensor]] = []
     size = BATCH if device == "cpu" else PIECE
-    for k in range(part.start, part.stop, size):
-        images, misfits = with_misfits(dataset, range(k, min(k + size, part.stop)), device)
+    for k in range(0, len(indices), size):
+        images, misfits = with_misfits(dataset, indices[k : k + size], device)
         found = represent(images)
         made.append((found.maps.half(), found.numbers, misfits.to(found.numbers)))
     maps, numbers, known = (torch.cat(some) for some in zip(*made, strict=True))

@@ -16,7 +16,7 @@ from ...models.evidence.relabel import draw_relabelling, random_relabel
 from ...models.node import NodeClassifier
 from ..generating.processes import ALONE, Processes
 from ..generating.stored import Rows, in_memory
-from .loop import Metrics, Schedule, Shuffled, TrainingError, train
+from .loop import Metrics, Schedule, Shuffled, Step, TrainingError, train
 from .parallel import parallel
 
 TOLERANCES = (0.004, 0.4)  # between which they are drawn
@@ -128,19 +128,8 @@ def fit(
     _check_finite(samples)
     model = parallel(node, processes)
 
-    def step(indices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        # all of a batch is drawn by every process, for all to draw the same whatever their number
-        asked, target = draw_tolerances(samples, indices)
-        roll = [int(v) for v in torch.randint(samples.maps[:1].shape[-1], (2,))]
-        drawn, count = draw_relabelling(len(indices)).T, (target >= 0).sum()
-        own = processes.own(indices)
-        asked, y, drawn = (t.to(device) for t in (processes.own(asked), processes.own(target), processes.own(drawn)))
-        x, z = samples.maps[own].to(device), samples.numbers[own].to(device)
-        # the origin of the maps is arbitrary, and so is the choice among equivalent bases
-        x, z = random_relabel(x.float(), z, swap, drawn.T)
-        logits = model(torch.roll(x, roll, (2, 3)), z, asked)
-        loss = F.cross_entropy(logits, y, ignore_index=-1, reduction="sum") * processes.count / count.clamp_min(1)
-        return loss, (logits.argmax(1) == y).sum().float(), (y >= 0).sum().float()
+    def step(indices: Tensor) -> Step:
+        return step_of(model, device, samples, indices, swap, processes)
 
     def after(loss: float, accuracy: float) -> Metrics:
         return {"train/loss": loss, "train/accuracy": accuracy, **score(node, valid, "valid")}
@@ -148,6 +137,27 @@ def fit(
     epoch = Shuffled(len(samples), batch_of(len(samples), schedule.batch, processes.count))
     train({"node": node}, step, epoch, schedule, checkpoint, after, report, processes=processes)
     return node
+
+
+def step_of(
+    model: Callable[..., Tensor], device: torch.device, samples: Samples, indices: Tensor, swap: bool = True,
+    processes: Processes = ALONE,
+) -> Step:  # fmt: skip
+    """Loss, right answers and answers of `model` on a batch of samples, or on this process's share of it.
+
+    All of a batch is drawn by every process, so that all draw the same, whatever their number.
+    """
+    own = processes.own(indices)
+    x, z = samples.maps[own].to(device), samples.numbers[own].to(device)
+    asked, target = draw_tolerances(samples, indices)
+    # the origin of the maps is arbitrary, and so is the choice among equivalent bases
+    roll = [int(v) for v in torch.randint(x.shape[-1], (2,))]
+    drawn, count = draw_relabelling(len(indices)).T, (target >= 0).sum()
+    asked, y, drawn = (processes.own(t).to(device) for t in (asked, target, drawn))
+    x, z = random_relabel(x.float(), z, swap, drawn.T)
+    logits = model(torch.roll(x, roll, (2, 3)), z, asked)
+    loss = F.cross_entropy(logits, y, ignore_index=-1, reduction="sum") * processes.count / count.clamp_min(1)
+    return loss, (logits.argmax(1) == y).sum().float(), (y >= 0).sum().float()
 
 
 def _check_finite(samples: Samples) -> None:

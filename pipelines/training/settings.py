@@ -46,6 +46,7 @@ class TrainSettings(BaseModel):
     )
     workmanship: float = Field(0, ge=0, le=1, description="share of training images that are rough but symmetric")
     near_misses: float = Field(0.4, ge=0, le=1, description="share of near misses among training images")
+    endless: bool = Field(False, description="make each image when it is needed, once, and keep no evidence")
     epochs: int = Field(15, ge=1, description="epochs of the backbone on all groups")
     tune_epochs: int = Field(6, ge=1, description="epochs of fine-tuning at each node")
     batch: int = Field(128, ge=8)

@@ -22,17 +22,16 @@ from .settings import TrainSettings
 Record = Callable[[int, Metrics], None]
 
 
-def _nowhere(epoch: int, metrics: Metrics) -> None:
-    pass
+def nowhere(epoch: int, metrics: Metrics) -> None:
+    """Records nothing."""
 
 
 @dataclass(frozen=True)
 class About:
-    """A node: its level and choices, what it is fitted to, and the sets that it is scored on, by name."""
+    """A node: its level and choices, and the sets that it is scored on, by name."""
 
     level: str
     choices: tuple[str, ...]
-    fitting: Samples
     sets: Mapping[str, Samples]
 
 
@@ -53,42 +52,62 @@ class Steps:
         """The tree as arrays."""
         return compile_tree(self.tree)
 
-    @cached_property
-    def everything(self) -> Samples:
-        """What the backbone is fitted to."""
-        return training_samples_of(self.data.train(), self.plan)
-
-    def backbone(self, record: Record = _nowhere) -> NodeClassifier:
+    def backbone(self, record: Record = nowhere) -> NodeClassifier:
         """The network that answers all labels, trained by all processes together."""
-        s = self.settings
-        torch.manual_seed(s.seed)  # weights begin alike, whatever was drawn before
-        first = NodeClassifier(NodeSettings(self.plan.labels, s.backbone), s.pretrained).to(self.device)
+        s, first = self.settings, self.fresh()
+        everything, held_out = self.fitting(FLAT), samples_of(self.data.valid(), self.plan)
+        told = self.told("all groups", s.epochs, record)
         schedule = Schedule(s.epochs, s.lr, s.batch, s.seed)
-        told = self._told("all groups", s.epochs, record)
-        everything, held_out = self.everything, samples_of(self.data.valid(), self.plan)
         return fit(first, everything, held_out, schedule, self.work / "backbone.pt", told, True, self.processes)
 
-    def about(self, name: str) -> About:
-        """The node's samples; the first to ask for them waits until they are made."""
+    def fresh(self) -> NodeClassifier:
+        """The backbone before it is trained."""
+        s = self.settings
+        torch.manual_seed(s.seed)  # weights begin alike, whatever was drawn before
+        return NodeClassifier(NodeSettings(self.plan.labels, s.backbone), s.pretrained).to(self.device)
+
+    def fitting(self, name: str) -> Samples:
+        """What the node `name` is fitted to; the flat head stands for the backbone."""
         if name == GATE:
-            return About("gate", GATE_CHOICES, self.data.gate("train"), {"valid": self.data.gate("valid")})
+            return self.data.gate("train")
+        return training_samples_of(self.data.train(), self.plan, None if name == FLAT else name)
+
+    def images(self, name: str) -> int:
+        """The number of images that the node `name` is fitted to."""
+        return len(self.fitting(name))
+
+    def about(self, name: str) -> About:
+        """What is known of the node `name` before it is trained."""
+        if name == GATE:
+            return About("gate", GATE_CHOICES, {"valid": self.data.gate("valid")})
         under = None if name == FLAT else name  # of all labels, or of one node
         level = "flat" if under is None else self.tree.level_of(name)
         choices = self.plan.labels if under is None else self.tree.choices(name)
         sets = {"valid": samples_of(self.data.valid(), self.plan, under)}
         sets |= {f"cross_{source}": samples_of(e, self.plan, under) for source, e in self.data.cross().items()}
-        return About(level, choices, training_samples_of(self.data.train(), self.plan, under), sets)
+        return About(level, choices, sets)
 
-    def tuned(self, name: str, shared: NodeClassifier, record: Record = _nowhere) -> NodeClassifier:
-        """The node `name`, fine-tuned from the backbone `shared` by this process alone."""
-        s, about = self.settings, self.about(name)
-        schedule = Schedule(s.tune_epochs, s.tune_lr, s.batch, s.seed + crc32(name.encode()))
-        torch.manual_seed(schedule.seed)  # and heads, whether the backbone was trained just now or before a break
-        if name == FLAT:  # which the backbone was trained with: nothing is left to tune
+    def begun(self, name: str, shared: NodeClassifier) -> NodeClassifier:
+        """The node `name` before it is tuned; the flat head is the backbone itself."""
+        if name == FLAT:
             return shared
-        under = None if name == GATE else self.plan.choices_at(name).tolist()
-        node, told = shared.for_choices(about.choices, under), self._told(name, s.tune_epochs, record)
-        return fit(node, about.fitting, about.sets["valid"], schedule, self.work / f"{name}.pt", told)
+        torch.manual_seed(self.seed_of(name))  # whether the backbone was trained just now or before a break
+        return shared.for_choices(
+            self.about(name).choices, None if name == GATE else self.plan.choices_at(name).tolist()
+        )
+
+    def seed_of(self, name: str) -> int:
+        """The seed of a node's training."""
+        return self.settings.seed + crc32(name.encode())
+
+    def tuned(self, name: str, shared: NodeClassifier, record: Record = nowhere) -> NodeClassifier:
+        """The node `name`, fine-tuned from the backbone `shared` by this process alone."""
+        s, node = self.settings, self.begun(name, shared)
+        if name == FLAT:  # which the backbone was trained with: nothing is left to tune
+            return node
+        schedule = Schedule(s.tune_epochs, s.tune_lr, s.batch, self.seed_of(name))
+        told, held_out = self.told(name, s.tune_epochs, record), self.about(name).sets["valid"]
+        return fit(node, self.fitting(name), held_out, schedule, self.work / f"{name}.pt", told)
 
     def side_by_side(self, chosen: Sequence[str], shared: NodeClassifier) -> None:
         """Each of several processes tunes its share of the nodes; all return when the last is done."""
@@ -99,9 +118,11 @@ class Steps:
             self.tuned(name, shared)
         self.processes.wait()
 
-    def _told(self, name: str, epochs: int, record: Record) -> Record:
-        def told(epoch: int, metrics: Metrics) -> None:
+    def told(self, name: str, epochs: int, record: Record) -> Record:
+        """Reports the epochs of a step to the screen and to `record`."""
+
+        def both(epoch: int, metrics: Metrics) -> None:
             record(epoch, metrics)
             self.reporter.epoch(name, epoch, epochs, metrics)
 
-        return told
+        return both

@@ -20,6 +20,7 @@ from sklearn.metrics import confusion_matrix
 from ...hierarchy import Tree, UnknownNameError, load_tree
 from ...hierarchy.files import only_one, whole
 from ...models.bundle import (
+    FLAT,
     GATE,
     OUTSIDE,
     Bundle,
@@ -34,6 +35,7 @@ from ...models.node import NodeClassifier
 from ..generating.processes import together
 from ..tracking.runs import Store, Training
 from .data import TrainingData
+from .endless import EndlessSteps
 from .fit import Reporter, predict, score
 from .settings import SettingsError, TrainSettings, check_images, digest
 from .steps import Steps
@@ -102,9 +104,12 @@ def train(
     check_replaceable(_card_path(root, tree))
     work = root / "work" / digest(settings, tree)
     with together(device) as (processes, own):
+        if settings.endless and processes.count > 1:
+            raise SettingsError("endless trainings run in one process: leave out --endless, or torchrun")
         reporter = reporter if processes.first else Reporter()
         data = TrainingData(settings, root / "work" / "evidence", own, reporter.stage, processes)
-        steps = Steps(settings, tree, data, work, processes, own, reporter)
+        what = settings, tree, data, work, processes, own, reporter
+        steps = EndlessSteps(*what, tuple(chosen)) if settings.endless else Steps(*what)
         if not processes.first:
             steps.side_by_side(chosen, steps.backbone())
             return None
@@ -122,7 +127,7 @@ def _train(steps: Steps, chosen: Sequence[str], root: Path, store: Store) -> Tra
     with store.training(f"train {slug}", settings.model_dump(mode="json"), {"hier.tree": tree.name}, resume) as run:
         started = time.monotonic()
         shared = steps.backbone(run.epoch)
-        run.metrics({"seconds": time.monotonic() - started, "images": float(len(steps.everything))})
+        run.metrics({"seconds": time.monotonic() - started, "images": float(steps.images(FLAT))})
         steps.side_by_side(chosen, shared)
         for name in chosen:
             node, result = _train_node(steps, name, shared, run)
@@ -148,7 +153,7 @@ def _train_node(
     with training.node(name, about.level, params, {}) as run:
         node = steps.tuned(name, shared, run.epoch)
         metrics = {k: v for prefix, s in about.sets.items() for k, v in score(node, s, prefix).items()}
-        metrics["images"], metrics["seconds"] = float(len(about.fitting)), time.monotonic() - started
+        metrics["images"], metrics["seconds"] = float(steps.images(name)), time.monotonic() - started
         run.metrics(metrics)
         truth, found = about.sets["valid"].targets.numpy(), predict(node, about.sets["valid"]).argmax(1).numpy()
         run.confusion(confusion_matrix(truth, found, labels=np.arange(len(about.choices))), about.choices)

@@ -30,6 +30,10 @@ def train(
     tree: Annotated[str | None, typer.Option(help="wallpaper, paper, or a YAML file.")] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file with these and further settings.")] = None,
     seed: Annotated[int | None, typer.Option(help="Random seed.")] = None,
+    endless: Annotated[
+        bool | None,
+        typer.Option("--endless", help="Make each image when it is needed, once; no evidence is kept. For a card."),
+    ] = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
@@ -41,7 +45,7 @@ def train(
 
     settings = train_settings(
         config, tree=tree, source=source or None, photos=photos, count=count, epochs=epochs,
-        tune_epochs=tune_epochs, backbone=backbone, pretrained=pretrained, seed=seed,
+        tune_epochs=tune_epochs, backbone=backbone, pretrained=pretrained, seed=seed, endless=endless,
     )  # fmt: skip
     from rich.console import Console
 
