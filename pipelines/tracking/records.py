@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-Kind = Literal["start", "metrics", "confusion", "file", "model", "end"]
+Kind = Literal["start", "metrics", "input", "confusion", "file", "model", "end"]
 logger = logging.getLogger("hier")
 
 
@@ -22,8 +22,9 @@ logger = logging.getLogger("hier")
 class Record:
     """One thing that happened in the run `run` (``<training>`` or ``<training>/<node>``) at `time`, in ms since 1970.
 
-    `data` by kind: ``start`` name, params, tags, parent; ``metrics`` values, step; ``confusion`` counts, choices;
-    ``file`` path; ``model`` name, code, card (a path), perhaps alias; ``end`` status.
+    `data` by kind: ``start`` name, params, tags, parent; ``metrics`` values, step; ``input`` a dataset's name, digest,
+    source, profile, context; ``confusion`` counts, choices; ``file`` path; ``model`` name, code, card (a path), perhaps
+    alias; ``end`` status.
     """
 
     run: str

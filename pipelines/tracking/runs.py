@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from .artifacts import NODE, TREE, node_model, slug, tree_model
 from .errors import StoreError, reason, shown, store_errors
+from .machine import load
 from .records import Kind, Pending, Record
 from .sender import Sender
 from .store import connect
@@ -60,7 +61,8 @@ class Store:
         in the node runs inside; what they hold already is not recorded again.
         """
         key = _key(resume)
-        training = Training(_Way(self, key), key, tags.get("hier.tree", "wallpaper"))
+        device = tags.get("hier.device", "cpu")
+        training = Training(_Way(self, key), key, device, tags.get("hier.tree", "wallpaper"))
         all_tags = {**tags, "hier.version": version("hier")}
         with _ending(training):
             training._start(name, params, all_tags, None)
@@ -135,14 +137,20 @@ class Run:
 
     way: _Way = field(repr=False)
     key: str
+    device: str
 
     def metrics(self, values: Mapping[str, float]) -> None:
         """Final figures; at the step of the last epoch."""
         self._put("metrics", values=_figures(values), step=None)
 
     def epoch(self, epoch: int, values: Mapping[str, float]) -> None:
-        """Figures of an epoch, counted from 0: a point on each curve."""
-        self._put("metrics", values=_figures(values), step=epoch)
+        """Figures of an epoch, counted from 0, and how busy the machine was: a point on each curve."""
+        self._put("metrics", values=_figures({**values, **load(self.device)}), step=epoch)
+
+    def dataset(self, name: str, digest: str, source: Mapping[str, object], count: int, context: str) -> None:
+        """What the run reads, ``context`` training or validation: MLflow shows it among the run's datasets."""
+        data = {"source": dict(source), "profile": {"count": count}, "context": context}
+        self._put("input", name=name, digest=digest, **data)
 
     def file(self, path: Path) -> None:
         """A file beside the figures: a picture, a table."""
@@ -184,7 +192,7 @@ class Training(Run):
     @contextmanager
     def node(self, name: str, level: str, params: Mapping[str, object], tags: Mapping[str, str]) -> Iterator[NodeRun]:
         """Record a node as a run inside this one. The node is in name, tags and params, never in a metric's name."""
-        run = NodeRun(self.way, f"{self.key}/{slug(name)}", name, self.tree)
+        run = NodeRun(self.way, f"{self.key}/{slug(name)}", self.device, name, self.tree)
         place = {"node": name, "level": level}
         with _ending(run):
             tags = {**tags, "hier.tree": self.tree, "hier.node": name, "hier.level": level}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,6 +58,8 @@ class Sender:
         match record.kind:
             case "metrics":
                 self._metrics(run, data["values"], data["step"], record.time)
+            case "input":
+                self._input(run, data)
             case "confusion":
                 from ..drawing.charts import confusion_figure
 
@@ -107,6 +110,15 @@ class Sender:
         self.client.log_batch(run.id, metrics=[Metric(name, value, time, step) for name, value in new.items()])
         for name in new:
             run.steps.setdefault(name, set()).add(step)
+
+    def _input(self, run: Known, data: dict[str, Any]) -> None:
+        """MLflow keeps a dataset of a name and digest once, and a run's use of it once."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        source, profile = (json.dumps(data[key], sort_keys=True) for key in ("source", "profile"))
+        dataset = Dataset(data["name"], data["digest"], "hier", source, profile=profile)
+        context = InputTag("mlflow.data.context", data["context"])
+        self.client.log_inputs(run.id, [DatasetInput(dataset, [context])])
 
     def _file(self, run: Known, path: Path) -> None:
         if path.exists():

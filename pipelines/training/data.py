@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -145,6 +146,18 @@ def cross_parts(s: TrainSettings) -> dict[str, list[Part]]:
         source: [Part(PatternDataset(source, CROSS + s.seed, SIZE), 0, s.cross_count, s.photos, "valid")]  # type: ignore[arg-type]
         for source in SOURCES
     }
+
+
+def described(s: TrainSettings, parts: Sequence[Part]) -> tuple[str, str, dict[str, object], int]:
+    """A set of images as MLflow shows it: name, digest, what it was made from, and how many images it has.
+
+    Two sets of one digest are the same, to the bit; photographs count by what they hold.
+    """
+    contents = {(p.photos, p.split): p.content() for p in parts if p.reads_pictures}
+    digests = [p.digest(contents.get((p.photos, p.split), "")) for p in parts]
+    source = {"source": list(s.source), "seed": s.seed, "sizes": list(s.sizes), "photographs": s.photos is not None}
+    whole = hashlib.sha256(repr(digests).encode()).hexdigest()[:12]
+    return "+".join(s.source), whole, source, sum(p.stop - p.start for p in parts)
 
 
 class TrainingData:

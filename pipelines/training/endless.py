@@ -112,8 +112,9 @@ def fit_together(
     def told(epoch: int, metrics: Metrics) -> None:
         split: dict[str, Metrics] = {name: {} for name in nodes}
         for key, value in metrics.items():
-            name, metric = key.rsplit(":", 1)
-            split[name][metric] = value
+            name, _, metric = key.rpartition(":")
+            for node in (name,) if name else nodes:  # speed is that of all together
+                split[node][metric] = value
         report(epoch, split)
 
     train(dict(nodes), step, stream, schedule, checkpoint, after, told)

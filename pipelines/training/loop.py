@@ -18,6 +18,7 @@ from .checkpoints import load_checkpoint, save_checkpoint
 WEIGHT_DECAY = 0.05
 EVERY = 120.0  # s between checkpoints within an epoch
 CHECKED = 20  # steps between looks at the losses
+SPEED = "train/images_per_second"
 Metrics = dict[str, float]
 Step = tuple[Tensor, Tensor, Tensor]
 
@@ -42,6 +43,10 @@ class Epoch(Protocol):
     @property
     def steps(self) -> int:
         """How many."""
+
+    @property
+    def batch(self) -> int:
+        """Images in each."""
 
     def batches(self, epoch: int, first: int) -> Iterator[Any]:
         """Those of epoch number `epoch` from batch `first` on, both from 0."""
@@ -120,6 +125,7 @@ def train(
         sums = begun["sums"].to(device) if begun else torch.zeros(3, device=device)
         batches = epoch.batches(k, first)
         diverged, kept = torch.full((), epoch.steps, device=device), time.monotonic()
+        started = kept - begun.get("seconds", 0.0)
         for i, batch in enumerate(batches, first):
             if begun:
                 _resume_random(begun.pop("random"), device)
@@ -138,12 +144,14 @@ def train(
             if (at := int(processes.least(diverged))) < epoch.steps:
                 raise _diverged("a loss that is not finite", k, at, schedule, checkpoint)
             if time.monotonic() - kept >= EVERY and i + 1 < epoch.steps:
-                keep({"step": i + 1, "sums": sums.cpu(), "random": _random(device)})
                 kept = time.monotonic()
+                keep({"step": i + 1, "sums": sums.cpu(), "random": _random(device), "seconds": kept - started})
         if not all(map(is_finite, modules.values())):
             raise _diverged("weights that are not finite", k, epoch.steps - 1, schedule, checkpoint)
         loss_sum, right_sum, asked_sum = processes.total(sums).tolist()
-        history.append(after(loss_sum / epoch.steps / processes.count, right_sum / asked_sum))
+        speed = epoch.steps * epoch.batch / (time.monotonic() - started)
+        metrics = after(loss_sum / epoch.steps / processes.count, right_sum / asked_sum)
+        history.append({**metrics, SPEED: speed})
         keep({})
         report(k, history[-1])
     for module in modules.values():

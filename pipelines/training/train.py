@@ -33,8 +33,9 @@ from ...models.bundle import (
 )
 from ...models.node import NodeClassifier
 from ..generating.processes import together
+from ..tracking.machine import hardware
 from ..tracking.runs import Store, Training
-from .data import TrainingData
+from .data import TrainingData, described, training_parts, validation_parts
 from .endless import EndlessSteps
 from .fit import Reporter, predict, score
 from .settings import SettingsError, TrainSettings, check_images, digest
@@ -124,8 +125,11 @@ def _train(steps: Steps, chosen: Sequence[str], root: Path, store: Store) -> Tra
     results, trained = [], {}
     slug = "-".join(chosen) if len(chosen) < 3 else f"{len(chosen)}-nodes"
     resume = work / f"run-{crc32(' '.join(chosen).encode()):08x}.txt"
-    with store.training(f"train {slug}", settings.model_dump(mode="json"), {"hier.tree": tree.name}, resume) as run:
+    tags = {"hier.tree": tree.name, **hardware(steps.device, steps.processes.count)}
+    with store.training(f"train {slug}", settings.model_dump(mode="json"), tags, resume) as run:
         started = time.monotonic()
+        for context, parts in (("training", training_parts(settings)), ("validation", validation_parts(settings))):
+            run.dataset(*described(settings, parts), context)
         shared = steps.backbone(run.epoch)
         run.metrics({"seconds": time.monotonic() - started, "images": float(steps.images(FLAT))})
         steps.side_by_side(chosen, shared)

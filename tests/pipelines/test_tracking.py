@@ -28,6 +28,7 @@ from hier.pipelines.tracking import database
 from hier.pipelines.tracking import runs as tracking
 from hier.pipelines.tracking.artifacts import example
 from hier.pipelines.tracking.errors import StoreError, reason, shown
+from hier.pipelines.tracking.machine import hardware
 from hier.pipelines.tracking.registry import reopen
 from hier.pipelines.tracking.runs import Store, send_pending, store
 from hier.pipelines.tracking.ui import page, prepare, serve_ui, serving
@@ -119,6 +120,24 @@ def test_a_training_is_one_run_with_a_comparable_run_for_each_node(root: Path, c
     assert table == {"counts": [[1, 0], [0, 1]], "choices": ["p4m", "p4g"]}
     assert (root / "artifacts").is_dir()
     assert not where.pending
+
+
+def test_a_run_says_what_it_read_and_what_it_ran_on(root: Path) -> None:
+    where, read = store(root), ("atoms+noise", "0123456789ab", {"source": ["atoms", "noise"], "seed": 3}, 3400)
+    for _ in range(2):  # resumed, it is still one input
+        with where.training("train x", {}, hardware("cpu", 2), root / "work" / "run.txt") as run:
+            run.dataset(*read, "training")
+            run.epoch(0, {"train/loss": 1.0, "train/images_per_second": 90.0})
+    client, (found,), _ = runs(where)
+    (used,) = client.get_run(found.info.run_id).inputs.dataset_inputs
+    assert (used.dataset.name, used.dataset.digest) == read[:2]
+    assert json.loads(used.dataset.source) == read[2]
+    assert json.loads(used.dataset.profile) == {"count": 3400}
+    assert {tag.key: tag.value for tag in used.tags} == {"mlflow.data.context": "training"}
+    assert found.data.tags["hier.processes"] == "2"
+    assert int(found.data.tags["hier.cores"]) >= 1
+    assert found.data.metrics["train/images_per_second"] == 90
+    assert 0 < found.data.metrics["system/system_memory_usage_percentage"] <= 100
 
 
 def test_the_logged_model_answers_as_the_node_does(

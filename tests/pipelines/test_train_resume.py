@@ -53,6 +53,9 @@ class Log:
     def metrics(self, _: object) -> None:
         pass
 
+    def dataset(self, *_: object) -> None:
+        pass
+
     def confusion(self, *_: object) -> None:
         pass
 
