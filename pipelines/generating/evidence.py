@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -22,6 +22,7 @@ from .processes import ALONE, Processes
 from .stored import Rows, StoredRows
 from .workers import in_order
 
+TOGETHER = 4096  # rows on their way to a card
 FEW = 32  # images that one process makes sooner than others would start
 logger = logging.getLogger("hier")
 
@@ -88,6 +89,23 @@ def gather(
 def _files(parts: Sequence[Part], pieces: Sequence[Part], cache: Path) -> list[Path]:
     contents = {(part.photos, part.split): part.content() for part in parts if part.reads_pictures}
     return [cache / f"{p.digest(contents.get((p.photos, p.split), ''))}.safetensors" for p in pieces]
+
+
+def held(evidence: EvidenceSet, device: str, room: float) -> EvidenceSet:
+    """The same in the memory of `device`, if it takes at most `room` bytes: there, batches need no transfer."""
+    sizes = (rows[:1].nbytes for rows in (evidence.maps, evidence.numbers) if len(rows))
+    if sum(sizes) * len(evidence) > room:
+        return evidence
+    maps, numbers = (_on(rows, device) for rows in (evidence.maps, evidence.numbers))
+    return replace(evidence, maps=maps, numbers=numbers)
+
+
+def _on(rows: Rows, device: str) -> Tensor:
+    first = rows[:1]
+    whole = torch.empty((len(rows), *first.shape[1:]), dtype=first.dtype, device=device)
+    for k in range(0, len(rows), TOGETHER):
+        whole[k : k + TOGETHER] = rows[k : k + TOGETHER].to(device)
+    return whole
 
 
 def read_evidence(file: Path, count: int) -> dict[str, Tensor] | None:

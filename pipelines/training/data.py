@@ -17,7 +17,7 @@ from ...datasets import OF_ATOMS, OF_PATTERN, SOURCES, Corruption, NonPatternDat
 from ...hierarchy import GROUP_NAMES, CompiledTree
 from ...models.bundle import GATE
 from ...models.evidence.groups import MOST, ORDERS, highest_within
-from ..generating.evidence import EvidenceSet, gather
+from ..generating.evidence import EvidenceSet, gather, held
 from ..generating.parts import Dataset, Part
 from ..generating.processes import ALONE, Processes
 from ..generating.stored import JoinedRows, picked
@@ -174,7 +174,10 @@ class TrainingData:
     def _get(self, name: str, parts: Sequence[Part]) -> EvidenceSet:
         if name not in self._sets:
             advance = self.stage(f"images: {name}", sum(p.stop - p.start for p in parts))
-            self._sets[name] = gather(parts, self.cache, self.device, advance, self.processes)
+            evidence = gather(parts, self.cache, self.device, advance, self.processes)
+            if self.device.startswith("cuda"):  # of the memory that is free, half is left to the networks
+                evidence = held(evidence, self.device, torch.cuda.mem_get_info(self.device)[0] / 2)
+            self._sets[name] = evidence
         return self._sets[name]
 
     def train(self) -> EvidenceSet:

@@ -36,7 +36,7 @@ class EndlessSteps(Steps):
         """The network that answers all labels."""
         s, first = self.settings, self.fresh()
         told = self.told("all groups", s.epochs, record)
-        schedule, stream = Schedule(s.epochs, s.lr, s.batch, s.seed), Stream(s, self.device, s.batch)
+        schedule, stream = Schedule(s.epochs, s.lr, self.batch, s.seed), Stream(s, self.device, self.batch)
         held_out = {FLAT: samples_of(self.data.valid(), self.plan)}
         file = self.work / "backbone.pt"
         fit_together({FLAT: first}, self.plan, stream, held_out, schedule, file, lambda k, m: told(k, m[FLAT]))
@@ -63,8 +63,8 @@ class EndlessSteps(Steps):
             names = [name for name in self.chosen if name != FLAT]
             nodes = {name: self.begun(name, shared) for name in names}
             valid = {name: self.about(name).sets["valid"] for name in names}
-            stream = Stream(s, self.device, s.batch, GATE in names, s.epochs)
-            schedule = Schedule(s.tune_epochs, s.tune_lr, s.batch, s.seed + 1)
+            stream = Stream(s, self.device, self.batch, GATE in names, s.epochs)
+            schedule = Schedule(s.tune_epochs, s.tune_lr, self.batch, s.seed + 1)
             file = self.work / f"nodes-{crc32(' '.join(names).encode()):08x}.pt"
 
             def report(epoch: int, metrics: Mapping[str, Metrics]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +16,8 @@ from ...datasets.dataset import DatasetError
 from ...hierarchy import GROUP_NAMES, HierError, Tree, TreeError, load_tree
 from ...models.node import NodeClassifier, NodeSettings
 from ..generating.parts import REVISION
+
+BATCH, MOST = 128, 1024  # images in a step: on a processor, and at most on a card
 
 
 class SettingsError(HierError):
@@ -49,12 +52,24 @@ class TrainSettings(BaseModel):
     endless: bool = Field(False, description="make each image when it is needed, once, and keep no evidence")
     epochs: int = Field(15, ge=1, description="epochs of the backbone on all groups")
     tune_epochs: int = Field(6, ge=1, description="epochs of fine-tuning at each node")
-    batch: int = Field(128, ge=8)
+    batch: int | None = Field(None, ge=8, description="128 if left out; on a card more, with the rates to go with it")
     lr: float = Field(5e-3, gt=0, description="highest learning rate of the backbone")
     tune_lr: float = Field(1e-3, gt=0, description="highest learning rate of fine-tuning")
     backbone: str = "lcnet_050"
     pretrained: bool = False
     seed: int = Field(0, ge=0, lt=1_000_000)
+
+    def on(self, device: str) -> TrainSettings:
+        """The same with `batch` set.
+
+        A card takes as long for a step with 128 images as with 1,024, so that it gets a hundredth of the images of an
+        epoch at a time, between these two. Rates grow with the square root of the batch, as suits AdamW.
+        """
+        if self.batch is not None:
+            return self
+        batch = BATCH if device == "cpu" else min(MOST, max(BATCH, self.count // 100))
+        faster = math.sqrt(batch / BATCH)
+        return self.model_copy(update={"batch": batch, "lr": self.lr * faster, "tune_lr": self.tune_lr * faster})
 
 
 def digest(settings: TrainSettings, tree: Tree) -> str:

@@ -17,7 +17,7 @@ from ..generating.processes import Processes
 from .data import TrainingData, samples_of, training_samples_of
 from .fit import Reporter, Samples, fit
 from .loop import Metrics, Schedule
-from .settings import TrainSettings
+from .settings import BATCH, TrainSettings
 
 Record = Callable[[int, Metrics], None]
 
@@ -39,7 +39,7 @@ class About:
 class Steps:
     """Each step leaves a checkpoint in `work`; one that is finished is read from there, whoever made it."""
 
-    settings: TrainSettings
+    settings: TrainSettings  # those `on` the device
     tree: Tree
     data: TrainingData
     work: Path
@@ -52,12 +52,17 @@ class Steps:
         """The tree as arrays."""
         return compile_tree(self.tree)
 
+    @property
+    def batch(self) -> int:
+        """Images in a step."""
+        return self.settings.on(self.device).batch or BATCH
+
     def backbone(self, record: Record = nowhere) -> NodeClassifier:
         """The network that answers all labels, trained by all processes together."""
         s, first = self.settings, self.fresh()
         everything, held_out = self.fitting(FLAT), samples_of(self.data.valid(), self.plan)
         told = self.told("all groups", s.epochs, record)
-        schedule = Schedule(s.epochs, s.lr, s.batch, s.seed)
+        schedule = Schedule(s.epochs, s.lr, self.batch, s.seed)
         return fit(first, everything, held_out, schedule, self.work / "backbone.pt", told, True, self.processes)
 
     def fresh(self) -> NodeClassifier:
@@ -105,7 +110,7 @@ class Steps:
         s, node = self.settings, self.begun(name, shared)
         if name == FLAT:  # which the backbone was trained with: nothing is left to tune
             return node
-        schedule = Schedule(s.tune_epochs, s.tune_lr, s.batch, self.seed_of(name))
+        schedule = Schedule(s.tune_epochs, s.tune_lr, self.batch, self.seed_of(name))
         told, held_out = self.told(name, s.tune_epochs, record), self.about(name).sets["valid"]
         return fit(node, self.fitting(name), held_out, schedule, self.work / f"{name}.pt", told)
 

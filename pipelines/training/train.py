@@ -101,6 +101,7 @@ def train(
     cannot be made.
     """
     check_images(settings)
+    settings = settings.on(device)
     tree = load_tree(settings.tree)
     check_replaceable(_card_path(root, tree))
     work = root / "work" / digest(settings, tree)

@@ -124,3 +124,15 @@ def test_a_training_is_known_by_all_that_it_depends_on(with_pictures: Path, monk
     file, other = moved / "valid" / "leaves-0.png", moved / "valid" / "leaves-1.png"
     file.write_bytes(other.read_bytes())
     assert digest(settings, tree) != one
+
+
+@pytest.mark.parametrize(("count", "batch"), [(3400, 128), (34_000, 340), (10**6, 1024)])
+def test_a_card_gets_larger_batches_and_rates_to_go_with_them(count: int, batch: int) -> None:
+    settings = TrainSettings(count=count)
+    assert settings.on("cpu").batch == 128
+    assert settings.on("cpu").lr == settings.lr
+    there = settings.on("cuda:0")
+    assert there.batch == batch
+    assert there.lr / settings.lr == there.tune_lr / settings.tune_lr == pytest.approx((batch / 128) ** 0.5)
+    assert there.on("cpu") == there, "what was chosen stays"
+    assert TrainSettings(count=count, batch=64).on("cuda:0").lr == settings.lr, "as given"

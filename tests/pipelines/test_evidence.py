@@ -150,3 +150,18 @@ def test_evidence_that_is_not_finite_stops_with_the_image_it_was_taken_from(
     with pytest.raises(EvidenceError, match=r"atoms seed 1000000011 index 20 \(pg, 96 px\) is not finite"):
         gather([Part(DATASET, 17, 24, None, "train")], tmp_path / "cache")
     assert not (tmp_path / "cache").exists()
+
+
+def test_evidence_is_held_where_there_is_room_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "PIECE", 4)
+    monkeypatch.setattr(evidence, "TOGETHER", 3)
+    monkeypatch.setattr(evidence, "make", made_up)
+    monkeypatch.setattr(evidence.os, "cpu_count", lambda: 1)
+    stored = gather([Part(DATASET, 0, 10, None, "train")], tmp_path / "cache")
+    size = 10 * (2 * 3 * 3 * 2 + 4)
+    assert evidence.held(stored, "cpu", size - 1) is stored
+    there = evidence.held(stored, "cpu", size)
+    for now, before in ((there.maps, stored.maps), (there.numbers, stored.numbers)):
+        assert isinstance(now, torch.Tensor)
+        assert torch.equal(now, before[:])
+    assert there.labels == stored.labels
