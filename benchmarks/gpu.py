@@ -1,11 +1,13 @@
-"""Does everything run on this machine's accelerator, answer as on the CPU, and how fast?
+"""Does everything run on this machine's accelerator, answer as on the CPU, how fast, and how well does it train?
 
-    python benchmarks/gpu.py --check [--device cuda] [--count 510] [--out gpu.json]
+    python benchmarks/gpu.py [--check] [--device cuda] [--count 510] [--minutes 9] [--out gpu.json] [--keep FOLDER]
 
-Runs every command that takes `--device` (a training is interrupted and resumed), the estimator, a comparison of answers
-with the CPU's (the same group, a probability within 0.005), and measures throughput. A failing part is reported and
-the others continue; exit code 1 if any failed, and `--out` gets all of it as JSON. About four minutes on a card. It
-needs no network: the photographs are made up. CI rehearses it with `--device cpu --count 34`, as it has no card.
+First every command that takes `--device` (a training is interrupted and resumed), the estimator, and a comparison of
+answers with the CPU's (the same group, a probability within 0.005); with `--check` nothing more. Then images a second
+of every stage beside what memory and launches allow; the whole tree trained endlessly for two minutes and evaluated,
+its bundle copied to `--keep`; and ResNet50 trained on pixels for what is left of `--minutes`. A failing part is
+reported and the others continue; exit code 1 if any failed, and `--out` gets all of it as JSON, part by part. It needs
+no network: the photographs are made up. CI rehearses it with `--device cpu --count 34`, as it has no card.
 """
 
 from __future__ import annotations
@@ -20,21 +22,20 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import timm
 import torch
-import torch.nn.functional as F
+from gpu_speed import seconds, speed
+from gpu_training import resnet50, tree
 from hier.datasets import SOURCES, PatternDataset, split_pool
 from hier.datasets.sources import dead_leaves
 from hier.models.classifier import Classifier
-from hier.models.evidence.relabel import random_relabel
-from hier.models.node import NodeClassifier, NodeSettings
+from hier.pipelines.generating.parts import Part, evidence_of
 from PIL import Image
 from torch import Tensor
 
@@ -42,7 +43,7 @@ import hier
 
 TOLERANCE = 5e-3  # by which a probability may differ from the CPU's
 RIGHT = 0.9  # least share of groups that the bundled model has right on patterns of atoms
-PATIENCE = 240.0  # seconds after which a command counts as hung
+PATIENCE = 420.0  # seconds after which a command counts as hung
 PICTURES = 12  # in each split
 TRAINING = """
 {{source: [noise], count: {count}, valid_count: 17, cross_count: 17, sizes: [96], epochs: 3, tune_epochs: 1, batch: 16}}
@@ -57,6 +58,8 @@ class Check:
     device: str
     count: int
     folder: Path
+    until: float
+    keep: Path | None = None
 
     @cached_property
     def images(self) -> Tensor:
@@ -70,21 +73,6 @@ class Check:
     @cached_property
     def model(self) -> Classifier:
         return Classifier.load(device=self.device)
-
-    def seconds(self, run: Callable[[], object]) -> float:
-        """Best of three after a run to warm up; on the CPU, which is rehearsed on, the first."""
-        best = float("inf")
-        for _ in range(4 if self.device != "cpu" else 1):
-            self.wait()
-            started = time.perf_counter()
-            run()
-            self.wait()
-            best = min(best, time.perf_counter() - started)
-        return best
-
-    def wait(self) -> None:
-        if self.device != "cpu":
-            torch.accelerator.synchronize()
 
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "hier", *arguments, "--device", self.device]
@@ -191,49 +179,28 @@ def same_pictures(check: Check) -> Figures:
     return figures
 
 
-def speed_of_generate(check: Check) -> Figures:
-    """Images a second by source."""
-    count = min(check.count, 256)
-    return {s: count / check.seconds(lambda s=s: check.dataset(s).batch(range(count), check.device)) for s in SOURCES}
+def speeds(check: Check) -> Figures:
+    """Images a second of every stage; half as many in a batch as there are images to check."""
+    return speed(check.device, max(16, min(check.count // 2, 512)), check.dataset, check.model)
 
 
-def speed_of_predict(check: Check) -> Figures:
-    """Images a second by batch, with ResNet50's forward pass on the largest beside it."""
-    images = check.images.to(check.device)
-    sizes = sorted({n for n in (1, 16, 64, 256) if n < len(images)} | {len(images)})
-    figures: Figures = {str(n): n / check.seconds(lambda n=n: check.model.answer(images[:n])) for n in sizes}
-    resnet, some = timm.create_model("resnet50").eval().to(check.device), images[:256]
-    with torch.inference_mode():
-        figures["resnet50"] = len(some) / check.seconds(lambda: resnet(some))
-    return figures
+def training(check: Check) -> Figures:
+    """The whole tree from nothing, endlessly, in about two minutes."""
+    part = Part(check.dataset("noise"), 0, 256, None, "valid")
+    count = 256 if check.device != "cpu" else 17
+    per_second = count / seconds(check.device, lambda: evidence_of(part, range(count), check.device))
+    epochs, given = ((6, 3), 120.0) if check.device != "cpu" else ((1, 1), 5.0)
+    return tree(check.hier, check.folder, per_second, given, epochs, min(check.count, 340), check.keep)
 
 
-def speed_of_training(check: Check) -> Figures:
-    """Samples a second in a training step of a node, by batch."""
-    with torch.inference_mode():
-        found = check.model.represent(check.images[:64].to(check.device))
-    figures = {}
-    for batch in (128, 1024) if check.device != "cpu" else (32,):
-        repeats = -(-batch // len(found.maps))
-        maps, numbers = found.maps.clone().repeat(repeats, 1, 1, 1)[:batch], found.numbers.clone().repeat(repeats, 1)
-        targets = torch.arange(batch, device=check.device) % 17
-        node = NodeClassifier(NodeSettings(tuple(check.model.labels))).to(check.device).train()
-        optimiser = torch.optim.AdamW(node.parameters(), 1e-3)
-
-        step = partial(_step, node, optimiser, maps, numbers[:batch], targets)
-        figures[str(batch)] = batch / check.seconds(step)
-    return figures
+def pixels(check: Check) -> Figures:
+    """ResNet50 on pixels for the time that is left."""
+    left = check.until - time.perf_counter() - 30
+    return resnet50(check.device, max(left, 5.0), min(check.count, 340), check.dataset)
 
 
-def _step(node: NodeClassifier, optimiser: torch.optim.AdamW, maps: Tensor, numbers: Tensor, targets: Tensor) -> None:
-    loss = F.cross_entropy(node(*random_relabel(maps, numbers)), targets)
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()
-    optimiser.step()
-
-
-PARTS = (same_answers, same_pictures, generate, evaluate, predict, map_, explain, train, calibrate, estimator,
-         speed_of_generate, speed_of_predict, speed_of_training)  # fmt: skip
+CHECKS = (same_answers, same_pictures, generate, evaluate, predict, map_, explain, train, calibrate, estimator)
+MEASURES = (speeds, training, pixels)
 
 
 def require(condition: bool, problem: str) -> None:
@@ -252,30 +219,29 @@ def prepare(folder: Path) -> None:
     Image.fromarray((255 * field).byte().permute(1, 2, 0).numpy()).save(folder / "field.png")
 
 
-def run(device: str, count: int) -> dict[str, Figures]:
-    """Every part's figures, seconds, and what went wrong in it, if anything did."""
+def run(check: Check, parts: Sequence[Callable[[Check], Figures]], told: Callable[[dict[str, Figures]], None]) -> None:
+    """Every part's figures, seconds, and what went wrong in it, if anything did; all so far are `told` after each."""
     results: dict[str, Figures] = {}
-    with tempfile.TemporaryDirectory() as name:
-        check = Check(device, count, Path(name))
-        prepare(check.folder)
-        for part in PARTS:
-            started = time.perf_counter()
-            try:
-                figures = part(check)
-            except Exception as error:  # whatever it is, the other parts are worth knowing
-                figures = {"failed": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc(limit=-6)}
-            title = part.__name__.strip("_").replace("_", " ")
-            results[title] = {**figures, "seconds": round(time.perf_counter() - started, 2)}
-            print(f"{title:20} {json.dumps({k: v for k, v in results[title].items() if k != 'traceback'})}", flush=True)
-    return results
+    for part in parts:
+        started = time.perf_counter()
+        try:
+            figures = part(check)
+        except Exception as error:  # whatever it is, the other parts are worth knowing
+            figures = {"failed": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc(limit=-6)}
+        title = part.__name__.strip("_").replace("_", " ")
+        results[title] = {**figures, "seconds": round(time.perf_counter() - started, 2)}
+        print(f"{title:20} {json.dumps({k: v for k, v in results[title].items() if k != 'traceback'})}", flush=True)
+        told(results)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", required=True, help="run everything")
+    parser.add_argument("--check", action="store_true", help="only whether everything runs")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--count", type=int, default=510, help="images of each part, 34 or more")
+    parser.add_argument("--minutes", type=float, default=9.0, help="for everything")
     parser.add_argument("--out", type=Path, help="JSON file")
+    parser.add_argument("--keep", type=Path, help="folder for the bundle of the trained tree")
     given = parser.parse_args()
     if given.count < 34:
         parser.error(f"--count {given.count}: give 34 or more, two of each group")
@@ -285,10 +251,17 @@ def main() -> None:
     os.environ.pop("MLFLOW_TRACKING_URI", None)  # runs of a check are kept beside it and go with it
     os.environ["NO_COLOR"] = "1"
     started = time.perf_counter()
-    results = run(given.device, given.count)
-    failed = [name for name, figures in results.items() if "failed" in figures]
-    if given.out is not None:
-        given.out.write_text(json.dumps({**about, "failed": failed, "parts": results}, indent=1) + "\n", "utf-8")
+    failed: list[str] = []
+
+    def told(results: dict[str, Figures]) -> None:
+        failed[:] = [name for name, figures in results.items() if "failed" in figures]
+        if given.out is not None:
+            given.out.write_text(json.dumps({**about, "failed": failed, "parts": results}, indent=1) + "\n", "utf-8")
+
+    with tempfile.TemporaryDirectory() as name:
+        check = Check(given.device, given.count, Path(name), started + 60 * given.minutes, given.keep)
+        prepare(check.folder)
+        run(check, CHECKS if given.check else CHECKS + MEASURES, told)
     print(
         f"{time.perf_counter() - started:.0f} s; " + (f"failed: {', '.join(failed)}" if failed else "every part passed")
     )
