@@ -19,7 +19,6 @@ from hier.pipelines.training.settings import TrainSettings
 
 Figures = dict[str, Any]
 Hier = Callable[..., Any]
-EPOCHS, TUNE_EPOCHS = 6, 3
 # As models/recipes/training.yaml, on the pictures that come with hier.
 TREE = """
 {{source: [photos, atoms, noise, outlines], count: {count}, valid_count: {valid}, cross_count: {valid},
@@ -28,18 +27,21 @@ TREE = """
 """
 
 
-def tree(hier: Hier, folder: Path, per_second: float, given: float, count: int, keep: Path | None) -> Figures:
+def tree(
+    hier: Hier, folder: Path, per_second: float, given: float, epochs: tuple[int, int], count: int, keep: Path | None
+) -> Figures:
     """The bundled tree from nothing in about `given` seconds at so many images `per_second`, evaluated on `count` each.
 
-    The bundle is copied to `keep`.
+    In so many epochs of the backbone and of all nodes; the bundle is copied to `keep`.
     """
-    images = max(34, int(0.8 * per_second * given / (EPOCHS + 1.5 * TUNE_EPOCHS)))  # gates see half as many besides
-    settings = TREE.format(count=images, valid=min(count, 340), epochs=EPOCHS, tune_epochs=TUNE_EPOCHS)
+    first, then = epochs
+    images = max(34, int(0.8 * per_second * given / (first + 1.5 * then)))  # the gate sees half as many besides
+    settings = TREE.format(count=images, valid=count, epochs=first, tune_epochs=then)
     (folder / "tree.yaml").write_text(settings, encoding="utf-8")
     started = time.perf_counter()
     hier("train", "--level", "all", "--config", "tree.yaml", "--json")
     spent, model = time.perf_counter() - started, folder / "mlruns" / "models" / "wallpaper"
-    figures: Figures = {"images_per_epoch": images, "epochs": EPOCHS, "tune_epochs": TUNE_EPOCHS, "training": spent}
+    figures: Figures = {"images_per_epoch": images, "epochs": first, "tune_epochs": then, "training": spent}
     for source in SOURCES:
         report = hier("evaluate", "--source", source, "--seed", "7", "--count", str(count), "--model", str(model),
                       "--json")  # fmt: skip
@@ -51,18 +53,12 @@ def tree(hier: Hier, folder: Path, per_second: float, given: float, count: int, 
 
 
 def resnet50(device: str, given: float, count: int, dataset: Callable[[str], PatternDataset]) -> Figures:
-    """ResNet50 on photographs' patterns at 256 px for `given` seconds, each seen once; evaluated on other sources too."""
+    """ResNet50 on patterns of photographs, 256 px, each seen once, for `given` seconds; evaluated on other sources."""
     quick = device == "cpu"  # a rehearsal
     size, batch = (64, 8) if quick else (256, 256)
     cells = (4.0, 60.0) if size == 256 else (4.0, 12.0)
-    fitted = PatternDataset(
-        "photos",
-        TRAIN + 999,
-        size,
-        cells=cells,
-        corruptions=corruptions_of(TrainSettings()),
-        pool=dataset("photos").pool,
-    )
+    corruptions, pool = corruptions_of(TrainSettings()), dataset("photos").pool
+    fitted = PatternDataset("photos", TRAIN + 999, size, cells=cells, corruptions=corruptions, pool=pool)
     network = timm.create_model("resnet50", num_classes=len(GROUP_NAMES)).to(device, memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(network.parameters(), 1e-3, weight_decay=0.05)
     started, seen, loss = time.perf_counter(), 0, torch.zeros(())
@@ -80,9 +76,8 @@ def resnet50(device: str, given: float, count: int, dataset: Callable[[str], Pat
     figures: Figures = {"images": seen, "last_loss": float(loss.detach()), "size": size}
     network.eval()
     for source in ("photos", "atoms", "noise"):
-        figures[f"accuracy on {source}"] = _accuracy(
-            network, PatternDataset(source, 7, size, cells=cells), count, device
-        )
+        other = PatternDataset(source, 7, size, cells=cells)
+        figures[f"accuracy on {source}"] = _accuracy(network, other, count, device)
     return figures
 
 
