@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce as differentiable_sum
 from torch.nn.parallel import DistributedDataParallel
 from torch.overrides import TorchFunctionMode
 
@@ -23,7 +23,7 @@ def parallel(network: nn.Module, processes: Processes) -> Callable[..., Tensor]:
     """
     if processes.count == 1:
         return network
-    wrapped = DistributedDataParallel(network, broadcast_buffers=False)
+    wrapped = DistributedDataParallel(network)
 
     def call(*given: Tensor) -> Tensor:
         with _WholeBatch(processes.count):
@@ -70,5 +70,21 @@ class _WholeBatch(TorchFunctionMode):
 
     def _total(self, mean: Tensor) -> Tensor:
         """The mean over all processes, through which gradients flow."""
-        total: Tensor = differentiable_sum(mean / self.count)  # type: ignore[no-untyped-call]
+        total: Tensor = _Total.apply(mean / self.count)  # type: ignore[no-untyped-call]
+        return total
+
+
+class _Total(torch.autograd.Function):
+    """The sum over all processes; so is its gradient, since each of them goes on with it."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        total = values.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        total = gradient.clone()
+        dist.all_reduce(total)
         return total
