@@ -3,6 +3,7 @@
 
 =============  ========================================================================================
 `reading`      images of any format, with the length of their pixels
+`cluster`      many machines through Ray
 `generating`   datasets on disk, and the evidence that trainings read
 `measuring`    accuracy and calibration on labelled images
 `drawing`      overlays, diagrams and charts

@@ -38,6 +38,7 @@ ORDER = (
     "models",
     "pipelines.reading",
     "pipelines.outputs",
+    "pipelines.cluster",
     "pipelines.generating",
     "pipelines.measuring",
     "pipelines.drawing",

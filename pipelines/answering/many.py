@@ -6,11 +6,20 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from ..reading.picture import Reading
-from .predict import Predictor
 from .results import Failure, Prediction
 from .rows import Rows, Stamp, stamp
+
+
+class Answering(Protocol):
+    """A `Predictor`, or many of them on a cluster."""
+
+    def predict_each(
+        self, images: Iterable[str], advance: Callable[[int], None], reading: Reading, symmetry: bool
+    ) -> Iterator[Prediction | Failure]:
+        """One result for each image, in order."""
 
 
 @dataclass
@@ -24,7 +33,7 @@ class Tally:
 
 def predict_into(
     tables: Sequence[Rows],
-    predictor: Predictor,
+    predictor: Answering,
     names: Iterable[str],
     reading: Reading,
     tally: Tally,

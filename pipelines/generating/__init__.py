@@ -1,3 +1,3 @@
-"""Datasets on disk: `export` in the `formats`, `preview` sheets to look at, `evidence` what trainings read of them,
-made by `parts` and read from `stored` rows; `workers` shares the work among processes, `processes` are those of
-torchrun."""
+"""Datasets on disk: `export` by `shards` in the `formats`, with their `manifest`, `preview` sheets to look at,
+`evidence` what trainings read of them, made by `parts` and read from `stored` rows; `workers` shares the work among
+processes, `processes` are those of torchrun."""

@@ -9,9 +9,11 @@ import io
 import json
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,6 +25,7 @@ from ...hierarchy import GROUP_NAMES, HierError, UnknownNameError
 from ...hierarchy.files import whole
 
 FORMATS = ("png", "npy", "hdf5", "webdataset")
+WRITERS = 8  # PNG files that are written at a time
 _SUFFIX = {"npy": "npy", "hdf5": "h5", "webdataset": "tar"}
 
 Pixels = NDArray[np.uint8]
@@ -48,9 +51,9 @@ def check_format(name: str) -> None:
         raise HierError("format hdf5 needs h5py: pip install h5py, or choose png, npy or webdataset")
 
 
-def encoded(format: str, pixels: Pixels) -> Pixels | bytes:
+def encoded(format: str, pixels: Pixels | bytes) -> Pixels | bytes:
     """One image (H, W, 3) as `format` stores it: as it is, or as a PNG file."""
-    if format in ("npy", "hdf5"):
+    if format in ("npy", "hdf5") or isinstance(pixels, bytes):
         return pixels
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "png", compress_level=3)  # 6, the default, takes twice as long for 4 % less
@@ -68,7 +71,8 @@ def shard_files(format: str, out: Path, k: int, indices: range, label: Callable[
 def shard(format: str, files: Sequence[Path], shape: tuple[int, int, int, int]) -> Iterator[Add]:
     """Writes a shard of images of `shape` (N, H, W, 3) to `files`; yields what adds images in order."""
     if format == "png":
-        yield _png(files)
+        with ThreadPoolExecutor(WRITERS) as pool:
+            yield _png(files, pool)
         return
     with whole(files[0]) as path, path.open("wb") as file:
         match format:
@@ -82,13 +86,16 @@ def shard(format: str, files: Sequence[Path], shape: tuple[int, int, int, int]) 
                     yield lambda images: _webdataset(tar, images)
 
 
-def _png(files: Sequence[Path]) -> Add:
+def _png(files: Sequence[Path], pool: ThreadPoolExecutor) -> Add:
+    """Files beside each other: each waits for the disk."""
     places = iter(files)
 
+    def write(path: Path, data: Pixels | bytes) -> None:
+        with whole(path) as file:
+            file.write_bytes(bytes(data))
+
     def add(images: Images) -> None:
-        for data in images.data:
-            with whole(next(places)) as file:
-                file.write_bytes(bytes(data))
+        list(pool.map(write, islice(places, len(images.data)), images.data))
 
     return add
 

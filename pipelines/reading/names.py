@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TextIO
+from zlib import crc32
 
 from .files import RAW, SUFFIXES
 
@@ -28,6 +29,12 @@ def image_names(given: Iterable[str], stdin: TextIO, bare: bool = False) -> Iter
                     yield from _found(line.rstrip("\r\n"), suffixes)
         else:
             yield from _found(name, suffixes)
+
+
+def in_part(names: Iterable[str], part: tuple[int, int]) -> Iterator[str]:
+    """The names that belong to part k of n, (k, n), k from 1: each to one, whatever other names there are."""
+    k, n = part
+    return (name for name in names if crc32(name.encode("utf-8", "surrogatepass")) % n == k - 1)
 
 
 def _found(name: str, suffixes: set[str]) -> Iterator[str]:

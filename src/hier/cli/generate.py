@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..hierarchy import HierError, group
+from .options import On, Range, part_of
 
 if TYPE_CHECKING:
     from ..pipelines.generating.export import Export, Summary
@@ -43,9 +44,14 @@ def generate(
     verify: Annotated[bool, typer.Option("--verify", help="Only compare what --out holds with its manifest.")] = False,
     preview: Annotated[Path | None, typer.Option(help="Draw one image of each group and source to this file.")] = None,
     device: Annotated[str, typer.Option(help="cpu, on all cores, or a GPU such as cuda.")] = "cpu",
+    on: On = None,
+    range_: Range = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:
-    """Make patterns with known wallpaper groups. Rerun the same command to resume."""
+    """Make patterns with known wallpaper groups. Rerun the same command to resume.
+
+    With --on, and for parts that are made by several machines, --out is a folder that all of them see.
+    """
     from ..datasets import PatternDataset
     from ..hierarchy import UnknownNameError
     from ..pipelines.measuring.evaluate import parse_corruptions
@@ -63,6 +69,9 @@ def generate(
         from ..pipelines.generating.preview import draw_sheet
         from ..pipelines.outputs import check_outputs
 
+        given_beside = [name for name, value in (("--on", on), ("--range", range_)) if value]
+        if given_beside:
+            raise HierError(f"--preview draws one sheet on this machine: leave {given_beside[0]} out")
         check_outputs({"--preview": preview}, photos.rglob("*") if photos else [])
         draw_sheet(dataset, photos, preview, split)
         typer.echo(json.dumps({"preview": str(preview)}) if as_json else f"drew {preview}")
@@ -71,25 +80,29 @@ def generate(
         raise HierError("no output given: pass --out FOLDER, or --preview FILE.png for a sheet to look at")
     from ..pipelines.generating.export import Export
 
-    _export(Export(dataset, count, format, out, photos, split, shard), verify, device, as_json)
+    if verify and on:
+        raise HierError("--verify reads the files on this machine: leave --on out")
+    run = Export(dataset, count, format, out, photos, split, shard, part_of(range_))
+    _export(run, verify, device, on, as_json)
 
 
-def _export(run: Export, verify: bool, device: str, as_json: bool) -> None:
+def _export(run: Export, verify: bool, device: str, on: str | None, as_json: bool) -> None:
     from rich.console import Console
 
     from ..pipelines.generating.export import export
     from ..pipelines.generating.export import verify as check
     from ..screen.progress import progress
-    from .options import device_named
+    from .options import connected
 
-    begun = time.perf_counter()
-    with progress(Console(stderr=True), "verify" if verify else "images", run.count) as advance:
-        summary = check(run, advance) if verify else export(run, advance, device_named(device))
+    with connected(on, device) as device:
+        begun = time.perf_counter()
+        with progress(Console(stderr=True), "verify" if verify else "images", run.images) as advance:
+            summary = check(run, advance) if verify else export(run, advance, device, on is not None)
     seconds = time.perf_counter() - begun
     if as_json:
         values = asdict(summary) | {
             "complete": summary.complete, "seconds": round(seconds, 2), "out": str(run.out),
-            "images_per_second": round(summary.made / seconds, 1), **run.settings,
+            "images_per_second": round(summary.made / seconds, 1), "part": "{}/{}".format(*run.part), **run.settings,
         }  # fmt: skip
         typer.echo(json.dumps(values))
     else:
@@ -102,12 +115,13 @@ def _export(run: Export, verify: bool, device: str, as_json: bool) -> None:
 
 
 def _told(run: Export, summary: Summary, seconds: float, verify: bool) -> str:
+    of = "" if run.part == (1, 1) else " of part {}/{}".format(*run.part)
     if verify:
-        return f"{run.out}: {summary.found} of {summary.images} images match the manifest"
+        return f"{run.out}: {summary.found} of {summary.images} images{of} match the manifest"
     if not summary.made:
-        return f"{run.out}: complete, all {summary.images} images are there; --verify reads them again"
+        return f"{run.out}: complete, all {summary.images} images{of} are there; --verify reads them again"
     lines = [
-        f"{run.out}: {summary.images} images, {summary.made} made in {seconds:.1f} s "
+        f"{run.out}: {summary.images} images{of}, {summary.made} made in {seconds:.1f} s "
         f"({summary.made / seconds:.0f} a second), {summary.found} found there"
     ]
     worst = sorted(((rate, name) for name, rate in summary.refused.items() if rate), reverse=True)[:5]

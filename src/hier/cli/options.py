@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -72,6 +75,19 @@ Tile = Annotated[
     bool, typer.Option("--tile", help="Each image is one seamless repeat, which wraps at its edges: set it together.")
 ]
 
+On = Annotated[
+    str | None,
+    typer.Option(
+        help="Work on many machines: ray starts Ray on this one, or joins the cluster that RAY_ADDRESS names; "
+        "ray://HOST:PORT takes a cluster."
+    ),
+]
+
+Range = Annotated[
+    str | None,
+    typer.Option("--range", help="Only one part of the work, for job arrays: 3/64 is the third of 64 parts."),
+]
+
 PixelSizeText = Annotated[
     str | None, typer.Option("--pixel-size", help="Pixel size, e.g. 0.02nm; overrides the file's metadata.")
 ]
@@ -96,6 +112,29 @@ def device_named(name: str) -> str:
     if (problem := _problem(name)) is not None:
         raise HierError(f"device {name!r} cannot be used: {problem}; cpu always works")
     return name
+
+
+def part_of(text: str | None) -> tuple[int, int]:
+    """Part k of n, (k, n), k from 1, that ``--range K/N`` names; (1, 1), the whole, for None. Raises HierError."""
+    found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", "1/1" if text is None else text)
+    k, n = (int(found[1]), int(found[2])) if found else (0, 0)
+    if not 1 <= k <= n:
+        raise HierError(f"--range {text}: give a part and the number of parts, from 1/64 to 64/64")
+    return k, n
+
+
+@contextmanager
+def connected(on: str | None, device: str) -> Iterator[str]:
+    """Connected to the cluster that `on` names, if any; yields the torch device to use, there or here. HierError."""
+    if on is None:
+        yield device_named(device)
+        return
+    from ..pipelines.cluster import cluster, resources
+
+    device = "cpu" if device == "auto" else device
+    with cluster(on):
+        resources(device)  # says so at once where the cluster has none
+        yield device
 
 
 def _problem(device: str) -> str | None:

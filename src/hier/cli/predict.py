@@ -16,22 +16,26 @@ from .options import (
     Device,
     Json,
     Models,
+    On,
     Page,
     PixelSizeText,
+    Range,
     RawText,
     RouterName,
     Strain,
     Tile,
     Tolerance,
+    connected,
     device_named,
     fail,
+    part_of,
     router_named,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from ..pipelines.answering.many import Tally
+    from ..pipelines.answering.many import Answering, Tally
     from ..pipelines.answering.results import Failure, Prediction
     from ..pipelines.reporting.overlays import OverlayFiles
     from ..pipelines.reporting.report import Report
@@ -83,11 +87,14 @@ def predict(
     ] = None,
     restart: Annotated[bool, typer.Option("--restart", help="Start the tables of --csv and --jsonl over.")] = False,
     device: Device = "auto",
+    on: On = None,
+    range_: Range = None,
 ) -> None:
     """Find the wallpaper group of each image, with the path through the tree.
 
     With --csv or --jsonl, rerun the same command to resume where it stopped: images whose files have not changed since
-    are skipped, failed ones are retried.
+    are skipped, failed ones are retried. With --on all machines see the images under the same names. With --range each
+    part has tables of its own: --range 3/64 --csv part-3.csv.
     """
     from rich.console import Console
 
@@ -95,20 +102,23 @@ def predict(
     from ..pipelines.answering.rows import CsvRows, JsonRows
     from ..pipelines.loading import cards_of, load
     from ..pipelines.outputs import check_outputs, kept_apart
-    from ..pipelines.reading.names import STDIN, image_names
+    from ..pipelines.reading.names import STDIN, image_names, in_part
     from ..pipelines.reading.picture import Reading
     from ..screen.progress import counter
 
     reading = Reading.of(page, raw, channel, pixel_size, tile)
-    device, chosen = device_named(device), router_named(router)
+    device, chosen = device if on else device_named(device), router_named(router)
     cards = cards_of(model)
     written = {"--csv": csv, "--jsonl": jsonl, "--report": report}
     check_outputs(
         written, [*images, *cards, *(card.with_suffix(".safetensors") for card in cards)], {"--report": ".html"}
     )
-    predictor = load(cards, device, chosen, min_confidence, tolerance, strain)
+    if on and (overlay or report):
+        raise HierError("--overlay and --report read every image on this machine again: leave --on out for them")
+    part = part_of(range_)
+    predictor = load(cards, "cpu" if on else device, chosen, min_confidence, tolerance, strain)
     errors = Console(stderr=True)
-    names = kept_apart(image_names(images, sys.stdin, raw is not None), written)
+    names = in_part(kept_apart(image_names(images, sys.stdin, raw is not None), written), part)
     if overlay is not None:
         from ..pipelines.reporting.overlays import OverlayFiles
 
@@ -117,9 +127,15 @@ def predict(
     quiet = not (csv or jsonl or as_json)
     total = None
     if STDIN not in images and errors.is_terminal and not quiet:
-        total = sum(1 for _ in image_names(images, sys.stdin, raw is not None))
+        total = sum(1 for _ in in_part(image_names(images, sys.stdin, raw is not None), part))
     tally = Tally()
     with ExitStack() as stack:
+        answering: Answering = predictor
+        if on:
+            from ..pipelines.answering.on_ray import OnRay
+
+            there = stack.enter_context(connected(on, device))
+            answering = OnRay(cards, there, chosen, min_confidence, tolerance, strain)
         kinds = ((csv, CsvRows), (jsonl, JsonRows))
         if csv or jsonl:
             run = run_of(cards, (chosen, predictor.min_confidence, reading, tolerance, strain))
@@ -129,7 +145,7 @@ def predict(
             tables = []
         advance = stack.enter_context(counter(errors, "images", total)) if not quiet else lambda _: None
         symmetry = bool(as_json or jsonl or overlay or report)
-        results = predict_into(tables, predictor, names, reading, tally, advance, symmetry)
+        results = predict_into(tables, answering, names, reading, tally, advance, symmetry)
         if overlay is not None:
             results = _drawn(results, overlays)
         if report is not None:
@@ -147,7 +163,7 @@ def predict(
     if report is not None:
         document.write(report)
         typer.echo(f"report: {report}", err=True)
-    if not tally.answered + tally.failed + tally.kept:
+    if not tally.answered + tally.failed + tally.kept and range_ is None:
         raise HierError("no image was named: standard input was empty")
     if tables and not as_json:
         _sum_up(tally, [path for path, _ in kinds if path])
