@@ -70,7 +70,7 @@ class _WholeBatch(TorchFunctionMode):
 
     def _total(self, mean: Tensor) -> Tensor:
         """The mean over all processes, through which gradients flow."""
-        total: Tensor = _Total.apply(mean / self.count)  # type: ignore[no-untyped-call]
+        total: Tensor = _Total.apply(mean / self.count)
         return total
 
 

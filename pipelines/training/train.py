@@ -38,6 +38,7 @@ from ..tracking.runs import Store, Training
 from .data import TrainingData, described, training_parts, validation_parts
 from .endless import EndlessSteps
 from .fit import Reporter, predict, score
+from .on_ray import tune_on_ray
 from .settings import SettingsError, TrainSettings, check_images, digest
 from .steps import Steps
 
@@ -92,13 +93,16 @@ def train(
     store: Store,
     device: str = "cpu",
     reporter: Reporter = Reporter(),  # noqa: B008
+    on_cluster: bool = False,
 ) -> TrainResult | None:
     """Train the nodes `chosen` (see `nodes_at`) and put them into the bundle ``root/models/<tree>``.
 
     What is finished is kept under ``root/work``: the same call resumes after an interruption. Processes that `torchrun`
     started train the backbone together and the nodes side by side; the first of them returns the result, the others
-    None. HierError when another call runs the same training, SettingsError, EvidenceError or TrainingError when it
-    cannot be made.
+    None. With `on_cluster` the machines of the `cluster` that this process is connected to tune the nodes.
+
+    HierError when another call runs the same training, SettingsError, EvidenceError or TrainingError when it cannot be
+    made.
     """
     check_images(settings)
     settings = settings.on(device)
@@ -106,8 +110,9 @@ def train(
     check_replaceable(_card_path(root, tree))
     work = root / "work" / digest(settings, tree)
     with together(device) as (processes, own):
-        if settings.endless and processes.count > 1:
-            raise SettingsError("endless trainings run in one process: leave out --endless, or torchrun")
+        if processes.count > 1 and (settings.endless or on_cluster):
+            other = "--endless" if settings.endless else "--on"
+            raise SettingsError(f"{other} is for a training of one process: leave it out, or torchrun")
         reporter = reporter if processes.first else Reporter()
         data = TrainingData(settings, root / "work" / "evidence", own, reporter.stage, processes)
         what = settings, tree, data, work, processes, own, reporter
@@ -118,10 +123,10 @@ def train(
         with only_one(work, "training"):
             with whole(work / "settings.json") as file:
                 file.write_text(settings.model_dump_json(indent=1), encoding="utf-8")
-            return _train(steps, chosen, root, store)
+            return _train(steps, chosen, root, store, on_cluster)
 
 
-def _train(steps: Steps, chosen: Sequence[str], root: Path, store: Store) -> TrainResult:
+def _train(steps: Steps, chosen: Sequence[str], root: Path, store: Store, on_cluster: bool) -> TrainResult:
     settings, tree, work = steps.settings, steps.tree, steps.work
     results, trained = [], {}
     slug = "-".join(chosen) if len(chosen) < 3 else f"{len(chosen)}-nodes"
@@ -133,7 +138,10 @@ def _train(steps: Steps, chosen: Sequence[str], root: Path, store: Store) -> Tra
             run.dataset(*described(settings, parts), context)
         shared = steps.backbone(run.epoch)
         run.metrics({"seconds": time.monotonic() - started, "images": float(steps.images(FLAT))})
-        steps.side_by_side(chosen, shared)
+        if on_cluster:
+            tune_on_ray(steps, chosen, root)
+        else:
+            steps.side_by_side(chosen, shared)
         for name in chosen:
             node, result = _train_node(steps, name, shared, run)
             trained[name] = node

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from .options import ROOT, Device, Json, Photos, device_named
+from ..hierarchy import HierError
+from .options import ROOT, Device, Json, On, Photos, connected
 
 EPILOG = "Example:  hier train --level rotation --photos holiday/ --count 5000"
 
@@ -35,11 +36,13 @@ def train(
         typer.Option("--endless", help="Make each image when it is needed, once; no evidence is kept. For a card."),
     ] = None,
     device: Device = "auto",
+    on: On = None,
     as_json: Json = False,
 ) -> None:
     """Train a classifier at each node of a level: a backbone on all groups, fine-tuned at every node.
 
     Rerun the same command to resume an interrupted training. Runs are tracked by MLflow in mlruns/; see `hier ui`.
+    With --on the backbone is trained here and the nodes on the machines of a cluster, in a folder that all of them see.
     """
     from ..pipelines.training.settings import train_settings
 
@@ -58,11 +61,12 @@ def train(
     from ..screen.tables import training_table
 
     chosen = nodes_at(load_tree(settings.tree), level, node or [])
-    device = device_named(device)
     check(settings)
+    if on and settings.endless:
+        raise HierError("--endless trains all nodes at once, in one process: leave it out, or --on")
     console = Console(stderr=True)
-    with training_progress(console) as reporter:
-        result = run(settings, chosen, ROOT, store(ROOT), device, reporter)
+    with connected(on, device) as there, training_progress(console) as reporter:
+        result = run(settings, chosen, ROOT, store(ROOT), there, reporter, on is not None)
     if result is None:
         return  # one of several processes, of which the first tells what was made
     if as_json:
