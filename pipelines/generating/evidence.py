@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -17,12 +18,13 @@ from torch import Tensor
 from ...datasets import PatternDataset
 from ...hierarchy import HierError
 from ...hierarchy.files import whole
-from .parts import Dataset, Part, make
+from .parts import REVISION, Dataset, Part, make
 from .processes import ALONE, Processes
 from .stored import Rows, StoredRows
 from .workers import in_order
 
 TOGETHER = 4096  # rows on their way to a card
+STORE = f"{version('hier')}-{REVISION}"  # folder of pieces: those of other versions hold something else
 FEW = 32  # images that one process makes sooner than others would start
 logger = logging.getLogger("hier")
 
@@ -69,13 +71,14 @@ def gather(
         with closing(_made(pieces, device, advance)) as made:
             maps, numbers, misfits = (torch.cat(some) for some in zip(*made, strict=True))
         return EvidenceSet(maps, numbers, labels, misfits)
-    files = _files(parts, pieces, cache)
-    missing = []
+    files, missing = _files(parts, pieces, cache / STORE), list[int]()
     for i in range(processes.rank, len(pieces), processes.count):
         if read_evidence(files[i], count := pieces[i].stop - pieces[i].start) is None:
             missing.append(i)
         else:
             advance(count)
+    if missing and processes.first:
+        _tell_of_others(cache)
     with closing(_made([pieces[i] for i in missing], device, advance, processes.count)) as made:
         for i, (maps, numbers, misfits) in zip(missing, made, strict=True):
             with whole(files[i]) as unfinished:
@@ -84,6 +87,17 @@ def gather(
     rows = (StoredRows.of(name, files) for name in ("maps", "numbers", "misfits"))
     stored_maps, stored_numbers, stored_misfits = rows
     return EvidenceSet(stored_maps, stored_numbers, labels, stored_misfits[:])
+
+
+def _tell_of_others(cache: Path) -> None:
+    """A warning about what earlier versions left."""
+    others = [f for f in cache.rglob("*.safetensors") if f.parent.name != STORE] if cache.exists() else []
+    if others:
+        gigabytes = sum(f.stat().st_size for f in others) / 1e9
+        logger.warning(
+            "%s holds %d pieces of evidence (%.1f GB) that another version of hier made: they are not used, and can be "
+            "deleted; evidence is made again", cache, len(others), gigabytes,
+        )  # fmt: skip
 
 
 def _files(parts: Sequence[Part], pieces: Sequence[Part], cache: Path) -> list[Path]:

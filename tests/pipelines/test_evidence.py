@@ -40,7 +40,7 @@ def test_evidence_from_a_cache_is_what_was_made(tmp_path: Path, pictures: Path) 
     made = gather(parts, tmp_path / "cache", advance=told.append)
     assert sum(told) == len(made) == 8
     assert made.labels == ("p1", "p2", "pm", "pg", "cm", "p1", "p2", "pm")
-    files = sorted((tmp_path / "cache").iterdir())
+    files = sorted((tmp_path / "cache").rglob("*.*tensors"))
     assert {file.suffix for file in files} == {".safetensors"}
     before = [file.read_bytes() for file in files]
     same(gather(parts, tmp_path / "cache"), made)
@@ -89,7 +89,7 @@ def test_photographs_count_by_what_they_hold_and_not_by_name_and_size(tmp_path: 
     assert part.digest() != before
     again = gather([part], tmp_path / "cache")
     assert not torch.equal(again.maps[:], made.maps[:]), "pictures in memory are read anew"
-    assert len(list((tmp_path / "cache").iterdir())) == 2
+    assert len(list((tmp_path / "cache").rglob("*.*tensors"))) == 2
 
 
 def test_a_folder_is_looked_through_once_whatever_the_number_of_pieces(
@@ -119,7 +119,7 @@ def test_damaged_evidence_is_made_again_with_one_warning(
     monkeypatch.setattr(evidence, "make", made_up)
     part = Part(DATASET, 0, 5, None, "train")
     whole = gather([part], tmp_path / "cache").maps[:]
-    (file,) = (tmp_path / "cache").iterdir()
+    (file,) = (tmp_path / "cache").rglob("*.*tensors")
     kept = load_file(file)
     match damage:
         case "cut":
@@ -165,3 +165,23 @@ def test_evidence_is_held_where_there_is_room_for_it(tmp_path: Path, monkeypatch
         assert isinstance(now, torch.Tensor)
         assert torch.equal(now, before[:])
     assert there.labels == stored.labels
+
+
+def test_pieces_of_another_version_are_told_of_and_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(evidence, "make", made_up)
+    part = Part(DATASET, 0, 5, None, "train")
+    with monkeypatch.context() as before:
+        before.setattr(evidence, "STORE", "0.0.9-3")
+        gather([part], tmp_path / "cache")
+    (old,) = (tmp_path / "cache").rglob("*.safetensors")
+    old.rename(tmp_path / "cache" / old.name)  # where they were kept at first
+    assert not caplog.records
+    gather([part], tmp_path / "cache")
+    (record,) = caplog.records
+    assert "holds 1 pieces of evidence (0.0 GB) that another version of hier made" in record.getMessage()
+    assert (tmp_path / "cache" / old.name).exists()
+    caplog.clear()
+    gather([part], tmp_path / "cache")
+    assert not caplog.records, "nothing is missing now"
