@@ -24,6 +24,7 @@ from ...models.evidence.structure import structure_factors
 REVISION = 16  # raise it when datasets or representation change what they make
 PIECE = 128  # images in one piece of work
 BATCH = 16  # images at a time: large ones stay in the processor's cache
+LARGE = 256  # images at a time on a card, which is idle with fewer
 
 Dataset = PatternDataset | NonPatternDataset
 Arrays = tuple[NDArray[np.float16], NDArray[np.float32], NDArray[np.float32]]
@@ -84,7 +85,7 @@ def evidence_of(part: Part, indices: Sequence[int], device: str) -> tuple[Tensor
     dataset = part.with_pictures()
     represent = SymmetryEvidence()
     made: list[tuple[Tensor, Tensor, Tensor]] = []
-    size = BATCH if device == "cpu" else PIECE
+    size = BATCH if device == "cpu" else LARGE
     for k in range(0, len(indices), size):
         images, misfits = with_misfits(dataset, indices[k : k + size], device)
         found = represent(images)

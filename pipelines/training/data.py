@@ -31,6 +31,7 @@ PASTED = ("photos", "atoms", "noise")  # sources of which cells of whole pixels 
 ROUGH = (0.0, 5.0)  # severities of workmanship
 ROUGHER, ROUGHEST = (0.45, 0.2), (4.0, 5.0)  # shares of the rough ones that are made rougher still, once and again
 MARGIN = 0.02  # misfit from which a larger group is broken; what else it takes to be told apart says `stands_out`
+SOME = 24  # tolerances at which an image may come below a node
 SIZE = 256  # px of validation and cross-validation images
 
 AUGMENTATION = (
@@ -219,10 +220,13 @@ def samples_of(evidence: EvidenceSet, plan: CompiledTree, node: str | None = Non
     return Samples(picked(evidence.maps, keep), picked(evidence.numbers, keep), targets[keep])
 
 
-def training_samples_of(evidence: EvidenceSet, plan: CompiledTree, node: str | None = None) -> Samples:
+def training_samples_of(
+    evidence: EvidenceSet, plan: CompiledTree, node: str | None = None, within: Tensor | None = None
+) -> Samples:
     """The same to train on, with misfits: also images that come below the node at some tolerance.
 
-    An image is not asked for without a tolerance where its own group does not stand out, see `stands_out`.
+    An image is not asked for without a tolerance where its own group does not stand out, see `stands_out`. `within` are
+    the `groups_within` tolerances of all images, where they are known already.
     """
     if evidence.misfits is None:
         return samples_of(evidence, plan, node)
@@ -230,12 +234,20 @@ def training_samples_of(evidence: EvidenceSet, plan: CompiledTree, node: str | N
     of_group = torch.from_numpy(choice[[plan.labels.index(name) for name in GROUP_NAMES]])
     misfits = evidence.misfits
     targets = torch.where(stands_out(misfits, own), of_group[own], -1)
-    low, high = (math.log10(t) for t in TOLERANCES)
-    some = torch.logspace(low, high, 24)
-    within = torch.stack([of_group[highest_within(misfits[:, :-1], t.expand(len(own)))] >= 0 for t in some]).any(0)
-    keep = ((targets >= 0) | within).nonzero().flatten()
+    asked = of_group[groups_within(misfits).long() if within is None else within.long()] >= 0
+    keep = ((targets >= 0) | asked.any(0)).nonzero().flatten()
     rows = picked(evidence.maps, keep), picked(evidence.numbers, keep)
     return Samples(*rows, targets[keep], misfits[keep], of_group)
+
+
+def groups_within(misfits: Tensor) -> Tensor:
+    """The group at each of `SOME` tolerances, evenly spread over `TOLERANCES` on a logarithmic scale: (SOME, N) int8.
+
+    From misfits (N, 18); indices into `GROUP_NAMES`.
+    """
+    low, high = (math.log10(t) for t in TOLERANCES)
+    each = torch.logspace(low, high, SOME)
+    return torch.stack([highest_within(misfits[:, :-1], t.expand(len(misfits))).to(torch.int8) for t in each])
 
 
 def stands_out(misfits: Tensor, own: Tensor) -> Tensor:

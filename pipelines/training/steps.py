@@ -9,12 +9,13 @@ from pathlib import Path
 from zlib import crc32
 
 import torch
+from torch import Tensor
 
 from ...hierarchy import CompiledTree, Tree, compile_tree
 from ...models.bundle import FLAT, GATE, GATE_CHOICES
 from ...models.node import NodeClassifier, NodeSettings
 from ..generating.processes import Processes
-from .data import TrainingData, samples_of, training_samples_of
+from .data import TrainingData, groups_within, samples_of, training_samples_of
 from .fit import Reporter, Samples, fit
 from .loop import Metrics, Schedule
 from .settings import BATCH, TrainSettings
@@ -75,7 +76,12 @@ class Steps:
         """What the node `name` is fitted to; the flat head stands for the backbone."""
         if name == GATE:
             return self.data.gate("train")
-        return training_samples_of(self.data.train(), self.plan, None if name == FLAT else name)
+        return training_samples_of(self.data.train(), self.plan, None if name == FLAT else name, self._within)
+
+    @cached_property
+    def _within(self) -> Tensor | None:
+        misfits = self.data.train().misfits
+        return None if misfits is None else groups_within(misfits)
 
     def images(self, name: str) -> int:
         """The number of images that the node `name` is fitted to."""

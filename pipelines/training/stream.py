@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from ...models.bundle import FLAT, GATE
 from ..generating.evidence import EvidenceSet
 from ..generating.parts import Arrays, Part, evidence_of
 from ..generating.workers import in_order
-from .data import negative_parts, training_parts, training_samples_of
+from .data import groups_within, negative_parts, training_parts, training_samples_of
 from .fit import Samples
 from .settings import TrainSettings
 
@@ -37,10 +38,21 @@ class Fresh:
         found = self.evidence
         if node == GATE:
             return Samples(found.maps, found.numbers, (torch.arange(len(found)) < self.patterns).long())
-        n = self.patterns
-        misfits = None if found.misfits is None else found.misfits[:n]
-        own = EvidenceSet(found.maps[:n], found.numbers[:n], found.labels[:n], misfits)
-        return training_samples_of(own, plan, None if node == FLAT else node)
+        return training_samples_of(self._own, plan, None if node == FLAT else node, self._within)
+
+    @cached_property
+    def _own(self) -> EvidenceSet:
+        found, n = self.evidence, self.patterns
+        return EvidenceSet(found.maps[:n], found.numbers[:n], found.labels[:n], self._misfits[:n])
+
+    @property
+    def _misfits(self) -> Tensor:
+        assert self.evidence.misfits is not None
+        return self.evidence.misfits
+
+    @cached_property
+    def _within(self) -> Tensor:
+        return groups_within(self._misfits[: self.patterns])
 
 
 @dataclass(frozen=True)
