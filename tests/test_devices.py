@@ -8,6 +8,7 @@ cannot do. It lends its name from torch's device type "lazy", which no build imp
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,8 +20,8 @@ import numpy as np
 import pytest
 import torch
 from hier.datasets import CORRUPTIONS, KINDS, SOURCES, Corruption, NonPatternDataset, PatternDataset, Pool
-from hier.hierarchy import GROUP_NAMES, HierError, compile_tree
-from hier.models.bundle import FLAT, Bundle, NodeCard, load_bundle
+from hier.hierarchy import GROUP_NAMES, HierError, compile_tree, load_tree
+from hier.models.bundle import FLAT, GATE, GATE_CHOICES, Bundle, NodeCard, load_bundle
 from hier.models.classifier import Answer, Classifier
 from hier.models.evidence.relabel import random_relabel
 from hier.models.evidence.representation import EVIDENCE
@@ -30,14 +31,17 @@ from hier.pipelines.answering.explain import explain_maps
 from hier.pipelines.answering.predict import Predictor
 from hier.pipelines.benchmark.explain import explain_pixels
 from hier.pipelines.field.measure import map_field
-from hier.pipelines.generating.evidence import EvidenceSet, gather
+from hier.pipelines.generating.evidence import EvidenceSet, gather, held
 from hier.pipelines.measuring.evaluate import evaluate_patterns, evaluate_refusals
 from hier.pipelines.reading.picture import Picture
 from hier.pipelines.training.calibrate import Split, calibrate
-from hier.pipelines.training.data import samples_of
+from hier.pipelines.training.data import samples_of, training_samples_of
+from hier.pipelines.training.endless import fit_together
 from hier.pipelines.training.estimator import HierarchicalClassifier
-from hier.pipelines.training.fit import fit, predict
+from hier.pipelines.training.fit import Samples, fit, predict
 from hier.pipelines.training.loop import Schedule
+from hier.pipelines.training.settings import TrainSettings
+from hier.pipelines.training.stream import Stream
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -407,6 +411,32 @@ def test_a_training_resumes_where_it_ended(strict: Device, tmp_path: Path) -> No
     with pytest.raises(KeyboardInterrupt):
         trained(2, "broken.pt", stop=0)
     torch.testing.assert_close(predict(trained(2, "broken.pt"), samples), predict(straight, samples))
+
+
+@pytest.mark.slow
+def test_all_nodes_learn_from_images_that_are_made_on_the_device(strict: Device) -> None:
+    settings = TrainSettings(source=("noise", "atoms"), count=34, sizes=(64,), batch=16, seed=3)
+    plan, valid = compile_tree(load_tree("wallpaper")), made_up(8, 2)
+    nodes = {
+        name: NodeClassifier(NodeSettings(choices, "test_convnext")).to(NAME)
+        for name, choices in (("rotation", ("1", "2", "3", "4", "6")), (GATE, GATE_CHOICES))
+    }
+    scored = {name: Samples(valid.maps, valid.numbers, torch.zeros(8, dtype=torch.long)) for name in nodes}
+    told: list[Any] = []
+    schedule, stream = Schedule(1, 1e-3, 16, 0), Stream(settings, NAME, 16, others=True)
+    fit_together(nodes, plan, stream, scored, schedule, None, lambda _, metrics: told.append(metrics))
+    assert set(told[0]) == set(nodes)
+    assert all(math.isfinite(value) for metrics in told[0].values() for value in metrics.values())
+
+
+def test_evidence_that_the_device_holds_is_that_in_files(strict: Device) -> None:
+    found = made_up(20, 2)
+    there = held(found, NAME, 1e9)
+    samples, on_cpu = (training_samples_of(e, compile_tree(load_tree("wallpaper")), "rotation") for e in (there, found))
+    at = torch.arange(0, len(samples), 3)
+    assert samples.maps[at].device.type == NAME
+    assert torch.equal(samples.maps[at].cpu(), on_cpu.maps[at])
+    assert torch.equal(samples.targets, on_cpu.targets)
 
 
 def test_bases_are_changed_at_random(strict: Device) -> None:
