@@ -15,6 +15,7 @@ photographs behind them, and `Corruption` adds what microscopes and cameras add.
 `drawn`                what is drawn for a pattern before any pixel is made
 `looks`                what patterns look like: clean, rough and disordered
 `lattices`             random cells, drawn the same way for every group of a lattice system
+`orbits`               orbits of generic points, of many patterns together
 `fold`                 points folded into a fundamental domain, the exact construction
 `paste`                whole-pixel cells tiled, the construction of most published data
 `sources`              photographs and noise that a pattern is made of

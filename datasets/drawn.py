@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from ..hierarchy import Operation
 from .atoms import REACH, Atoms, spots
 from .disorder import Spots, displaced, thinned
-from .fold import Orbit, orbit
 from .guard import Frame
 from .near_miss import NearMiss
+from .orbits import Orbit, orbit
 from .outlines import Outlines
 from .paste import Tile, tiled
 

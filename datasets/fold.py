@@ -3,185 +3,195 @@
 For a generic point p the points nearer to p than to any of its images form the Dirichlet cell, which is a
 fundamental domain of the group (Coxeter and Moser, Generators and Relations for Discrete Groups, ch. 4).
 Reading a source at the folded point gives an image with exactly the group's symmetry, whatever the source.
+
+Points are many: everything here is done for all of them at once, with no step that depends on how many patterns
+there are, and with operations that are fast on a CPU too, where choosing by masks is not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..hierarchy import Operation
-from .lattices import reduce_basis
+from .orbits import SEAM, Orbits
 
-SEAM = 1.0  # px: width of the blend across a domain's border that is not a mirror
 TILES = 48, 16  # of the cell along each axis, each with its own short list of orbit points, for many and few points
 FEW = 10_000
+SLACK = 0.01  # px^2: more than rounding of squared distances
 
 
-@dataclass(frozen=True)
-class Orbit:
-    """Orbit points of a generic point near the origin's cell, and the operations that lead back.
+class Folded(NamedTuple):
+    """Points (B, P, 2) as offsets px from the generic point, and how they are blended along seams.
 
-    Lengths in px. `points` (Q, 2), positions relative to the pattern's origin (the generic point is not
-    subtracted); `matrices` (Q, 2, 2) turn an offset from the orbit point into the
-    offset from the generic point.
+    `seam` (S,) are the places, in the flattened (B * P,) points, of those within half a seam of a border. There the
+    `runner` (S, 2) is the offset to the second nearest representative, and `weight` (S,) in [0.5, 1) that of the
+    nearest: a rule that every operation of the group leaves unchanged.
     """
 
-    basis: NDArray[np.float64]
-    points: NDArray[np.float64]
-    matrices: NDArray[np.float64]
-    radius: float
+    nearest: Tensor
+    seam: Tensor
+    runner: Tensor
+    weight: Tensor
 
 
-def orbit(operations: Sequence[Operation], basis: NDArray[np.float64], generic: NDArray[np.float64]) -> Orbit:
-    """Orbit of the fractional point `generic` (2,) under `operations` of the cell `basis` (2, 2), in px.
-
-    Only the points that can be nearest or second nearest (within the seam) to some point of the reduced
-    cell are kept: q is dropped when it is farther than the nearest by more than twice the spacing of a
-    probing grid plus the seam everywhere on that grid (triangle inequality).
-    """
-    reduced = reduce_basis(basis)
-    to_px, from_px = basis, np.linalg.inv(basis)
-    W = np.array([op.W for op in operations], dtype=np.float64)
-    w = np.array([[float(t) for t in op.w] for op in operations])
-    q = (W @ generic + w) @ to_px.T
-    u = q @ np.linalg.inv(reduced).T
-    q = (u - np.rint(u)) @ reduced.T
-    shifts = np.array([(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)], dtype=np.float64) @ reduced.T
-    points = (q[:, None] + shifts[None]).reshape(-1, 2)
-    inverse = to_px @ np.linalg.inv(W) @ from_px
-    matrices = np.repeat(inverse, len(shifts), axis=0)
-
-    n = 24
-    ticks = (np.arange(n) + 0.5) / n - 0.5
-    grid = np.stack(np.meshgrid(ticks, ticks, indexing="ij"), -1).reshape(-1, 2) @ reduced.T
-    spacing = 0.5 / n * max(np.linalg.norm(reduced @ s) for s in ((1, 1), (1, -1)))
-    squared = (grid**2).sum(1)[:, None] - 2 * grid @ points.T + (points**2).sum(1)
-    distance = np.sqrt(squared.clip(0))
-    nearest = distance.min(axis=1)
-    keep = (distance - nearest[:, None]).min(axis=0) <= 2 * spacing + 2 * SEAM
-    return Orbit(reduced, points[keep], matrices[keep], float(nearest.max() + spacing))
-
-
-def fold(orbits: Sequence[Orbit], points: Tensor, turns: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+def fold(orbits: Orbits, points: Tensor, turns: NDArray[np.float64] | None = None) -> Folded:
     """Fold `points` (B, P, 2) px, relative to each pattern's origin, into the domain of its generic point.
 
-    Returns the offsets from the generic point to the nearest and to the second nearest representative,
-    both (B, P, 2) px, and the weight of the first (B, P) in [0.5, 1]: the two are blended within half a
-    seam of their border, a rule that every operation of the group leaves unchanged. `turns` (B, 2, 2) are applied to
-    the offsets.
+    `turns` (B, 2, 2) are applied to the offsets.
     """
     device, dtype = points.device, points.dtype
-    q, back, basis = (x.to(device, dtype) for x in _padded(orbits))
-    inverse = torch.linalg.inv(basis)[..., None]
+    q, basis = (torch.from_numpy(t).to(device, dtype) for t in (orbits.points, orbits.basis))
+    inverse = torch.from_numpy(np.linalg.inv(orbits.basis)).to(device, dtype)
     x, y = points.unbind(-1)
-    u = inverse[:, 0, 0] * x + inverse[:, 0, 1] * y
-    v = inverse[:, 1, 0] * x + inverse[:, 1, 1] * y
-    u, v = u - u.round(), v - v.round()
-    cell = basis[..., None]
-    px, py = (cell[:, i, 0] * u + cell[:, i, 1] * v for i in (0, 1))
-    px, py = px.flatten(), py.flatten()
-
-    flat_q = q.reshape(-1, 2)
+    u, v = _turned(inverse, x, y)
+    u, v = u.sub_(u.round()), v.sub_(v.round())
+    x, y = (t.flatten() for t in _turned(basis, u, v))
     tiles = TILES[points.shape[1] <= FEW]
-    listed, length = _nearby(q, basis, tiles)
-    i, j = (((t + 0.5) * tiles).floor_().clamp_(0, tiles - 1) for t in (u, v))
-    tile = ((i * tiles + j).long() + tiles**2 * torch.arange(len(orbits), device=device)[:, None]).flatten()
-    first_at = torch.where(length > 1, -1, listed[:, 0]).take(tile)
-    border = (first_at < 0).nonzero().flatten()
-    # from here on only pixels that more than one orbit point may claim
-    bx, by, tile = px.take(border), py.take(border), tile.take(border)
-    one_at, two_at, one, two = _two_nearest(bx, by, flat_q, listed, length, tile)
-    first_at[border] = one_at
-    # the points are at most the sum of their distances apart, so that no seam is wider than this
-    seam = (two.sqrt() - one.sqrt() < SEAM).nonzero().flatten()
-    one_at, two_at, difference, border = one_at[seam], two_at[seam], (two - one)[seam], border[seam]
-    apart = (flat_q.index_select(0, one_at) - flat_q.index_select(0, two_at)).norm(dim=-1)
-    weight = torch.ones_like(px)
-    weight[border] = (0.5 + difference / (2 * apart) / SEAM).clamp(0.5, 1.0).nan_to_num(1.0)
+    only, listed = _claims(q, basis, tiles)
+    u, v = (t.mul_(tiles).add_(tiles / 2).int().clamp_(max=tiles - 1) for t in (u, v))
+    u.mul_(tiles).add_(v).add_(tiles**2 * torch.arange(len(orbits), device=device, dtype=torch.int32)[:, None])
+    first = only.index_select(0, u.flatten())
 
-    if turns is not None:
-        back = turns.to(back)[:, None] @ back
-    # offset = matrix (x - q), with the second product known beforehand
-    rows = torch.cat([back.flatten(2), torch.einsum("bqij,bqj->bqi", back, q)], 2).flatten(0, 1).T.contiguous()
+    # from here on only points that more than one orbit point may claim
+    border = below_zero(first)
+    qx, qy = (torch.cat([t.flatten(), t.new_full((1,), 2e6)]) for t in q.unbind(-1))
+    bx, by, which = x.index_select(0, border), y.index_select(0, border), -1 - first.index_select(0, border)
+    one, two, one_at, two_at = _two_nearest(bx, by, qx, qy, listed, which)
+    first.index_copy_(0, border, one_at)
+    dx, dy = (t.index_select(0, one_at) - t.index_select(0, two_at) for t in (qx, qy))
+    weight = (two.sub_(one) / dx.square_().addcmul_(dy, dy).sqrt_()).div_(2 * SEAM).add_(0.5)
+    seam = below_zero(weight - 1)
+
+    a, b, c, d, e, f = _back(orbits, turns, q)
 
     def offsets(x: Tensor, y: Tensor, at: Tensor) -> Tensor:
-        a, b, c, d, e, f = (row.take(at) for row in rows)
-        return torch.stack([a.mul_(x).addcmul_(b, y).sub_(e), c.mul_(x).addcmul_(d, y).sub_(f)], -1)
+        # matrix (x - q), with the second product known beforehand
+        found = x.new_empty(len(x), 2)
+        found[:, 0] = a.index_select(0, at).mul_(x).addcmul_(b.index_select(0, at), y).sub_(e.index_select(0, at))
+        found[:, 1] = c.index_select(0, at).mul_(x).addcmul_(d.index_select(0, at), y).sub_(f.index_select(0, at))
+        return found
 
-    nearest = offsets(px, py, first_at)
-    runner = nearest.clone()
-    runner[border] = offsets(px.take(border), py.take(border), two_at)
-    return nearest.reshape(points.shape), runner.reshape(points.shape), weight.reshape(points.shape[:2])
-
-
-def _padded(orbits: Sequence[Orbit]) -> tuple[Tensor, Tensor, Tensor]:
-    """Orbit points (B, Q, 2), far away where an orbit has fewer, their matrices (B, Q, 2, 2), and bases (B, 2, 2)."""
-    count = max(len(o.points) for o in orbits)
-    q, back = np.full((len(orbits), count, 2), 1e6), np.zeros((len(orbits), count, 2, 2))
-    for i, o in enumerate(orbits):
-        q[i, : len(o.points)], back[i, : len(o.points)] = o.points, o.matrices
-    return torch.from_numpy(q), torch.from_numpy(back), torch.from_numpy(np.stack([o.basis for o in orbits]))
+    nearest = offsets(x, y, first).reshape(points.shape)
+    runner = offsets(bx.index_select(0, seam), by.index_select(0, seam), two_at.index_select(0, seam))
+    return Folded(nearest, border.index_select(0, seam), runner, weight.index_select(0, seam).clamp_min(0.5))
 
 
-def _two_nearest(
-    x: Tensor, y: Tensor, q: Tensor, listed: Tensor, length: Tensor, tile: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The nearest two of the orbit points `q` listed for each point's `tile`, and their squared distances."""
-    qx, qy = q.T.contiguous().unbind()
-
-    def squared(x: Tensor, y: Tensor, at: Tensor) -> Tensor:
-        dx, dy = x - qx.take(at), y - qy.take(at)
-        return dx.square() + dy.square()
-
-    one_at, two_at = listed[:, 0].take(tile), listed[:, min(1, listed.shape[1] - 1)].take(tile)
-    one, two = squared(x, y, one_at), squared(x, y, two_at)
-    swapped = two < one
-    one, two = torch.minimum(one, two), torch.maximum(one, two)
-    one_at, two_at = torch.where(swapped, two_at, one_at), torch.where(swapped, one_at, two_at)
-    rest, more = torch.arange(len(x), device=x.device), length.take(tile)
-    for k in range(2, listed.shape[1]):
-        rest = rest[more[rest] > k]
-        if not len(rest):
-            break
-        at = listed[:, k].take(tile[rest])
-        d, best, best_at = squared(x[rest], y[rest], at), one[rest], one_at[rest]
-        nearer, runner_up = d < best, d < two[rest]
-        two[rest] = torch.where(nearer, best, torch.where(runner_up, d, two[rest]))
-        two_at[rest] = torch.where(nearer, best_at, torch.where(runner_up, at, two_at[rest]))
-        one[rest], one_at[rest] = torch.where(nearer, d, best), torch.where(nearer, at, best_at)
-    return one_at, two_at, one, two
+def below_zero(values: Tensor) -> Tensor:
+    """Where the flattened `values` are negative, in order; on a CPU numpy finds them in a sixth of torch's time."""
+    if values.device.type == "cpu":
+        return torch.from_numpy(np.flatnonzero(values.numpy() < 0))
+    return (values < 0).flatten().nonzero().flatten()
 
 
 def times(matrices: Tensor, vectors: Tensor) -> Tensor:
     """Matrices (B, 2, 2) times vectors (B, P, 2); several times faster than a product of such thin matrices."""
-    m, (x, y) = matrices[:, None], vectors.unbind(-1)
-    rows = [m[..., i, 0] * x + m[..., i, 1] * y for i in (0, 1)]
-    return torch.stack(rows, -1)
+    x, y = vectors.unbind(-1)
+    found = torch.empty(torch.broadcast_shapes(vectors.shape, (len(matrices), 1, 1)), dtype=x.dtype, device=x.device)
+    found[..., 0], found[..., 1] = _turned(matrices, x, y)
+    return found
 
 
-def _nearby(q: Tensor, basis: Tensor, tiles: int) -> tuple[Tensor, Tensor]:
-    """Which orbit points can be nearest, or within the seam of it, anywhere in each tile of the reduced cell.
+def _turned(matrices: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Matrices (B, 2, 2) times vectors given as coordinates (B, P)."""
+    m = matrices[..., None]
+    return (m[:, 0, 0] * x).addcmul_(m[:, 0, 1], y), (m[:, 1, 0] * x).addcmul_(m[:, 1, 1], y)
 
-    Orbit points (B, Q, 2) px to indices into the flattened (B * Q,) points, in order, (B * tiles**2, longest list),
-    and the lists' lengths. A point is left out when its distance from the tile's middle exceeds the least one by more
-    than the tile's diameter and the seam (triangle inequality).
+
+def _back(orbits: Orbits, turns: NDArray[np.float64] | None, like: Tensor) -> tuple[Tensor, ...]:
+    """What leads from orbit points to the generic point: rows of the matrix and what is taken away, (B * Q,) each."""
+    back = orbits.matrices if turns is None else turns[:, None] @ orbits.matrices
+    away = np.where(orbits.points < 1e5, orbits.points, 0.0)
+    rows = np.concatenate([back.reshape(-1, 4), (back @ away[..., None]).reshape(-1, 2)], 1).T
+    return torch.from_numpy(rows).to(like.device, like.dtype).unbind()
+
+
+def _two_nearest(
+    x: Tensor, y: Tensor, qx: Tensor, qy: Tensor, listed: Tensor, which: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Squared distances to the nearest two of the orbit points in each point's list, and which these are."""
+
+    def squared(x: Tensor, y: Tensor, at: Tensor) -> Tensor:
+        dx, dy = (t - s.index_select(0, at.flatten()).reshape(at.shape) for t, s in ((x, qx), (y, qy)))
+        return dx.square_().addcmul_(dy, dy)
+
+    one_at, two_at, third = (listed[:, k].contiguous().index_select(0, which) for k in range(3))
+    one, two = squared(x, y, one_at), squared(x, y, two_at)
+    change = (two < one).int().mul_(two_at - one_at)
+    one, two, one_at, two_at = torch.minimum(one, two), torch.maximum(one, two), one_at + change, two_at - change
+    # few lists are longer
+    longer = below_zero(third - (len(qx) - 1))
+    lists = listed.index_select(0, which.index_select(0, longer))
+    each = squared(x.index_select(0, longer)[:, None], y.index_select(0, longer)[:, None], lists)
+    for distance, at in ((one, one_at), (two, two_at)):
+        least, place = each.min(1)
+        distance.index_copy_(0, longer, least)
+        at.index_copy_(0, longer, lists.gather(1, place[:, None])[:, 0])
+        each.scatter_(1, place[:, None], torch.inf)
+    return one, two, one_at, two_at
+
+
+def _claims(q: Tensor, basis: Tensor, tiles: int) -> tuple[Tensor, Tensor]:
+    """Which orbit points can be nearest, or second nearest within a seam, anywhere in each tile of the reduced cell.
+
+    Orbit points (B, Q, 2) px to `only` (B * tiles**2,), the one index into the flattened (B * Q,) points, or, where
+    there are several, -1 minus the row of `listed` (R, longest list) that has them. Lists are filled up with B * Q.
     """
-    ticks = (torch.arange(tiles, device=q.device, dtype=q.dtype) + 0.5) / tiles - 0.5
-    middle = torch.stack(torch.meshgrid(ticks, ticks, indexing="ij"), -1).reshape(-1, 2)
-    diagonals = basis @ basis.new_tensor([[1.0, 1.0], [1.0, -1.0]])
-    diameter = diagonals.norm(dim=1).amax(-1) / tiles
-    distance = torch.cdist(torch.einsum("bij,tj->bti", basis, middle), q)
-    limit = distance.amin(-1) + (diameter + SEAM)[:, None] + 1e-3
-    near = (distance <= limit[..., None]).flatten(0, 1)
-    length = near.sum(-1)
-    at, which = near.nonzero().unbind(-1)
-    rank = torch.arange(len(at), device=q.device) - (length.cumsum(0) - length)[at]
-    listed = near.new_zeros((len(near), int(length.max())), dtype=torch.int64)
-    listed[at, rank] = which
-    return listed + q.shape[1] * (torch.arange(len(near), device=q.device) // tiles**2)[:, None], length
+    B, Q, _ = q.shape
+    device, dtype = q.device, q.dtype
+    ticks = (torch.arange(tiles, device=device, dtype=dtype) + 0.5) / tiles - 0.5
+    mx, my = _turned(basis, ticks.repeat_interleave(tiles), ticks.repeat(tiles))
+    qx, qy = q.unbind(-1)
+    distance = (mx[:, None] - qx[..., None]).square_()
+    dy = my[:, None] - qy[..., None]
+    distance = distance.addcmul_(dy, dy)
+    least = distance.amin(1)
+    # First by the triangle inequality, without asking which point is nearest to the tile's middle.
+    (ax, bx), (ay, by) = ((t / tiles).unbind(-1) for t in basis.unbind(1))
+    diameter = torch.maximum((ax + bx).hypot(ay + by), (ax - bx).hypot(ay - by))
+    limit = (least.sqrt() + (diameter + SEAM + 1e-3)[:, None]).square_()
+    pair = below_zero((distance - limit[:, None]).transpose(1, 2))
+    tile = torch.div(pair, Q, rounding_mode="floor")
+    pattern = torch.div(tile, tiles**2, rounding_mode="floor")
+    which = pair - tile * Q + pattern * Q
+    # the same place in (B, Q, tiles**2)
+    place = (which * tiles**2).add_(tile).sub_(pattern * tiles**2)
+    behind = distance.flatten().index_select(0, place) - least.flatten().index_select(0, tile)
+    nearest = below_zero(behind - 1e-30)
+    only = torch.zeros(B * tiles**2, dtype=torch.int32, device=device)
+    only.index_copy_(0, tile.index_select(0, nearest), which.index_select(0, nearest).int())
+    # Then by their borders with that point, `middle`: squared distances differ by a linear function, and in the tile by
+    # at most `spread` more or less than in its middle. The point that is nearest elsewhere in the tile is at most
+    # `other` from `middle`, and two that share a seam there are at most `wide` apart.
+    middle = only.index_select(0, tile)
+    dx, dy = (t.flatten().index_select(0, which) - t.flatten().index_select(0, middle) for t in (qx, qy))
+    ax, ay, bx, by = (t.index_select(0, pattern) for t in (ax, ay, bx, by))
+    spread = (ax * dx).addcmul_(ay, dy).abs_() + (bx * dx).addcmul_(by, dy).abs_() + SLACK
+    apart = dx.square().addcmul_(dy, dy).sqrt_()
+
+    def largest(of: Tensor, where: Tensor) -> Tensor:
+        """The largest value in each pair's tile, of those pairs where `where` is negative."""
+        chosen = below_zero(where)
+        each = of.new_zeros(B * tiles**2)
+        each.scatter_reduce_(0, tile.index_select(0, chosen), of.index_select(0, chosen), "amax")
+        return each.index_select(0, tile)
+
+    other = largest(apart, behind - spread)
+    wide = largest(apart + other, behind - spread - SEAM * (apart + other))
+    # The second nearest counts, even one that has no seam itself.
+    kept = below_zero(behind - spread - SEAM * wide)
+    tile, which = tile.index_select(0, kept), which.index_select(0, kept)
+    length = torch.zeros_like(only).index_add_(0, tile, torch.ones_like(tile, dtype=torch.int32))
+    border = below_zero(1 - length)
+    row = torch.arange(len(border), device=device, dtype=torch.int32)
+    only.index_copy_(0, border, -1 - row)
+    rank = torch.arange(len(tile), device=device) - (length.cumsum(0) - length).index_select(0, tile)
+    own = only.index_select(0, tile)
+    several = below_zero(own)
+    listed = torch.full((len(border), max(3, int(length.max()))), B * Q, dtype=torch.int32, device=device)
+    at = (-1 - own.index_select(0, several)).long().mul_(listed.shape[1]).add_(rank.index_select(0, several))
+    listed.flatten().index_copy_(0, at, which.index_select(0, several).int())
+    return only, listed

@@ -73,16 +73,28 @@ def draw_basis(
 
 
 def reduce_basis(basis: Array) -> Array:
-    """Lagrange-reduced basis (2, 2) of one lattice in double precision.
+    """`reduce_bases` of one basis (2, 2)."""
+    return reduce_bases(basis[None])[0]
+
+
+def reduce_bases(bases: Array) -> Array:
+    """Lagrange-reduced bases (B, 2, 2) of lattices in double precision.
 
     Which of two equally long vectors comes first decides the order of atoms, and so which random displacement each of
-    them gets: different arithmetic, such as that of `models.evidence.lattice` for batches, would draw different images.
+    them gets: different arithmetic, such as that of `models.evidence.lattice`, would draw different images.
     """
-    a, b = basis.astype(np.float64).T.copy()
-    while True:
-        if a @ a > b @ b:
-            a, b = b, a
-        ratio = a @ b / (a @ a)
-        if abs(ratio) <= 0.5 + 1e-9:  # rounding alone would swap vectors forever on hexagonal lattices
-            return np.stack([a, b], axis=1)
-        b = b - np.rint(ratio) * a
+    a, b = bases.astype(np.float64).transpose(2, 0, 1).copy()
+    left = np.arange(len(bases))
+    while len(left):
+        p, q = a[left], b[left]
+        longer = (_dot(p, p) > _dot(q, q))[:, None]
+        p, q = np.where(longer, q, p), np.where(longer, p, q)
+        ratio = _dot(p, q) / _dot(p, p)
+        more = np.abs(ratio) > 0.5 + 1e-9  # rounding alone would swap vectors forever on hexagonal lattices
+        a[left], b[left] = p, np.where(more[:, None], q - np.rint(ratio)[:, None] * p, q)
+        left = left[more]
+    return np.stack([a, b], -1)
+
+
+def _dot(p: Array, q: Array) -> Array:
+    return np.asarray((p[:, None] @ q[..., None])[:, 0, 0])

@@ -16,7 +16,7 @@ from .disorder import Spots
 from .drawn import Pattern
 from .guard import GRID
 from .paste import pixels_of, tile_read
-from .pictures import pictures_at
+from .pictures import orbits_of, pictures_at
 from .sources import Pool
 from .workmanship import Rough, as_material, rough
 from .workmanship_moved import Crystal, Picture
@@ -45,18 +45,20 @@ class Look:
             return _levels(self.atoms(patterns, ticks, keys))
         if self.source == "outlines":
             return torch.stack([self._outlines(p, ticks.cpu()) for p in patterns]).to(device)
-        y, x = torch.meshgrid(ticks, ticks, indexing="ij")
-        pixels = torch.stack([x, y], -1).reshape(1, -1, 2)
+        # planes of x and y are read and written in half the time of pairs
+        pixels = torch.stack([ticks.repeat(self.size), ticks.repeat_interleave(self.size)]).T[None]
+        own, origins = orbits_of(patterns), _origins(patterns).to(pixels)
         images = torch.empty(len(patterns), 3, self.size**2, device=device)
         # one image at a time stays in the processor's cache; a GPU wants them all at once
         step = 1 if pixels.device.type == "cpu" else len(patterns)
         for i in range(0, len(patterns), step):
-            some = patterns[i : i + step]
+            these = slice(i, i + step)
+            some, points = patterns[these], pixels - origins[these, None]
             if step == 1 and some[0].tile:
-                positions, which = pixels_of(pixels[0] - _origins(some).to(pixels)[0], some[0].tile)
+                positions, which = pixels_of(points[0], some[0].tile)
                 torch.index_select(self.pictures(some, positions[None])[0], 1, which, out=images[i])
             else:
-                images[i : i + step] = self.pictures(some, pixels - _origins(some).to(pixels)[:, None])
+                images[these] = pictures_at(some, points, self.pool, own[these])
         return images.reshape(len(patterns), 3, self.size, self.size)
 
     def roughened(
@@ -73,7 +75,9 @@ class Look:
         images = torch.empty(len(keys), 3, self.size, self.size, device=device)
         moved = images.clone() if shaken.any() else images
         plain = np.flatnonzero(severity == 0).tolist()
-        if plain:
+        if len(plain) == len(keys) and not shaken.any():
+            images = moved = self.clean(patterns, device)
+        elif plain:
             images[plain] = self.clean([patterns[i] for i in plain], device)
         if both := np.flatnonzero((severity == 0) & shaken).tolist():
             moved[both] = self.clean([patterns[i] for i in both], device, [keys[i] for i in both])

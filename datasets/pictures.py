@@ -6,30 +6,47 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from .drawn import Pattern
-from .fold import Orbit, fold, orbit, times
+from .fold import Folded, fold, times
+from .orbits import Orbits, orbits
 from .paste import into_tile, to_pixels
-from .sources import SIDE, Pool, halved, levels, read
+from .sources import LEVELS, SIDE, Pool, halved, levels, read
 
 
-def pictures_at(patterns: Sequence[Pattern], points: Tensor, pool: Pool | None) -> Tensor:
+def orbits_of(patterns: Sequence[Pattern], parents: bool = False) -> Orbits:
+    """Orbits of the patterns' generic points, or of the `parents` of near misses under their operations.
+
+    The former are kept with each pattern: the guard needs them and then the image.
+    """
+    name = "parent_orbits" if parents else "orbits"
+    if not all(name in p.__dict__ for p in patterns):
+        operations = [p.near_miss.parent if parents and p.near_miss else p.operations for p in patterns]
+        made = orbits(operations, np.stack([p.basis for p in patterns]), np.stack([p.generic for p in patterns]))
+        for i, p in enumerate(patterns):
+            p.__dict__[name] = made[i : i + 1]  # as a cached property does
+        return made
+    return Orbits.joined([p.__dict__[name] for p in patterns])
+
+
+def pictures_at(patterns: Sequence[Pattern], points: Tensor, pool: Pool | None, own: Orbits | None = None) -> Tensor:
     """Fold `points` (B, P, 2) px relative to the patterns' origins and read the pictures there: (B, 3, P).
 
-    Photographs are those of `pool`; patterns of noise carry their own pictures and need no pool.
+    Photographs are those of `pool`; patterns of noise carry their own pictures and need no pool. `own` are their
+    orbits where they are known.
     """
     if patterns[0].tile is not None:
         pairs = zip(points, patterns, strict=True)
         points = torch.stack([into_tile(x, p.tile) if p.tile else x for x, p in pairs])
-    values = _fold_and_read(patterns, [p.orbit for p in patterns], points, pool)
+    values = _fold_and_read(patterns, own or orbits_of(patterns), points, pool)
     mixed = [i for i, p in enumerate(patterns) if p.near_miss is not None]
     if mixed:
         chosen = [patterns[i] for i in mixed]
-        parents = [orbit(p.near_miss.parent, p.basis, p.generic) for p in chosen if p.near_miss]
         shares = torch.tensor([p.near_miss.share for p in chosen if p.near_miss], device=points.device)
         share = shares[:, None, None]
-        other = _fold_and_read(chosen, parents, points[mixed], pool)
+        other = _fold_and_read(chosen, orbits_of(chosen, parents=True), points[mixed], pool)
         values[mixed] = (1 - share) * values[mixed] + share * other
     grey = [i for i, p in enumerate(patterns) if p.grey]
     if grey:
@@ -37,24 +54,46 @@ def pictures_at(patterns: Sequence[Pattern], points: Tensor, pool: Pool | None) 
     return values
 
 
-def _fold_and_read(patterns: Sequence[Pattern], orbits: Sequence[Orbit], points: Tensor, pool: Pool | None) -> Tensor:
-    scale = np.array([_scale(p, o) for p, o in zip(patterns, orbits, strict=True)])
+def _fold_and_read(patterns: Sequence[Pattern], own: Orbits, points: Tensor, pool: Pool | None) -> Tensor:
+    scale = _scales(patterns, own)
     c, s = (f([p.turn for p in patterns]) for f in (np.cos, np.sin))
-    turn = torch.from_numpy(scale * np.array([[c, -s], [s, c]])).permute(2, 0, 1).to(points)
+    turn = (scale * np.array([[c, -s], [s, c]])).transpose(2, 0, 1)
     if patterns[0].tile is None:
-        first, second, weight = fold(orbits, points, turn)
+        folded = fold(own, points, turn)
     else:
-        first, _, weight = fold(orbits, points)
+        first = fold(own, points).nearest
         for i, p in enumerate(patterns):
             if p.tile is not None:
                 generic = torch.from_numpy(p.basis @ p.generic).to(points)
                 first[i] = to_pixels(first[i] + generic, p.tile) - generic
-        first = second = times(turn, first)
-        weight = torch.ones_like(weight)
+        none = points.new_empty(0)
+        folded = Folded(times(torch.from_numpy(turn).to(points), first), none.long(), none.reshape(0, 2), none)
+    level = levels(torch.from_numpy(scale))
+    if points.device.type == "cpu":
+        return _read_in_turn(patterns, folded, level, pool)
+    first, (at, runner, weight) = folded.nearest, folded[1:]
+    second, share = first.flatten(0, 1).index_copy(0, at, runner), first.new_ones(points.shape[:2]).flatten()
+    second, share = second.reshape(first.shape), share.index_copy_(0, at, weight).reshape(points.shape[:2])
     values = points.new_empty(len(patterns), 3, points.shape[1])
-    level, gpu = levels(torch.from_numpy(scale)), points.device.type != "cpu"
-    for chosen, picture in halved_pictures(patterns, level, pool, points.device, together=gpu):
-        values[chosen] = _blended(picture, first[chosen], second[chosen], weight[chosen])
+    for chosen, picture in halved_pictures(patterns, level, pool, points.device, together=True):
+        one, two = read(picture, first[chosen]), read(picture, second[chosen])
+        values[chosen] = two + share[chosen, None] * (one - two)
+    return values
+
+
+def _read_in_turn(patterns: Sequence[Pattern], folded: Folded, level: Tensor, pool: Pool | None) -> Tensor:
+    """One picture after the other, seams alone read twice: on a CPU, whose cache holds one."""
+    B, P, _ = folded.nearest.shape
+    values = folded.nearest.new_empty(B, 3, P)
+    ends = torch.searchsorted(folded.seam, P * torch.arange(B + 1)).tolist()
+    pictures = halved_pictures(patterns, level, pool, values.device, together=False)
+    for i, (_, picture) in enumerate(pictures):
+        seam = slice(ends[i], ends[i + 1])
+        values[i] = read(picture, folded.nearest[i : i + 1])[0]
+        if ends[i] < ends[i + 1]:
+            at, second = folded.seam[seam] - i * P, read(picture, folded.runner[None, seam])[0]
+            first = values[i].index_select(1, at)
+            values[i].index_copy_(1, at, second + folded.weight[seam] * (first - second))
     return values
 
 
@@ -62,27 +101,22 @@ def halved_pictures(
     patterns: Sequence[Pattern], level: Tensor, pool: Pool | None, device: torch.device, together: bool
 ) -> Iterator[tuple[slice | Tensor, Tensor]]:
     """Which patterns, and their pictures (b, 3, s, s) at their `level`: all of one level together or one by one."""
-    pictures = [pool.pictures[p.picture] if pool is not None else torch.from_numpy(p.picture) for p in patterns]
     if not together:
-        for i, picture in enumerate(pictures):
+        for i, p in enumerate(patterns):
+            picture = pool.pictures[p.picture] if pool is not None else torch.from_numpy(p.picture)
             yield slice(i, i + 1), halved(picture[None].to(device), int(level[i]))
         return
-    for k in sorted(set(level.tolist())):
+    for k in range(LEVELS):
         chosen = (level == k).nonzero().flatten()
-        yield chosen.to(device), halved(torch.stack([pictures[i] for i in chosen.tolist()]).to(device), k)
+        if len(chosen):
+            some = [patterns[i].picture for i in chosen.tolist()]
+            pictures = pool.pictures[some] if pool is not None else torch.from_numpy(np.stack(some))
+            yield chosen.to(device), halved(pictures.to(device), k)
 
 
-def _scale(pattern: Pattern, orbit: Orbit) -> float:
-    """How many px of the picture one px of the pattern spans: as many as its domain leaves room for, or fewer."""
-    widest: float = 0.48 * SIDE / orbit.radius
-    return 1.0 if isinstance(pattern.picture, np.ndarray) else 0.7 * max(widest / 0.7, 1.0) ** pattern.reach
-
-
-def _blended(picture: Tensor, first: Tensor, second: Tensor, weight: Tensor) -> Tensor:
-    """Pictures read at the nearest representative, mixed with the second nearest along seams: (B, 3, P)."""
-    values = read(picture, first)
-    seam = (weight < 1).any(0).nonzero().flatten()
-    if len(seam):
-        w = weight[:, None, seam]
-        values[..., seam] = w * values[..., seam] + (1 - w) * read(picture, second[:, seam])
-    return values
+def _scales(patterns: Sequence[Pattern], own: Orbits) -> NDArray[np.float64]:
+    """How many px of the picture one px of each pattern spans: as many as its domain leaves room for, or fewer."""
+    widest = 0.48 * SIDE / own.radius
+    reach = np.array([p.reach for p in patterns])
+    scale = 0.7 * np.maximum(widest / 0.7, 1.0) ** reach
+    return np.where([isinstance(p.picture, np.ndarray) for p in patterns], 1.0, scale)

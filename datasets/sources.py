@@ -247,11 +247,11 @@ def levels(scale: Tensor) -> Tensor:
 
 def halved(pictures: Tensor, times: int) -> Tensor:
     """Pictures (B, 3, s, s), bytes or floats in [0, 1], as floats, halved `times` times: (B, 3, s', s')."""
-    made = pictures / 255 if pictures.dtype == torch.uint8 else pictures
+    made = pictures.float()
     for _ in range(times):  # sums of slices: several times faster on a CPU than a pooling layer
         rows = made[..., ::2, :] + made[..., 1::2, :]
-        made = (rows[..., ::2] + rows[..., 1::2]) / 4
-    return made
+        made = rows[..., ::2] + rows[..., 1::2]
+    return made * (0.25**times / (255 if pictures.dtype == torch.uint8 else 1))
 
 
 def read(pictures: Tensor, offsets: Tensor) -> Tensor:

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .drawn import Pattern
-from .fold import Orbit, times
+from .fold import times
+from .orbits import Orbit
 
 Field = Callable[[Tensor], Tensor]
 Array = NDArray[np.float64]
