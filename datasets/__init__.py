@@ -20,7 +20,8 @@ photographs behind them, and `Corruption` adds what microscopes and cameras add.
 `paste`                whole-pixel cells tiled, the construction of most published data
 `sources`              photographs and noise that a pattern is made of
 `pictures`             a source read at folded points
-`atoms`                Gaussian spots on the orbits of a few sites
+`atoms`                a few sites, of which all atoms are copies
+`spots`                Gaussian spots on their orbits, and the sum of all in view
 `outlines`             tilings and ornaments drawn as lines
 `tilings`              borders of Dirichlet cells, straight or bent, and strokes: what `outlines` draws
 `rasterisers`          lines on a grid of pixels: exactly, and the ways of common drawing tools

@@ -1,4 +1,4 @@
-"""Patterns of atoms: Gaussian spots on the orbits of a few sites, summed over all cells in view."""
+"""Patterns of atoms: a few sites, their widths and colours, drawn so that nothing about them tells the group."""
 
 from __future__ import annotations
 
@@ -6,15 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from ..hierarchy import Operation
 from ..hierarchy.operations import IDENTITY
-from .lattices import reduce_basis
+from .orbits import arrays
 
-REACH = 4.5  # standard deviations after which a spot is left out
 USUAL = 4  # atoms in a primitive cell that have the widths drawn; more are narrower, fewer wider
 WIDEST = 0.2  # of the primitive cell's edge
 
@@ -60,16 +57,15 @@ def draw_atoms(rng: np.random.Generator, operations: Sequence[Operation], cell_a
 
 def multiplicity(operations: Sequence[Operation], site: NDArray[np.float64]) -> int:
     """How many atoms a site is in the cell of `operations`: fewer of them on a special position."""
-    W = np.array([op.W for op in operations], dtype=np.float64)
-    w = np.array([[float(t) for t in op.w] for op in operations])
-    return int((~_repeated((W @ site + w) % 1)).sum())
+    W, w = arrays(tuple(operations))
+    return int((~repeated((W @ site + w) % 1)).sum())
 
 
-def _repeated(q: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which of the positions (J, 2), modulo 1, repeat an earlier one."""
-    apart = q[:, None] - q[None]
+def repeated(q: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which of the positions (..., J, 2), modulo 1, repeat an earlier one of the same J: (..., J)."""
+    apart = q[..., :, None, :] - q[..., None, :, :]
     apart -= np.rint(apart)
-    return np.asarray(np.triu((np.abs(apart) < 1e-6).all(-1), 1).any(0))
+    return np.asarray(np.triu((np.abs(apart) < 1e-6).all(-1), 1).any(-2))
 
 
 def _special(operation: Operation, site: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -83,64 +79,3 @@ def _special(operation: Operation, site: NDArray[np.float64]) -> NDArray[np.floa
         orbit.append(at)
         at = W @ at + w
     return site
-
-
-def spots(
-    atoms: Atoms,
-    operations: Sequence[Operation],
-    basis: NDArray[np.float64],
-    lower: NDArray[np.float64],
-    upper: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Positions (J, 2) px of every spot that reaches into the box `lower`..`upper` px, and their site (J,).
-
-    A site on a special position meets itself; it is counted once, as one atom.
-    """
-    W = np.array([op.W for op in operations], dtype=np.float64)
-    w = np.array([[float(t) for t in op.w] for op in operations])
-    reduced = reduce_basis(basis)
-    inverse = np.linalg.inv(reduced)
-    corners = np.array([(x, y) for x in (lower[0], upper[0]) for y in (lower[1], upper[1])])
-    places, sites = [], []
-    for s, site in enumerate(atoms.sites):
-        q = ((W @ site + w) @ basis.T) @ inverse.T
-        q = q - np.floor(q)
-        q = q[~_repeated(q)]
-        margin = REACH * atoms.widths[s]
-        reach = corners + np.sign(corners - corners.mean(0)) * margin
-        u = reach @ inverse.T
-        low, high = np.floor(u.min(0)).astype(int) - 1, np.ceil(u.max(0)).astype(int) + 1
-        ticks = (np.arange(a, b) for a, b in zip(low, high, strict=True))
-        cells = np.stack(np.meshgrid(*ticks, indexing="ij"), -1)
-        at = ((q[:, None] + cells.reshape(-1, 2)[None]) @ reduced.T).reshape(-1, 2)
-        at = at[((at >= lower - margin) & (at <= upper + margin)).all(-1)]
-        places.append(at)
-        sites.append(np.full(len(at), s))
-    return np.concatenate(places), np.concatenate(sites)
-
-
-def render(
-    atoms: Sequence[Atoms],
-    placed: Sequence[tuple[NDArray[np.float64], NDArray[np.int64]]],
-    xs: Tensor,
-    ys: Tensor,
-) -> Tensor:
-    """Sum of Gaussian spots at the pixels ``(xs[b, i], ys[b, j])``: (B, 3, H, W), not clipped.
-
-    An isotropic Gaussian is a product over x and y, so the sum over spots is one matrix product. Its shape
-    decides in which order terms are added: each image has its own, to be the same to the bit in any batch.
-    """
-    images = []
-    for a, (p, s), x, y in zip(atoms, placed, xs, ys, strict=True):
-        count = len(p) + -len(p) % 64  # few distinct shapes
-        at = torch.full((count, 2), 1e6)
-        width, colour = torch.ones(count, 1), torch.zeros(count, 3)
-        at[: len(p)] = torch.from_numpy(p)
-        width[: len(p), 0] = torch.from_numpy(a.widths[s])
-        colour[: len(p)] = torch.from_numpy(a.colours[s])
-        at, width, colour = (t.to(xs.device) for t in (at, width, colour))
-        gx = torch.exp(-0.5 * ((x - at[:, :1]) / width) ** 2)
-        gy = torch.exp(-0.5 * ((y - at[:, 1:]) / width) ** 2)
-        images.append(gy.T @ (gx * colour.T[..., None]))
-    background = torch.from_numpy(np.stack([a.background for a in atoms])).float().to(xs.device)
-    return background[:, :, None, None] + torch.stack(images)

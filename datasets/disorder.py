@@ -11,14 +11,13 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
+
+from .spots import Spots
 
 DISPLACEMENT = 0.012  # of the primitive cell's edge (the root of its area), standard deviation, for each step
 VACANCIES = 0.04  # share of atoms missing, for each step
 GRAIN = 16  # px: an image's content is displaced and blotted out on this scale
-
-Spots = tuple[NDArray[np.float64], NDArray[np.int64]]
 
 
 def displaced(spots: Spots, cell_area: float, severity: float, rng: np.random.Generator) -> Spots:

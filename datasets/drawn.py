@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..hierarchy import Operation
-from .atoms import REACH, Atoms, spots
-from .disorder import Spots, displaced, thinned
+from .atoms import Atoms
+from .disorder import displaced, thinned
 from .guard import Frame
 from .near_miss import NearMiss
 from .orbits import Orbit, orbit
 from .outlines import Outlines
 from .paste import Tile, tiled
+from .spots import REACH, Spots, spots
 
 
 @dataclass(frozen=True)
@@ -44,17 +46,25 @@ class Pattern:
         return orbit(self.operations, self.basis, self.generic)
 
     def spots(self, lower: NDArray[np.float64], upper: NDArray[np.float64]) -> Spots:
-        """`atoms.spots` in the box `lower`..`upper` px about the origin, on whole pixels where it is pasted."""
-        assert self.atoms is not None
-        if self.tile is None:
-            return spots(self.atoms, self.operations, self.basis, lower, upper)
-        reach = 0.5 * np.abs(self.tile.exact).sum(1) + 1
-        margin = REACH * self.atoms.widths.max()
-        at, site = spots(self.atoms, self.operations, self.basis, -reach, reach)
-        return tiled(at, site, self.tile, lower - margin, upper + margin)
+        """`spots_of` this pattern in one box."""
+        return spots_of([self], lower[None], upper[None])[0]
 
     def disordered(self, found: Spots, name: str, severity: float, rng: np.random.Generator) -> Spots:
         """The spots `found` after the corruption `name`, ``thermal`` or ``vacancies``."""
         if name == "vacancies":
             return thinned(found, severity, rng)
         return displaced(found, abs(np.linalg.det(self.frame.basis)), severity, rng)
+
+
+def spots_of(patterns: Sequence[Pattern], lower: NDArray[np.float64], upper: NDArray[np.float64]) -> list[Spots]:
+    """`spots` of atoms in the boxes `lower`..`upper` (B, 2) px about the origins, on whole pixels where pasted."""
+    atoms = [p.atoms for p in patterns if p.atoms]
+    tiles = [p.tile for p in patterns if p.tile]
+    reach = np.array([0.5 * np.abs(t.exact).sum(1) + 1 for t in tiles])
+    box = (-reach, reach) if tiles else (lower, upper)
+    found = spots(atoms, [p.operations for p in patterns], np.stack([p.basis for p in patterns]), *box)
+    if not tiles:
+        return found
+    margins = [REACH * a.widths.max() for a in atoms]
+    boxes = zip(found, tiles, lower, upper, margins, strict=True)
+    return [tiled(at, site, tile, low - m, high + m) for (at, site), tile, low, high, m in boxes]

@@ -90,8 +90,9 @@ def below_zero(values: Tensor) -> Tensor:
 def times(matrices: Tensor, vectors: Tensor) -> Tensor:
     """Matrices (B, 2, 2) times vectors (B, P, 2); several times faster than a product of such thin matrices."""
     x, y = vectors.unbind(-1)
-    found = torch.empty(torch.broadcast_shapes(vectors.shape, (len(matrices), 1, 1)), dtype=x.dtype, device=x.device)
-    found[..., 0], found[..., 1] = _turned(matrices, x, y)
+    first, second = _turned(matrices, x, y)
+    found = first.new_empty(*first.shape, 2)
+    found[..., 0], found[..., 1] = first, second
     return found
 
 

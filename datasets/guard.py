@@ -78,39 +78,44 @@ def residuals(cells: Tensor, frames: Sequence[Frame]) -> Tensor:
     extra operation the residual is 1 minus the correlation of the cell with its image, colours together,
     at the best origin; the mean is left out.
     """
-    F = torch.fft.fft2(cells)
-    h = torch.fft.fftfreq(GRID, 1 / GRID, device=cells.device)
-    hk = torch.stack(torch.meshgrid(h, h, indexing="ij"), -1)
-    dual = torch.from_numpy(np.stack([np.linalg.inv(f.basis) for f in frames])).float().to(cells.device)
-    q = torch.einsum("xyi,bij->bxyj", hk, dual).norm(dim=-1)
-    shortest = torch.stack([dual[:, 0].norm(dim=-1), dual[:, 1].norm(dim=-1)]).amin(0)
-    F = F * ((q < REACH * shortest[:, None, None]) & (q > 0))[:, None]
-    power = F.abs().square().sum((1, 2, 3)).clamp_min(1e-12)
+    B, C, device = *cells.shape[:2], cells.device
+    F = torch.fft.fft2(cells).flatten(2)
+    h, k = _harmonics().to(device)
+    dual = torch.from_numpy(np.stack([np.linalg.inv(f.basis) for f in frames])).float().to(device)
+    squared = sum((dual[:, 0, i, None] * h + dual[:, 1, i, None] * k).square() for i in (0, 1))
+    shortest = dual.square().sum(-1).amin(-1, keepdim=True)
+    F = F * ((squared < REACH**2 * shortest) & (squared > 0))[:, None]
+    powers = torch.view_as_real(F).square().sum((1, 3))
+    power = powers.sum(1).clamp_min(1e-12)
 
-    worst = torch.zeros(len(frames), device=cells.device)
-    flat = F.flatten(2)
-    extra = _extra(frames)
-    for k in range(extra.shape[1]):
-        if extra[:, k].any():
-            chosen = torch.from_numpy(extra[:, k].nonzero()[0]).to(cells.device)
-            here = flat[chosen]
-            image = here.index_select(2, _moved(k).to(cells.device))
-            summed = (here * image.conj()).sum(1).unflatten(1, (GRID, GRID))
-            best = torch.fft.ifft2(summed).real.amax((1, 2)) * GRID**2 / power[chosen]
-            worst[chosen] = torch.maximum(worst[chosen], best)
-    patterson = torch.fft.ifft2(F.abs().square().sum(1)).real * GRID**2 / power[:, None, None]
-    parts = [(i * GRID // n, j * GRID // n) for n in (2, 3) for i in range(n) for j in range(n) if i or j]
-    finer = torch.stack([patterson[:, i, j] for i, j in parts], -1).amax(-1)
+    worst = torch.zeros(B, device=device)
+    # every pattern with every matrix that might be a symmetry of it, all at once
+    pattern, matrix = (torch.from_numpy(t).to(device) for t in np.nonzero(_extra(frames)))
+    if len(pattern):
+        place = _moved().to(device).index_select(0, matrix) + (C * GRID**2 * pattern)[:, None]
+        channel = (GRID**2 * torch.arange(C, device=device))[:, None]
+        image = F.flatten().index_select(0, (place[:, None] + channel).flatten()).reshape(-1, C, GRID**2)
+        summed = (F.index_select(0, pattern) * image.conj()).sum(1).unflatten(1, (GRID, GRID))
+        best = torch.fft.ifft2(summed).real.flatten(1).amax(1) * GRID**2 / power.index_select(0, pattern)
+        worst.scatter_reduce_(0, pattern, best, "amax")
+    parts = [(i / n, j / n) for n in (2, 3) for i in range(n) for j in range(n) if i or j]
+    waves = torch.stack([torch.cos(2 * torch.pi * (h * x + k * y)) for x, y in parts])
+    finer = (powers[:, None] * waves).sum(-1).amax(-1) / power
     return 1 - torch.maximum(worst, finer).clamp(0, 1)
 
 
+def _harmonics() -> Tensor:
+    """Both indices of the coefficients of a transform: (2, GRID * GRID)."""
+    h = torch.fft.fftfreq(GRID, 1 / GRID)
+    return torch.stack([h.repeat_interleave(GRID), h.repeat(GRID)])
+
+
 @cache
-def _moved(k: int) -> Tensor:
-    """Where candidate matrix `k` sends each coefficient: (GRID * GRID,). On the CPU: CUDA multiplies no integers."""
-    h = torch.fft.fftfreq(GRID, 1 / GRID).long()
-    hk = torch.stack(torch.meshgrid(h, h, indexing="ij"), -1)
-    index = (hk @ torch.from_numpy(candidate_matrices()[k])) % GRID
-    return (index[..., 0] * GRID + index[..., 1]).flatten()
+def _moved() -> Tensor:
+    """Where each candidate matrix sends each coefficient: (K, GRID * GRID). On the CPU: CUDA multiplies no integers."""
+    hk = _harmonics().T.long()
+    index = (hk @ torch.from_numpy(candidate_matrices())) % GRID
+    return index[..., 0] * GRID + index[..., 1]
 
 
 def _extra(frames: Sequence[Frame]) -> NDArray[np.bool_]:

@@ -74,7 +74,8 @@ def draw_basis(
 
 def reduce_basis(basis: Array) -> Array:
     """`reduce_bases` of one basis (2, 2)."""
-    return reduce_bases(basis[None])[0]
+    reduced: Array = reduce_bases(basis[None])[0]
+    return reduced
 
 
 def reduce_bases(bases: Array) -> Array:

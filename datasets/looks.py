@@ -10,14 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .atoms import render
 from .corruptions import OF_ATOMS, OF_PATTERN, Corruption, draws
-from .disorder import Spots
-from .drawn import Pattern
+from .drawn import Pattern, spots_of
 from .guard import GRID
 from .paste import pixels_of, tile_read
 from .pictures import orbits_of, pictures_at
 from .sources import Pool
+from .spots import Spots, render, values_at
 from .workmanship import Rough, as_material, rough
 from .workmanship_moved import Crystal, Picture
 from .workmanship_sheet import Sheet
@@ -130,7 +129,7 @@ class Look:
     def cells(self, patterns: Sequence[Pattern], points: Tensor) -> Tensor:
         """Patterns at the guard's points (B, P, 2) px relative to their origins: (B, 3, P), or on the guard's grid."""
         if self.source == "atoms":
-            return torch.cat([self.atoms_at(p, points[i]) for i, p in enumerate(patterns)])
+            return self.atoms_at(patterns, points)
         if self.source == "outlines":
             drawn = [p.outlines.cell(GRID) for p in patterns if p.outlines]
             return torch.from_numpy(np.stack(drawn)).to(points.device)
@@ -140,15 +139,10 @@ class Look:
         """Patterns of pictures at points (B, P, 2) px relative to their origins: (B, 3, P)."""
         return pictures_at(patterns, points, self.pool)
 
-    def atoms_at(self, pattern: Pattern, points: Tensor) -> Tensor:
-        """Atoms at free points (P, 2) relative to the pattern's origin: (1, 3, P)."""
-        assert pattern.atoms is not None
-        low, high = points.amin(0).cpu().numpy(), points.amax(0).cpu().numpy()
-        at, site = pattern.spots(low, high)
-        width = torch.from_numpy(pattern.atoms.widths[site]).float().to(points.device)
-        colour = torch.from_numpy(pattern.atoms.colours[site]).float().to(points.device)
-        distance = torch.cdist(points, torch.from_numpy(at).float().to(points.device))
-        return (torch.exp(-0.5 * (distance / width) ** 2) @ colour).T[None]
+    def atoms_at(self, patterns: Sequence[Pattern], points: Tensor) -> Tensor:
+        """Atoms at free points (B, P, 2) relative to the patterns' origins: (B, 3, P), without their background."""
+        low, high = torch.stack([points.amin(1), points.amax(1)]).cpu().double().numpy()
+        return values_at([p.atoms for p in patterns if p.atoms], spots_of(patterns, low, high), points)
 
     def _outlines(self, pattern: Pattern, ticks: Tensor) -> Tensor:
         """Drawn on the image's pixels, or on those of one tile that are then repeated: (3, size, size), on the CPU."""
@@ -165,13 +159,11 @@ class Look:
 
     def atoms(self, patterns: Sequence[Pattern], ticks: Tensor, keys: Sequence[Sequence[int]] = ()) -> Tensor:
         """Patterns of atoms on the pixels ``(ticks[i], ticks[j])``, disordered where `keys` seed that: not clipped."""
-        low, high = float(ticks[0]), float(ticks[-1])
-        placed = []
-        for i, p in enumerate(patterns):
-            found = p.spots(low - p.origin, high - p.origin)
-            if keys:
-                found = self._disordered(p, found, keys[i])
-            placed.append((found[0] + p.origin, found[1]))
+        half, origins = (self.size - 1) / 2, np.stack([p.origin for p in patterns])
+        placed = spots_of(patterns, -half - origins, half - origins)
+        if keys:
+            placed = [self._disordered(p, s, key) for p, s, key in zip(patterns, placed, keys, strict=True)]
+        placed = [(at + origin, site) for (at, site), origin in zip(placed, origins, strict=True)]
         grid = ticks.expand(len(patterns), -1)
         return render([p.atoms for p in patterns if p.atoms], placed, grid, grid)
 
@@ -182,6 +174,6 @@ def _origins(patterns: Sequence[Pattern]) -> Tensor:
 
 def _levels(images: Tensor) -> Tensor:
     """Stretch images that leave [0, 1] into it, colours together."""
-    low = images.amin((1, 2, 3), keepdim=True).clamp_max(0)
-    high = images.amax((1, 2, 3), keepdim=True).clamp_min(1)
-    return (images - low) / (high - low)
+    low = images.flatten(1).amin(1).clamp_max(0)[:, None, None, None]
+    high = images.flatten(1).amax(1).clamp_min(1)[:, None, None, None]
+    return images.sub_(low).div_(high - low)

@@ -94,9 +94,9 @@ def orbits(operations: Sequence[tuple[Operation, ...]], basis: Array, generic: A
     """
     reduced = reduce_bases(basis)
     W, w, there = padded(operations)
-    q = _moved(W, generic[:, None]) + w
-    u = _moved((np.linalg.inv(reduced) @ basis)[:, None], q)
-    q = _moved(reduced[:, None, None], (u - np.rint(u))[:, :, None] + NEIGHBOURS).reshape(len(basis), -1, 2)
+    q = moved(W, generic[:, None]) + w
+    u = moved((np.linalg.inv(reduced) @ basis)[:, None], q)
+    q = moved(reduced[:, None, None], (u - np.rint(u))[:, :, None] + NEIGHBOURS).reshape(len(basis), -1, 2)
     q[~np.repeat(there, len(NEIGHBOURS), 1)] = FAR
     back = np.repeat(basis[:, None] @ np.linalg.inv(W) @ np.linalg.inv(basis)[:, None], len(NEIGHBOURS), 1)
     squared, spacing = _probed(reduced, q, COARSE)
@@ -110,7 +110,7 @@ def orbits(operations: Sequence[tuple[Operation, ...]], basis: Array, generic: A
     return Orbits(reduced, q, back, radius)
 
 
-def _moved(matrices: Array, vectors: Array) -> Array:
+def moved(matrices: Array, vectors: Array) -> Array:
     """Matrices (..., 2, 2) times vectors (..., 2); numbers, unlike a product of matrices, that depend on no others."""
     x, y = vectors[..., 0], vectors[..., 1]
     return np.stack([matrices[..., i, 0] * x + matrices[..., i, 1] * y for i in (0, 1)], -1)
@@ -119,7 +119,7 @@ def _moved(matrices: Array, vectors: Array) -> Array:
 def _probed(reduced: Array, q: Array, n: int) -> tuple[Array, Array]:
     """Squared distances (B, Q, n**2) of points from a grid on the cell, and how far off that other points are (B,)."""
     ticks = (np.arange(n) + 0.5) / n - 0.5
-    grid = _moved(reduced[:, None], np.stack(np.meshgrid(ticks, ticks, indexing="ij"), -1).reshape(-1, 2))
+    grid = moved(reduced[:, None], np.stack(np.meshgrid(ticks, ticks, indexing="ij"), -1).reshape(-1, 2))
     squared, y = (q[:, :, None, i] - grid[:, None, :, i] for i in (0, 1))
     squared *= squared
     squared += np.multiply(y, y, out=y)

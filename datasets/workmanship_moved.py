@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .atoms import Atoms, render
-from .disorder import Spots
+from .atoms import Atoms
+from .spots import Spots, render
 from .workmanship_scale import change, strength
 from .workmanship_sheet import Field, Sheet, aperiodic, by_cell, grid, periodic, waves
 

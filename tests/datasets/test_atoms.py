@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 from hier.datasets import PatternDataset
-from hier.datasets.atoms import WIDEST, Atoms, draw_atoms, multiplicity, render, spots
+from hier.datasets.atoms import WIDEST, Atoms, draw_atoms, multiplicity
+from hier.datasets.spots import Spots, render, spots
 from hier.hierarchy import GROUP_NAMES, group
 from numpy.typing import NDArray
 
@@ -16,6 +17,10 @@ RECTANGLE = np.array([[25.0, 0.0], [0.0, 32.0]])
 
 def one_atom(*site: float) -> Atoms:
     return Atoms(np.array([site]), np.array([2.0]), np.array([[1.0, 0.5, 0.2]]), np.zeros(3))
+
+
+def placed(atoms: Atoms, name: str, basis: Array, lower: Array, upper: Array) -> Spots:
+    return spots([atoms], [group(name).operations], basis[None], lower[None], upper[None])[0]
 
 
 def naive(atoms: Atoms, name: str, basis: Array, origin: Array, x: float, y: float) -> Array:
@@ -84,7 +89,7 @@ def test_multiplicity_of_special_positions(name: str, site: tuple[float, float],
         basis = 30 * np.array([[1.0, -0.5], [0.0, 3**0.5 / 2]])
     radius = 20
     box = np.full(2, 60.0)
-    places, sites = spots(one_atom(*site), group(name).operations, basis, -box, box)
+    places, sites = placed(one_atom(*site), name, basis, -box, box)
     assert set(sites.tolist()) == {0}
     apart = np.linalg.norm(places[:, None] - places[None], axis=-1) + np.diag(np.full(len(places), 99.0))
     assert apart.min() > 1  # none twice
@@ -97,9 +102,9 @@ def test_multiplicity_of_special_positions(name: str, site: tuple[float, float],
 def test_spots_reach_into_the_box_from_outside() -> None:
     atoms = one_atom(0.0, 0.0)
     basis = np.diag([100.0, 100.0])
-    near, _ = spots(atoms, group("p1").operations, basis, np.array([2.0, 2.0]), np.array([60.0, 60.0]))
+    near, _ = placed(atoms, "p1", basis, np.array([2.0, 2.0]), np.array([60.0, 60.0]))
     assert near.tolist() == [[0.0, 0.0]]
-    far, _ = spots(atoms, group("p1").operations, basis, np.array([12.0, 12.0]), np.array([60.0, 60.0]))
+    far, _ = placed(atoms, "p1", basis, np.array([12.0, 12.0]), np.array([60.0, 60.0]))
     assert len(far) == 0
 
 

@@ -49,7 +49,7 @@ def reading(dataset: PatternDataset, pattern: Pattern) -> Reading:
     def at(points: Array) -> Tensor:
         free = torch.from_numpy(points).float()
         if dataset.source == "atoms":
-            return dataset.look.atoms_at(pattern, free)[0]
+            return dataset.look.atoms_at([pattern], free[None])[0]
         if pattern.outlines is not None:
             exact = points if pattern.tile is None else points @ np.linalg.inv(pattern.tile.stretch).T
             return torch.from_numpy(pattern.outlines.at(exact)).float()

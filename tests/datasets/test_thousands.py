@@ -21,7 +21,7 @@ EACH = 20  # patterns of every group, source and construction
 def read(dataset: PatternDataset, pattern: Pattern, points: Array) -> Tensor:
     free = torch.from_numpy(points).float()
     if dataset.source == "atoms":
-        return dataset.look.atoms_at(pattern, free)[0]
+        return dataset.look.atoms_at([pattern], free[None])[0]
     if pattern.outlines is not None:
         exact = points if pattern.tile is None else points @ np.linalg.inv(pattern.tile.stretch).T
         return torch.from_numpy(pattern.outlines.at(exact)).float()
