@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..hierarchy import Operation
 from ..hierarchy.operations import IDENTITY
-from .orbits import arrays
+from .orbits import arrays, moved
 
 USUAL = 4  # atoms in a primitive cell that have the widths drawn; more are narrower, fewer wider
 WIDEST = 0.2  # of the primitive cell's edge
@@ -50,15 +50,15 @@ def draw_atoms(rng: np.random.Generator, operations: Sequence[Operation], cell_a
         if rng.random() < 0.4:
             sites[i] = _special(operations[int(rng.integers(len(operations)))], sites[i])
     translations = sum(op.W == IDENTITY for op in operations)
-    atoms = sum(multiplicity(operations, site) for site in sites) / translations
+    atoms = multiplicities(operations, sites).sum() / translations
     widths = np.clip(widths * np.sqrt(USUAL / atoms), 0.9, max(WIDEST * np.sqrt(cell_area), 0.9))
     return Atoms(sites, widths[kind], colours[kind], background)
 
 
-def multiplicity(operations: Sequence[Operation], site: NDArray[np.float64]) -> int:
-    """How many atoms a site is in the cell of `operations`: fewer of them on a special position."""
+def multiplicities(operations: Sequence[Operation], sites: NDArray[np.float64]) -> NDArray[np.int64]:
+    """How many atoms each of the sites (n, 2) is in the cell of `operations`: fewer of them on a special position."""
     W, w = arrays(tuple(operations))
-    return int((~repeated((W @ site + w) % 1)).sum())
+    return np.asarray((~repeated((moved(W, sites[:, None]) + w) % 1)).sum(1))
 
 
 def repeated(q: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -70,12 +70,14 @@ def repeated(q: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 def _special(operation: Operation, site: NDArray[np.float64]) -> NDArray[np.float64]:
     """The mean of the images of `site` under the powers of `operation`: fixed by it, unless it is a glide."""
-    W, w = np.array(operation.W, dtype=float), np.array([float(t) for t in operation.w])
-    orbit, at = [site], W @ site + w
-    for _ in range(6):
-        if np.allclose(at, site):
-            middle: NDArray[np.float64] = np.stack(orbit).mean(axis=0)
+    (a, b), (c, d) = operation.W
+    tx, ty = map(float, operation.w)
+    (x0, y0) = x, y = site.tolist()
+    orbit = []
+    for _ in range(6):  # no operation has a higher order
+        orbit.append((x, y))
+        x, y = a * x + b * y + tx, c * x + d * y + ty
+        if abs(x - x0) <= 1e-8 + 1e-5 * abs(x0) and abs(y - y0) <= 1e-8 + 1e-5 * abs(y0):
+            middle: NDArray[np.float64] = np.array(orbit).mean(axis=0)
             return middle
-        orbit.append(at)
-        at = W @ at + w
     return site

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -15,10 +15,10 @@ from ..hierarchy import GROUP_NAMES, HierError, Operation, UnknownNameError, gro
 from .atoms import draw_atoms
 from .corruptions import OF_ATOMS, OF_PATTERN, Corruption, corrupt
 from .drawn import Pattern
-from .guard import GRID, cell_points, frame, residuals
+from .guard import GRID, Frame, cell_points, frames, residuals
 from .lattices import Orientation, draw_basis, lattice_family
 from .looks import Look
-from .near_miss import draw_near_miss, set_apart
+from .near_miss import NearMiss, draw_near_miss, set_apart
 from .outlines import draw_outlines
 from .paste import Tile, snap
 from .sources import Pool, default_pool, noise_picture
@@ -29,6 +29,16 @@ FOLDED = ("photos", "noise")  # sources of which a picture is folded into the pa
 Construction = Literal["fold", "paste"]
 ATTEMPTS = 60
 LEAST_CELL = 64  # px^2: a p6m cell smaller than this has fewer pixels than operations to tell apart
+
+
+class _Begun(NamedTuple):
+    """What is drawn for a pattern before its content, and the generator that draws what follows."""
+
+    rng: np.random.Generator
+    operations: tuple[Operation, ...]
+    basis: NDArray[np.float64]
+    miss: NearMiss | None
+    tile: Tile | None
 
 
 class DatasetError(HierError):
@@ -120,7 +130,7 @@ class PatternDataset:
         refused = 0
         pending = list(dict.fromkeys(indices))
         for attempt in range(ATTEMPTS):
-            drawn = [self.draw(i, attempt) for i in pending]
+            drawn = self.draws(pending, attempt)
             clear = (self.clearance(drawn, device) >= self.margin).tolist()
             done.update({i: p for i, p, ok in zip(pending, drawn, clear, strict=True) if ok})
             pending = [i for i, ok in zip(pending, clear, strict=True) if not ok]
@@ -134,6 +144,16 @@ class PatternDataset:
 
     def draw(self, index: int, attempt: int) -> Pattern:
         """Draw number `attempt` for `index`, not yet checked by the guard."""
+        return self.draws([index], attempt)[0]
+
+    def draws(self, indices: Sequence[int], attempt: int) -> list[Pattern]:
+        """`draw` for each of `indices`."""
+        begun = [self._begun(index, attempt) for index in indices]
+        bases = [b.basis if b.tile is None else b.tile.stretch @ b.basis for b in begun]
+        found = frames([b.operations for b in begun], np.stack(bases))
+        return [self._drawn(b, own, attempt) for b, own in zip(begun, found, strict=True)]
+
+    def _begun(self, index: int, attempt: int) -> _Begun:
         key = [self.seed, SOURCES.index(self.source), index, attempt, *([1] if self.construction == "paste" else [])]
         rng = np.random.Generator(np.random.Philox(np.random.SeedSequence(key)))
         name = self.label(index)
@@ -148,10 +168,12 @@ class PatternDataset:
         tile = None
         if pasted:
             basis, tile = snap(rng, basis, home.lattice_system == "hexagonal")
-        operations: tuple[Operation, ...] = tuple(home.operations)
         if miss is not None:
-            basis, operations = basis @ miss.cell / miss.shrink, miss.operations
-        primitive = frame(operations, basis if tile is None else tile.stretch @ basis)
+            return _Begun(rng, miss.operations, basis @ miss.cell / miss.shrink, miss, tile)
+        return _Begun(rng, tuple(home.operations), basis, miss, tile)
+
+    def _drawn(self, begun: _Begun, primitive: Frame, attempt: int) -> Pattern:
+        rng, operations, basis, miss, tile = begun
         picture: int | NDArray[np.float32] | None = None
         atoms, outlines = None, None
         match self.source:
@@ -181,13 +203,13 @@ class PatternDataset:
 
     def clearance(self, patterns: Sequence[Pattern], device: str | torch.device = "cpu") -> Tensor:
         """`guard.residuals` of the patterns: (B,)."""
-        frames = [p.frame for p in patterns]
-        bases = torch.from_numpy(np.stack([f.basis for f in frames])).float().to(device)
+        own = [p.frame for p in patterns]
+        bases = torch.from_numpy(np.stack([f.basis for f in own])).float().to(device)
         points = torch.einsum("bij,pj->bpi", bases, cell_points().to(device))
         cells = self.look.cells(patterns, points)
         cells = cells.reshape(len(patterns), 3, GRID, GRID)
         flat = cells.std((1, 2, 3)) < 0.02
-        return torch.where(flat, 0.0, residuals(cells, frames))
+        return torch.where(flat, 0.0, residuals(cells, own))
 
     @property
     def _pool(self) -> Pool:

@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..hierarchy import Operation
-from .lattices import reduce_basis
+from .lattices import reduce_bases
+from .orbits import arrays, padded
 
 GRID = 48  # points of the cell along each axis
 REACH = 11  # harmonics kept along the shorter reciprocal vector
+PLACES = 3 ** np.arange(4)  # a matrix of entries from -1 to 1 as one number
 STRAIN = 0.12  # a matrix that changes the metric by more cannot be mistaken for a symmetry
 
 
@@ -49,20 +51,29 @@ class Frame:
 
 def frame(operations: Sequence[Operation], basis: NDArray[np.float64]) -> Frame:
     """Reduced primitive cell of `operations` given in the (perhaps larger) cell `basis` px."""
-    identity = ((1, 0), (0, 1))
-    steps = np.array([[float(t) for t in op.w] for op in operations if identity == op.W])
+    return frames([tuple(operations)], basis[None])[0]
+
+
+def frames(operations: Sequence[tuple[Operation, ...]], basis: NDArray[np.float64]) -> list[Frame]:
+    """`frame` of B sets of operations, each in its own cell of `basis` (B, 2, 2) px."""
+    reduced = reduce_bases(basis @ np.stack([_primitive(own) for own in operations]))
+    W, _, _ = padded(operations)
+    change = (np.linalg.inv(reduced) @ basis)[:, None]
+    turned = np.rint(change @ W @ np.linalg.inv(change)).astype(int).reshape(*W.shape[:2], 4).tolist()
+    return [Frame(own, frozenset(map(tuple, rows))) for own, rows in zip(reduced, turned, strict=True)]
+
+
+@lru_cache(maxsize=512)
+def _primitive(operations: tuple[Operation, ...]) -> NDArray[np.float64]:
+    """Two lattice vectors that span the primitive cell, as columns in units of the cell of `operations`."""
+    W, w = arrays(operations)
+    steps = w[(np.eye(2) == W).all((1, 2))]
     whole = np.array(list(product((-1, 0, 1), repeat=2)), dtype=float)
-    vectors = (steps[:, None] + whole[None]).reshape(-1, 2) @ basis.T
-    vectors = vectors[np.linalg.norm(vectors, axis=1) > 1e-9]
-    area = abs(np.linalg.det(basis)) / len(steps)
+    vectors = (steps[:, None] + whole[None]).reshape(-1, 2)
+    vectors = vectors[np.abs(vectors).max(1) > 1e-9]
     crossed = vectors[:, None, 0] * vectors[None, :, 1] - vectors[:, None, 1] * vectors[None, :, 0]
-    i, j = np.argwhere(np.isclose(np.abs(crossed), area, rtol=1e-6))[0]
-    reduced = reduce_basis(np.stack([vectors[i], vectors[j]], axis=1))
-    change = np.linalg.inv(reduced) @ basis
-    matrices = {
-        tuple(int(v) for v in np.rint(change @ np.array(op.W) @ np.linalg.inv(change)).ravel()) for op in operations
-    }
-    return Frame(reduced, frozenset(matrices))
+    i, j = np.argwhere(np.isclose(np.abs(crossed), 1 / len(steps), rtol=1e-6))[0]
+    return np.stack([vectors[i], vectors[j]], axis=1)
 
 
 def cell_points() -> Tensor:
@@ -125,6 +136,10 @@ def _extra(frames: Sequence[Frame]) -> NDArray[np.bool_]:
     metric = bases.transpose(0, 2, 1) @ bases
     change = np.abs(W.transpose(0, 2, 1) @ metric[:, None] @ W - metric[:, None]).max((2, 3))
     strain = change / np.sqrt(np.linalg.det(metric))[:, None]
-    own = np.array([[tuple(w) in f.matrices for w in W.reshape(-1, 4).tolist()] for f in frames])
-    extra: NDArray[np.bool_] = (strain < STRAIN) & ~own
+    own = np.zeros((len(frames), 3**4), dtype=bool)
+    pairs = [(i, matrix) for i, f in enumerate(frames) for matrix in f.matrices]
+    which, entries = np.array([i for i, _ in pairs]), np.array([matrix for _, matrix in pairs])
+    small = np.abs(entries).max(1) <= 1  # as all candidates are
+    own[which[small], (entries[small] + 1) @ PLACES] = True
+    extra: NDArray[np.bool_] = (strain < STRAIN) & ~own[:, (W.reshape(-1, 4) + 1) @ PLACES]
     return extra

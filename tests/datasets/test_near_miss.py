@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from hier.datasets import PatternDataset, Pool
-from hier.datasets.atoms import draw_atoms, multiplicity
+from hier.datasets.atoms import draw_atoms, multiplicities
 from hier.datasets.near_miss import draw_near_miss, set_apart
 from hier.datasets.pictures import pictures_at
 from hier.hierarchy import GROUP_NAMES, is_subgroup
@@ -116,6 +116,6 @@ def test_an_atom_on_an_axis_or_mirror_stays_on_it_when_it_is_set_apart() -> None
         basis = np.array([[30.0, 0.0], [0.0, 40.0]])
         atoms = draw_atoms(rng, miss.parent, 1200.0)
         apart = set_apart(rng, atoms, miss, basis)
-        count = sum(multiplicity(miss.operations, site) for site in apart.sites)
-        assert count == sum(multiplicity(miss.parent, site) for site in atoms.sites)
+        count = multiplicities(miss.operations, apart.sites).sum()
+        assert count == multiplicities(miss.parent, atoms.sites).sum()
         assert len(apart.widths) == len(apart.colours) == len(apart.sites) >= len(atoms.sites)
