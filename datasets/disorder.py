@@ -71,4 +71,4 @@ def vacancies(images: Tensor, severity: Tensor, rngs: Sequence[np.random.Generat
         spot = np.exp(-((y[:, :, None] ** 2 + x[:, None, :] ** 2) ** 2))
         hidden.append(spot.max(0, initial=0.0))
     cover = torch.from_numpy(np.stack(hidden)).to(images)[:, None]
-    return images + cover * (images.mean((2, 3), keepdim=True) - images)
+    return images + cover * (images.flatten(2).mean(-1)[..., None, None] - images)

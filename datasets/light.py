@@ -103,13 +103,13 @@ def hot(images: Tensor, severity: Tensor, rngs: Generators) -> Tensor:
     the bright end.
     """
     H, W = images.shape[-2:]
-    mask = torch.zeros(len(images), H * W)
+    mask = np.zeros((len(images), H * W), dtype=np.float32)
     white = []
-    for k, r in enumerate(rngs):
+    for row, r in zip(mask, rngs, strict=True):
         count = int(r.integers(1, 2 + H * W // CROWD))
-        mask[k, r.choice(H * W, count, replace=False)] = 1.0
+        row[r.choice(H * W, count, replace=False)] = 1.0
         white.append(float(r.integers(2)))
-    where, value = mask.reshape(-1, 1, H, W).to(images.device), _column(white, images)
+    where, value = torch.from_numpy(mask).reshape(-1, 1, H, W).to(images.device), _column(white, images)
     room = 2 ** (-0.4 * _column(severity, images).square())
     rest = images * room + (1 - room) * (1 - value)
     return torch.where((where > 0) & (_column(severity, images) > 0), value, rest)

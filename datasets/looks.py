@@ -12,6 +12,7 @@ from torch import Tensor
 
 from .corruptions import OF_ATOMS, OF_PATTERN, Corruption, draws
 from .drawn import Pattern, spots_of
+from .fold import at_once
 from .guard import GRID
 from .paste import pixels_of, tile_read
 from .pictures import orbits_of, pictures_at
@@ -49,7 +50,7 @@ class Look:
         own, origins = orbits_of(patterns), _origins(patterns).to(pixels)
         images = torch.empty(len(patterns), 3, self.size**2, device=device)
         # one image at a time stays in the processor's cache; a GPU wants them all at once
-        step = 1 if pixels.device.type == "cpu" else len(patterns)
+        step = len(patterns) if at_once(pixels.device) else 1
         for i in range(0, len(patterns), step):
             these = slice(i, i + step)
             some, points = patterns[these], pixels - origins[these, None]

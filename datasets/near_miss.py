@@ -7,7 +7,6 @@ off their places, wider or brighter. With such patterns a node learns where "bro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..hierarchy import GROUP_NAMES, Operation, Subgroup, group, in_supercell, maximal_subgroups
 from .atoms import Atoms
+from .orbits import arrays
 
 MOVED, CHANGED = (0.005, 0.06), (0.03, 0.4)  # how far atoms are set apart: of the cell's edge; of width or brightness
 
@@ -71,23 +71,28 @@ def set_apart(rng: np.random.Generator, atoms: Atoms, miss: NearMiss, basis: NDA
 
 def _orbits(site: NDArray[np.float64], miss: NearMiss) -> list[NDArray[np.float64]]:
     """One point of each orbit of the group that the orbit of `site` under the supergroup falls into."""
-    left = [np.array(op.W) @ site + np.array(op.w, dtype=float) for op in miss.parent]
-    found = []
-    while left:
+    left, found = _images(site, miss.parent), []
+    while len(left):
         found.append(left[0])
-        mine = [np.array(op.W) @ left[0] + np.array(op.w, dtype=float) for op in miss.operations]
-        left = [q for q in left if not any(_same(q, m) for m in mine)]
+        left = left[~_same(left[:, None], _images(left[0], miss.operations)).any(1)]
     return found
 
 
-def _same(p: NDArray[np.float64], q: NDArray[np.float64]) -> bool:
-    return bool((np.abs(p - q - np.rint(p - q)) < 1e-6).all())
+def _images(site: NDArray[np.float64], operations: tuple[Operation, ...]) -> NDArray[np.float64]:
+    W, w = arrays(operations)
+    return W @ site + w
 
 
-def _kept(at: NDArray[np.float64], shift: NDArray[np.float64], operations: Sequence[Operation]) -> NDArray[np.float64]:
+def _same(p: NDArray[np.float64], q: NDArray[np.float64]) -> NDArray[np.bool_]:
+    return np.asarray((np.abs(p - q - np.rint(p - q)) < 1e-6).all(-1))
+
+
+def _kept(
+    at: NDArray[np.float64], shift: NDArray[np.float64], operations: tuple[Operation, ...]
+) -> NDArray[np.float64]:
     """What of `shift` keeps a site `at` on the symmetry that it has: the mean of its images."""
-    keep = [np.array(op.W) for op in operations if _same(np.array(op.W) @ at + np.array(op.w, dtype=float), at)]
-    mean: NDArray[np.float64] = np.mean([W @ shift for W in keep], axis=0)
+    W, _ = arrays(operations)
+    mean: NDArray[np.float64] = (W[_same(_images(at, operations), at)] @ shift).mean(0)
     return mean
 
 

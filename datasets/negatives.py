@@ -38,7 +38,8 @@ class NonPatternDataset:
 
     def batch(self, indices: Sequence[int], device: str | torch.device = "cpu") -> Tensor:
         """The images `indices`: (B, 3, size, size) float32 in [0, 1]."""
-        images = torch.from_numpy(np.stack([self._image(i) for i in indices])).to(device)
+        # an image alone would keep the order of its axes in memory, and so that in which its pixels are summed
+        images = torch.from_numpy(np.stack([self._image(i) for i in indices])).contiguous().to(device)
         return corrupt(images, self.corruptions, [(self.seed, STREAM, i, 1) for i in indices])
 
     def _image(self, index: int) -> NDArray[np.float32]:

@@ -7,7 +7,7 @@ hexagonal ones are rounded twice, in the copies and in the height of the cell, a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,12 +59,18 @@ def snap(rng: np.random.Generator, basis: NDArray[np.float64], hexagonal: bool) 
     return snapped, Tile(snapped, snapped, half)
 
 
-def into_tile(points: Tensor, tile: Tile) -> Tensor:
-    """Points (P, 2) px relative to the origin, moved by whole tiles into the one about the origin."""
-    vectors = torch.from_numpy(tile.vectors).to(points)
+def into_tiles(points: Tensor, tiles: Sequence[Tile]) -> Tensor:
+    """Points (B, P, 2) px relative to the origins, moved by whole tiles into those about the origins."""
+    whole = np.stack([tile.vectors for tile in tiles])
+    inverse, vectors = (torch.from_numpy(m).to(points.device, points.dtype) for m in (np.linalg.inv(whole), whole))
     # The nudge puts a row of pixels on the tile's border to one side of it, whatever the rounding of `u`.
-    steps = torch.floor(times(torch.linalg.inv(vectors)[None], points[None]) + (0.5 + 1e-5))
-    return points - times(vectors[None], steps)[0]
+    steps = torch.floor(times(inverse, points) + (0.5 + 1e-5))
+    return points - times(vectors, steps)
+
+
+def into_tile(points: Tensor, tile: Tile) -> Tensor:
+    """`into_tiles` of points (P, 2) px and one tile."""
+    return into_tiles(points[None], [tile])[0]
 
 
 def pixels_of(points: Tensor, tile: Tile) -> tuple[Tensor, Tensor]:
@@ -95,9 +101,9 @@ def tile_read(tile: Tile, read: Callable[[Tensor], Tensor], device: torch.device
     return at
 
 
-def to_pixels(points: Tensor, tile: Tile) -> Tensor:
-    """Points (..., 2) px relative to the origin, moved to the nearest pixel."""
-    return (points - tile.half + 1e-4).round() + tile.half
+def to_pixels(points: Tensor, half: Tensor) -> Tensor:
+    """Points (..., 2) px relative to the origin, moved to the nearest pixel; `half` as a tile has it."""
+    return (points - half + 1e-4).round() + half
 
 
 def tiled(

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .drawn import Pattern
-from .fold import Folded, fold, times
+from .fold import Folded, at_once, fold, times
 from .orbits import Orbits, orbits
-from .paste import into_tile, to_pixels
+from .paste import Tile, into_tiles, to_pixels
 from .sources import LEVELS, SIDE, Pool, halved, levels, read
 
 
@@ -38,8 +38,7 @@ def pictures_at(patterns: Sequence[Pattern], points: Tensor, pool: Pool | None, 
     orbits where they are known.
     """
     if patterns[0].tile is not None:
-        pairs = zip(points, patterns, strict=True)
-        points = torch.stack([into_tile(x, p.tile) if p.tile else x for x, p in pairs])
+        points = into_tiles(points, _tiles(patterns))
     values = _fold_and_read(patterns, own or orbits_of(patterns), points, pool)
     mixed = [i for i, p in enumerate(patterns) if p.near_miss is not None]
     if mixed:
@@ -62,14 +61,14 @@ def _fold_and_read(patterns: Sequence[Pattern], own: Orbits, points: Tensor, poo
         folded = fold(own, points, turn)
     else:
         first = fold(own, points).nearest
-        for i, p in enumerate(patterns):
-            if p.tile is not None:
-                generic = torch.from_numpy(p.basis @ p.generic).to(points)
-                first[i] = to_pixels(first[i] + generic, p.tile) - generic
+        centres = np.array([p.basis @ p.generic for p in patterns])[:, None]
+        halves = np.array([tile.half for tile in _tiles(patterns)])[:, None, None]
+        centre, half, matrix = (torch.from_numpy(t).to(points.device, points.dtype) for t in (centres, halves, turn))
         none = points.new_empty(0)
-        folded = Folded(times(torch.from_numpy(turn).to(points), first), none.long(), none.reshape(0, 2), none)
+        nearest = times(matrix, to_pixels(first + centre, half) - centre)
+        folded = Folded(nearest, none.long(), none.reshape(0, 2), none)
     level = levels(torch.from_numpy(scale))
-    if points.device.type == "cpu":
+    if not at_once(points.device):
         return _read_in_turn(patterns, folded, level, pool)
     first, (at, runner, weight) = folded.nearest, folded[1:]
     second, share = first.flatten(0, 1).index_copy(0, at, runner), first.new_ones(points.shape[:2]).flatten()
@@ -95,6 +94,10 @@ def _read_in_turn(patterns: Sequence[Pattern], folded: Folded, level: Tensor, po
             first = values[i].index_select(1, at)
             values[i].index_copy_(1, at, second + folded.weight[seam] * (first - second))
     return values
+
+
+def _tiles(patterns: Sequence[Pattern]) -> list[Tile]:
+    return [p.tile for p in patterns if p.tile]
 
 
 def halved_pictures(

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..hierarchy import Operation
 from .atoms import Atoms, repeated
+from .fold import at_once
 from .lattices import reduce_bases
 from .orbits import moved, padded
 
@@ -65,7 +66,7 @@ def spots(
 
 def render(atoms: Sequence[Atoms], placed: Sequence[Spots], xs: Tensor, ys: Tensor) -> Tensor:
     """Sum of Gaussian spots at the pixels ``(xs[b, i], ys[b, j])``: (B, 3, H, W), not clipped."""
-    if xs.device.type != "cpu":
+    if at_once(xs.device):
         at, precision, colour = _padded(atoms, placed, xs.device)
         gx, gy = (_gaussian(precision * (t[:, None] - at[..., k, None]).square()) for k, t in ((0, xs), (1, ys)))
         sums = gy.mT[:, None] @ (gx[:, None] * colour.mT[..., None])
@@ -103,7 +104,7 @@ def _gaussian(exponent: Tensor) -> Tensor:
 
 def values_at(atoms: Sequence[Atoms], placed: Sequence[Spots], points: Tensor) -> Tensor:
     """The same sums, backgrounds left out, at free points (B, P, 2): (B, 3, P)."""
-    if points.device.type != "cpu":
+    if at_once(points.device):
         at, precision, colour = _padded(atoms, placed, points.device)
         return _summed(points, at, precision, colour)
     some = [_padded([a], [found], points.device) for a, found in zip(atoms, placed, strict=True)]
