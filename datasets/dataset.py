@@ -15,6 +15,7 @@ from ..hierarchy import GROUP_NAMES, HierError, Operation, UnknownNameError, gro
 from .atoms import draw_atoms
 from .corruptions import OF_ATOMS, OF_PATTERN, Corruption, corrupt
 from .drawn import Pattern
+from .fold import at_once
 from .guard import GRID, Frame, cell_points, frames, residuals
 from .lattices import Orientation, draw_basis, lattice_family
 from .looks import Look
@@ -28,6 +29,7 @@ SOURCES: tuple[str, ...] = get_args(Source)
 FOLDED = ("photos", "noise")  # sources of which a picture is folded into the pattern
 Construction = Literal["fold", "paste"]
 ATTEMPTS = 60
+PART, PART_IN_CACHE = 512, 16  # images made together: on a card, and on a CPU, whose cache holds no more
 LEAST_CELL = 64  # px^2: a p6m cell smaller than this has fewer pixels than operations to tell apart
 
 
@@ -101,8 +103,13 @@ class PatternDataset:
         return self.groups[index % len(self.groups)]
 
     def batch(self, indices: Sequence[int], device: str | torch.device = "cpu") -> Tensor:
-        """The images `indices`: (B, 3, size, size) float32 in [0, 1]."""
-        return self.finish(self.accepted(indices, device)[0], indices, device)
+        """The images `indices`: (B, 3, size, size) float32 in [0, 1].
+
+        A large batch is made in parts, so that what is needed on the way does not grow with it.
+        """
+        part = PART if at_once(torch.device(device)) else PART_IN_CACHE
+        parts = [indices[k : k + part] for k in range(0, len(indices), part)]
+        return torch.cat([self.finish(self.accepted(some, device)[0], some, device) for some in parts])
 
     def finish(self, patterns: Sequence[Pattern], indices: Sequence[int], device: str | torch.device = "cpu") -> Tensor:
         """The images of `patterns` accepted for `indices`, corruptions and all: (B, 3, size, size)."""

@@ -48,6 +48,8 @@ def pictures_at(patterns: Sequence[Pattern], points: Tensor, pool: Pool | None, 
         other = _fold_and_read(chosen, orbits_of(chosen, parents=True), points[mixed], pool)
         values[mixed] = (1 - share) * values[mixed] + share * other
     grey = [i for i, p in enumerate(patterns) if p.grey]
+    if len(grey) == len(patterns):
+        return values.mean(1, keepdim=True).expand(-1, 3, -1)
     if grey:
         values[grey] = values[grey].mean(1, keepdim=True).expand(-1, 3, -1)
     return values
@@ -83,17 +85,16 @@ def _fold_and_read(patterns: Sequence[Pattern], own: Orbits, points: Tensor, poo
 def _read_in_turn(patterns: Sequence[Pattern], folded: Folded, level: Tensor, pool: Pool | None) -> Tensor:
     """One picture after the other, seams alone read twice: on a CPU, whose cache holds one."""
     B, P, _ = folded.nearest.shape
-    values = folded.nearest.new_empty(B, 3, P)
     ends = torch.searchsorted(folded.seam, P * torch.arange(B + 1)).tolist()
-    pictures = halved_pictures(patterns, level, pool, values.device, together=False)
-    for i, (_, picture) in enumerate(pictures):
+    values = []
+    for i, (_, picture) in enumerate(halved_pictures(patterns, level, pool, folded.nearest.device, together=False)):
         seam = slice(ends[i], ends[i + 1])
-        values[i] = read(picture, folded.nearest[i : i + 1])[0]
+        values.append(read(picture, folded.nearest[i : i + 1]))
         if ends[i] < ends[i + 1]:
             at, second = folded.seam[seam] - i * P, read(picture, folded.runner[None, seam])[0]
-            first = values[i].index_select(1, at)
-            values[i].index_copy_(1, at, second + folded.weight[seam] * (first - second))
-    return values
+            first = values[i][0].index_select(1, at)
+            values[i][0].index_copy_(1, at, second + folded.weight[seam] * (first - second))
+    return torch.cat(values) if B > 1 else values[0]
 
 
 def _tiles(patterns: Sequence[Pattern]) -> list[Tile]:

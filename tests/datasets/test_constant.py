@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 from hier.datasets import CORRUPTIONS, Pattern, PatternDataset, Pool, Source, fold, looks, pictures, spots
+from hier.datasets import dataset as parts
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 SIZE, FEW, MANY = 48, 32, 96
@@ -39,7 +41,7 @@ class Counted(TorchDispatchMode):
 
 @pytest.fixture(autouse=True)
 def as_on_a_card(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (fold, looks, pictures, spots):
+    for module in (parts, fold, looks, pictures, spots):
         monkeypatch.setattr(module, "at_once", lambda device: True)
 
 
@@ -94,7 +96,22 @@ def test_images_made_at_once_are_those_made_one_by_one(pool: Pool) -> None:
         dataset = PatternDataset(source, 4, SIZE, cells=(4, 9), pool=pool, near_misses=0.3)  # type: ignore[arg-type]
         together = dataset.batch(range(17))
         with pytest.MonkeyPatch.context() as on_a_cpu:
-            for module in (fold, looks, pictures, spots):
+            for module in (parts, fold, looks, pictures, spots):
                 on_a_cpu.setattr(module, "at_once", lambda device: False)
             one_by_one = dataset.batch(range(17))
         torch.testing.assert_close(together, one_by_one, atol=1e-4, rtol=0)
+
+
+def test_a_large_batch_is_made_in_parts(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = PatternDataset("noise", 4, SIZE, cells=(4, 9))
+    expected = dataset.batch(range(10))
+    made: list[int] = []
+
+    def finish(self: PatternDataset, patterns: Sequence[Pattern], indices: Sequence[int], device: str) -> Tensor:
+        made.append(len(patterns))
+        return self.finish_rough(patterns, indices, device)[1]
+
+    monkeypatch.setattr(PatternDataset, "finish", finish)
+    monkeypatch.setattr(parts, "PART", 4)
+    torch.testing.assert_close(dataset.batch(range(10)), expected, atol=1e-6, rtol=0)
+    assert made == [4, 4, 2]
