@@ -29,7 +29,7 @@ SOURCES: tuple[str, ...] = get_args(Source)
 FOLDED = ("photos", "noise")  # sources of which a picture is folded into the pattern
 Construction = Literal["fold", "paste"]
 ATTEMPTS = 60
-PART, PART_IN_CACHE = 512, 16  # images made together: on a card, and on a CPU, whose cache holds no more
+PART, PART_IN_CACHE = 256, 16  # images made together: on a card, and on a CPU, whose cache holds no more
 LEAST_CELL = 64  # px^2: a p6m cell smaller than this has fewer pixels than operations to tell apart
 
 

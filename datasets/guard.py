@@ -93,9 +93,9 @@ def residuals(cells: Tensor, frames: Sequence[Frame]) -> Tensor:
     F = torch.fft.fft2(cells).flatten(2)
     h, k = _harmonics().to(device)
     dual = torch.from_numpy(np.stack([np.linalg.inv(f.basis) for f in frames])).float().to(device)
-    squared = sum((dual[:, 0, i, None] * h + dual[:, 1, i, None] * k).square() for i in (0, 1))
-    shortest = dual.square().sum(-1).amin(-1, keepdim=True)
-    F = F * ((squared < REACH**2 * shortest) & (squared > 0))[:, None]
+    q = torch.einsum("xi,bij->bxj", torch.stack([h, k], -1), dual).norm(dim=-1)
+    shortest = torch.stack([dual[:, 0].norm(dim=-1), dual[:, 1].norm(dim=-1)]).amin(0)
+    F = F * ((q < REACH * shortest[:, None]) & (q > 0))[:, None]
     powers = torch.view_as_real(F).square().sum((1, 3))
     power = powers.sum(1).clamp_min(1e-12)
 
