@@ -6,6 +6,7 @@ Copied and run by MLflow as `node_pyfunc.py` is.
 import base64
 import tempfile
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,11 @@ class ClassifierModel(PythonModel):
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
         """Answers in order; an image that cannot be used fails the whole request, and is named.
 
-        The parameter ``tolerance`` is that of `hier.load`; 0, and none, leave it to the model.
+        The parameter ``tolerance`` is that of `hier.load`; 0, and none, leave it to the model. With ``errors`` set to
+        ``rows``, an image that cannot be used is a row with nothing but its `error`, which is empty in the others.
         """
         tolerance = float((params or {}).get("tolerance") or 0) or None
+        as_rows = (params or {}).get("errors") == "rows"
         try:
             predictor = hier.Predictor(self.predictor.classifier, tolerance=tolerance)
         except hier.HierError as error:
@@ -45,10 +48,11 @@ class ClassifierModel(PythonModel):
             images = [image(cell, k, Path(folder)) for k, cell in enumerate(cells(model_input["image"]))]
             answers = []
             for k, answer in enumerate(predictor.predict_each(images, symmetry=True)):
-                if isinstance(answer, hier.Failure):
+                if isinstance(answer, hier.Failure) and not as_rows:
                     raise refused(k, answer.error)
-                answers.append(answer.as_dict())
-        return pd.DataFrame(answers).drop(columns="file", errors="ignore")
+                nothing = dict.fromkeys((*(f.name for f in fields(hier.Prediction)), "error")) if as_rows else {}
+                answers.append(nothing | answer.as_dict())
+        return pd.DataFrame(answers).drop(columns=["file", "source"], errors="ignore")
 
 
 def cells(column: pd.Series) -> Iterator[Any]:
@@ -64,7 +68,8 @@ def image(cell: Any, index: int, folder: Path) -> Any:
     """One image as `predict_each` takes it: a file in `folder`, or an array."""
     if isinstance(cell, str):
         try:
-            content = base64.b64decode(cell.partition("base64,")[2] or cell, validate=True)
+            text = "".join((cell.partition("base64,")[2] or cell).split())  # Spark's has lines
+            content = base64.b64decode(text, validate=True)
         except ValueError as error:
             raise refused(index, f"invalid base64 ({error}): send the bytes of an image file in base64") from error
         file = folder / f"{index}{SUFFIXES.get(content[:4], '.png')}"

@@ -93,7 +93,9 @@ def _tree_interface() -> tuple[Any, Any]:
         for f in fields(Prediction)
         if f.name not in ("file", "source")
     ]
-    options = ParamSchema([ParamSpec("tolerance", DataType.double, 0.0)])
+    options = ParamSchema([
+        ParamSpec("tolerance", DataType.double, 0.0), ParamSpec("errors", DataType.string, "raise"),
+    ])  # fmt: skip
     signature = ModelSignature(Schema([ColSpec(any_type(), "image")]), Schema(outputs), options)
     return signature, pd.DataFrame({"image": [as_base64(example()[0, 0])]})
 
