@@ -236,3 +236,34 @@ def test_exchanged_photographs_are_another_export(tmp_path: Path) -> None:
     (photos / "2.bmp").write_bytes(one)
     with pytest.raises(ExportError, match="another export"):
         verify(run)
+
+
+@every_format
+def test_threads_beside_a_card_encode_the_same_images(
+    tmp_path: Path, format: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A processor by another name stands for the card: what is not plain `cpu` is drawn by this process alone."""
+    monkeypatch.setattr(module, "PIECE", 1)  # more pieces than are encoded ahead
+    one, beside = run_of(tmp_path / "one", format), run_of(tmp_path / "beside", format)
+    export(one)
+    assert export(beside, device="cpu:0").complete
+    for k in one.shards:
+        for a, b in zip(one.files(k), beside.files(k), strict=True):
+            assert a.read_bytes() == b.read_bytes() or format == "hdf5"
+
+
+@pytest.mark.parametrize("format", ["png", "npy"])
+def test_what_a_killed_worker_left_unfinished_is_removed(tmp_path: Path, format: str) -> None:
+    run = run_of(tmp_path / "out", format)
+    export(run)
+    before = sorted(run.out.rglob("*"))
+    for k in (0, 1):
+        whole = run.files(k)[0]
+        whole.with_name(f".{whole.stem}.0123abcd{whole.suffix}").write_bytes(b"torn")
+    (run.out / ".notes.txt").write_text("")
+    module.sweep(run, {0})
+    left = sorted(set(run.out.rglob("*")) - set(before))
+    assert [p.name for p in left] == [".notes.txt", f".{run.files(1)[0].stem}.0123abcd{run.files(1)[0].suffix}"]
+    module.sweep(run, set(run.shards))
+    (run.out / ".notes.txt").unlink()
+    assert sorted(run.out.rglob("*")) == before
