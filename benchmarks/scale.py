@@ -3,7 +3,7 @@
     python benchmarks/scale.py [--generate 1000] [--predict 500] [--workers 1 2] [--size 256]
 
 Prints a table. "Seconds" are those of a user who waits, without the start of Python and of Ray, which has a line of its
-own; "images/s" count from the first images that are done to the last, when all workers are at work. Without Ray,
+own; "images/s" count what follows the first hundred, when all workers are at work. Without Ray,
 `generate` has as many processes as workers are compared, and `predict` as many threads.
 """
 
@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from itertools import accumulate
 from pathlib import Path
 from unittest.mock import patch
 
@@ -27,11 +28,12 @@ from hier.pipelines.loading import load
 from hier.pipelines.reading.images import PLAIN
 
 SHARD = 50  # images
+WARM = 100  # images, after which all workers are at work
 Advance = Callable[[int], None]
 
 
 class Clock:
-    """Seconds in all, and the rate between the first and the last images that were told."""
+    """When how many images were done."""
 
     def __init__(self) -> None:
         self.begun = time.perf_counter()
@@ -42,9 +44,11 @@ class Clock:
             self.told.append((time.perf_counter(), count))
 
     def row(self) -> str:
-        ends, counts = zip(*self.told, strict=True)
-        rate = sum(counts[1:]) / max(ends[-1] - ends[0], 1e-9)
-        return f"{sum(counts)} | {ends[-1] - self.begun:.1f} | {rate:.1f}"
+        """Images, seconds in all, and images a second once `WARM` images are done."""
+        totals = list(accumulate(count for _, count in self.told))
+        at = next((i for i, total in enumerate(totals) if total >= WARM), len(totals) - 1)
+        rate = (totals[-1] - totals[at]) / max(self.told[-1][0] - self.told[at][0], 1e-9)
+        return f"{totals[-1]} | {self.told[-1][0] - self.begun:.1f} | {rate:.1f}"
 
 
 @contextmanager

@@ -183,9 +183,9 @@ def result(reference: Any) -> Any:
 
     try:
         return ray.get(reference)
-    except RayTaskError as error:
-        raise error.cause from error
     except (RayError, ConnectionError) as error:
+        if isinstance(error, RayTaskError) and not isinstance(error.cause, RayError):
+            raise error.cause from error
         raise ClusterError(
             f"workers of the cluster were stopped again and again, perhaps out of memory ({_in_short(error)}): "
             "rerun the same command to make the rest"

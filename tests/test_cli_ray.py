@@ -158,11 +158,14 @@ def test_ray_gives_the_same_rows(hier: Callable[..., Told], card_path: Path, sca
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("two_workers")
-def test_a_killed_actor_loses_no_row_and_doubles_none(hier: Callable[..., Told], card_path: Path, scans: Path) -> None:
+@pytest.mark.parametrize("title", ["MapWorker(", "ray::Relay"])
+def test_a_killed_actor_loses_no_row_and_doubles_none(
+    hier: Callable[..., Told], card_path: Path, scans: Path, title: str
+) -> None:
     def first_row() -> bool:
         return Path("a.csv").is_file() and Path("a.csv").read_text().count("\n") > 1
 
-    with killer("MapWorker(", first_row) as killed:
+    with killer(title, first_row) as killed:
         code, out, err = hier("predict", "scans", "--model", card_path, "--on", "ray", "--csv", "a.csv")
     assert killed
     assert code == 2, err

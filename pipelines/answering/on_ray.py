@@ -1,7 +1,7 @@
 """Images answered by the machines of a cluster: Ray Data hands batches of names to actors with one model each.
 
-An actor that dies is replaced, and the batches it had begun are answered again. Results are those of whole batches, in
-the order of the names: none is lost or doubled.
+An actor that dies is replaced, and the batches it had begun are answered again; so is all that a lost `Relay` had not
+handed on yet. Results are those of whole batches, in the order of the names: none is lost or doubled.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ...models.bundle import Bundle, load_bundle
 from ...models.classifier import Classifier
 from ...models.evidence.representation import STRAIN
 from ...models.routing.router import Router
-from ..cluster import RETRIES, resources, result, workers
+from ..cluster import RETRIES, ClusterError, resources, result, workers
 from ..reading.images import PLAIN
 from ..reading.picture import Reading
 from .predict import AHEAD, Predictor
@@ -46,19 +46,35 @@ class OnRay:
         symmetry: bool = False,
     ) -> Iterator[Prediction | Failure]:  # fmt: skip
         """One `Prediction` or `Failure` for each image, in order. Raises ClusterError."""
-        import ray
-
         names, here = iter(images), os.getcwd()
         batches = list(iter(lambda: list(islice(names, AHEAD)), []))
         if not batches:
             return
         jobs = [pickle.dumps([os.path.join(here, name) for name in batch]) for batch in batches]
         model = [load_bundle(card) for card in self.cards], self, reading, symmetry
-        relay = ray.remote(num_cpus=0)(Relay).remote(jobs, model, min(workers(self.device), len(jobs)))
-        for batch in batches:
-            for name, found in zip(batch, pickle.loads(result(relay.next.remote())), strict=True):
+        for batch, results in zip(batches, self._answered(jobs, model), strict=True):
+            for name, found in zip(batch, pickle.loads(results), strict=True):
                 advance(1)
                 yield replace(found, file=name)
+
+    def _answered(self, jobs: Sequence[bytes], model: tuple[Any, ...]) -> Iterator[bytes]:
+        """The results of each job, pickled; where the relay is lost, another goes on from the first that is missing."""
+        import ray
+
+        done, failed_at = 0, -1
+        while done < len(jobs):
+            actors = min(workers(self.device), len(jobs) - done)
+            relay = ray.remote(num_cpus=0)(Relay).remote(jobs[done:], model, actors)
+            try:
+                while done < len(jobs):
+                    found: bytes = result(relay.next.remote())
+                    done += 1
+                    yield found
+            except ClusterError:
+                if failed_at == done:  # twice at the same job
+                    raise
+                failed_at = done
+                ray.kill(relay)
 
 
 class Relay:
