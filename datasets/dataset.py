@@ -108,8 +108,11 @@ class PatternDataset:
         A large batch is made in parts, so that what is needed on the way does not grow with it.
         """
         part = PART if at_once(torch.device(device)) else PART_IN_CACHE
-        parts = [indices[k : k + part] for k in range(0, len(indices), part)]
-        return torch.cat([self.finish(self.accepted(some, device)[0], some, device) for some in parts])
+        images = torch.empty(len(indices), 3, self.size, self.size, device=device)
+        for k in range(0, len(indices), part):
+            some = indices[k : k + part]
+            images[k : k + part] = self.finish(self.accepted(some, device)[0], some, device)
+        return images
 
     def finish(self, patterns: Sequence[Pattern], indices: Sequence[int], device: str | torch.device = "cpu") -> Tensor:
         """The images of `patterns` accepted for `indices`, corruptions and all: (B, 3, size, size)."""
