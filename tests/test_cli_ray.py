@@ -298,7 +298,7 @@ def test_a_cluster_by_its_address(tmp_path: Path, card_path: Path, scans: Path) 
         assert by_address.returncode == 0, by_address.stderr
         joined = run(*options, "--out", "b", "--on", "ray", RAY_ADDRESS=f"127.0.0.1:{head}")
         assert joined.returncode == 0, joined.stderr
-        whole = PatternDataset("atoms", 5, 48, ("p4", "pg", "p1"), cells=(4, 9))
+        whole = PatternDataset("atoms", 5, 48, ("p4", "pg", "p1"), cells=(4.0, 9.0))
         export(Export(whole, 12, "png", tmp_path / "c", shard_size=4))
         assert same(tmp_path / "a", tmp_path / "c")
         assert same(tmp_path / "b", tmp_path / "c")
