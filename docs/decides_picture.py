@@ -16,8 +16,9 @@ import numpy as np
 import torch
 from hier.datasets import PatternDataset
 from hier.models.evidence.autocorrelation import autocorrelation, bragg_filtered
-from hier.models.evidence.lattice import BLUR, find_lattice
+from hier.models.evidence.lattice import find_lattice
 from hier.models.evidence.maps import MAPS, symmetry_maps
+from hier.models.evidence.repeats import BLUR
 from hier.models.evidence.structure import structure_factors
 from hier.models.placing.cells import averaged_cell, tiled
 from torch import Tensor

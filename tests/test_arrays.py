@@ -11,7 +11,7 @@ import torch
 from scipy.ndimage import gaussian_filter1d
 
 import hier.arrays
-from hier.arrays import gaussian_blur, in_threads
+from hier.arrays import gaussian_blur, in_pieces, in_threads
 
 CPU = torch.device("cpu")
 
@@ -69,3 +69,19 @@ def test_an_error_in_a_thread_is_raised_and_gives_the_cores_back() -> None:
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(1)
+
+
+def test_pieces_are_joined_in_order_and_small_ones_on_the_cpu_alone() -> None:
+    seen = []
+
+    def doubled(some: torch.Tensor) -> torch.Tensor:
+        seen.append(len(some))
+        return 2 * some
+
+    images = torch.rand(5, 1, 256, 256)
+    assert torch.equal(in_pieces(doubled, images), 2 * images)
+    assert seen == [1] * 5
+    seen.clear()
+    assert len(in_pieces(doubled, images[:, :, :64, :64])) == 5
+    assert len(in_pieces(doubled, images.to("meta"))) == 5
+    assert seen == [5, 5]

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from functools import reduce
+import math
+from functools import lru_cache, reduce
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...arrays import finest
 from .fourier import fast_length
 
 REACH = 0.8  # of the image's side: longest shift looked at
 RINGS = 64  # per cycle per px, of the power spectrum in which noise is measured
 EULER = 0.5772156649
+BEFORE = 3  # rows of negative shifts that are kept: interpolation reaches into them
 
 
 def bragg_filtered(images: Tensor) -> Tensor:
@@ -25,15 +26,38 @@ def bragg_filtered(images: Tensor) -> Tensor:
     """
     H, W = images.shape[-2:]
     spectrum = torch.fft.rfft2(images - images.mean((2, 3), keepdim=True))
-    power = squared(spectrum).sum(1)
-    fy, fx = (f(n, device=images.device) for f, n in ((torch.fft.fftfreq, H), (torch.fft.rfftfreq, W)))
-    ring = ((fy[:, None] ** 2 + fx**2).sqrt() * RINGS).long().flatten()
-    count = torch.bincount(ring)
+    power = total_power(spectrum)
+    ring, count = _rings(H, W, images.device)
     log = (power + 1e-12).log().flatten(1)
-    mean = log.new_zeros(len(log), len(count)).index_add_(1, ring, log) / count.clamp_min(1)
+    mean = log.new_zeros(len(log), len(count)).index_add_(1, ring, log) / count
     noise = (mean + EULER).exp().index_select(1, ring).reshape(power.shape)
-    filtered: Tensor = torch.fft.irfft2(spectrum * (power / (power + noise))[:, None], s=(H, W))
+    torch.view_as_real(spectrum).mul_((power / (power + noise))[:, None, ..., None])
+    filtered: Tensor = torch.fft.irfft2(spectrum, s=(H, W))
     return filtered
+
+
+@lru_cache(maxsize=16)
+@torch.inference_mode(False)
+def _rings(H: int, W: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """The ring of every coefficient of a real transform, flattened, and how many each ring holds, at least 1."""
+    fy, fx = (f(n, device=device) for f, n in ((torch.fft.fftfreq, H), (torch.fft.rfftfreq, W)))
+    ring = ((fy[:, None] ** 2 + fx**2).sqrt() * RINGS).long().flatten()
+    return ring, torch.bincount(ring).clamp_min(1)
+
+
+def blurred(images: Tensor, sigma: float) -> Tensor:
+    """Gaussian blur of (B, C, H, W) by `sigma` px, three of them wide, continued by reflection."""
+    radius = max(1, int(3 * sigma + 0.5))
+    weights = [math.exp(-0.5 * (i / sigma) ** 2) for i in range(-radius, radius + 1)]
+    padded = F.pad(images, (radius, radius, radius, radius), mode="reflect")
+    for axis in (-1, -2):
+        # sums of shifted slices: several times faster on the CPU than a convolution of each channel
+        length = images.shape[axis]
+        total = torch.zeros_like(padded.narrow(axis, 0, length))
+        for i, weight in enumerate(weights):
+            total.add_(padded.narrow(axis, i, length), alpha=weight / sum(weights))
+        padded = total
+    return padded
 
 
 def autocorrelation(images: Tensor, reach: float = REACH) -> Tensor:
@@ -46,27 +70,50 @@ def autocorrelation(images: Tensor, reach: float = REACH) -> Tensor:
     Y, X = int(reach * H), int(reach * W)
     f = images - images.mean((2, 3), keepdim=True)
     high, wide = fast_length(H + Y), fast_length(W + X)
-    # rows of zeros need no transform along x, nor do rows of the result that are not read
-    power = squared(torch.fft.fft(torch.fft.rfft(f, n=wide), n=high, dim=-2)).sum(1)
-    full = torch.fft.irfft(torch.fft.ifft(power, dim=-2)[:, : Y + 1], n=wide)
-    product = torch.cat([full[..., -X:], full[..., : X + 1]], -1)
+    power = total_power(torch.fft.rfft2(f, s=(high, wide)))
+    # the power is real, and rows of the result that are not read need no transform
+    product = torch.fft.irfft(torch.fft.ihfft(power, dim=-2)[:, : Y + 1], n=wide)
 
-    def windows(g: Tensor) -> tuple[Tensor, Tensor]:
-        """Sums of g (B, C, H, W) over the first and the second window of every shift."""
-        P = F.pad(g.to(finest(g.device)).cumsum(-1).cumsum(-2), (1, 0, 1, 0))
-        head, tail = P[:, :, H - Y :].flip(2).float(), (P[:, :, H:] - P[:, :, : Y + 1]).float()
-        first = torch.cat([(head[..., W:] - head[..., 1 : X + 1]).flip(-1), head[..., W - X :].flip(-1)], -1)
-        return first, torch.cat([tail[..., W - X : W], tail[..., W:] - tail[..., : X + 1]], -1)
-
+    square = _over_channels(f, f)
+    mean = square.mean((1, 2), keepdim=True)
+    # sums over all rectangles from the upper left corner, of what has no mean: single precision is enough
+    sums = torch.cat([f, (square - mean)[:, None]], 1).cumsum(-1).mT.contiguous().cumsum(-1)
+    sums = F.pad(sums, (1, 0, 1, 0)).mT
+    upper, lower = sums[..., H - Y :, :].flip(-2), sums[..., H:, :] - sums[..., : Y + 1, :]
     dy, dx = torch.arange(Y + 1, device=f.device), torch.arange(X + 1, device=f.device)
-    n = (H - dy)[:, None] * (W - torch.cat([dx[1:].flip(0), dx]))[None]
-    s1, s2 = windows(f)
-    q1, q2 = windows(f.square().sum(1, keepdim=True))
-    covariance = product - ((s1 * s2).sum(1) / n)
-    v1 = q1[:, 0] - s1.square().sum(1) / n
-    v2 = q2[:, 0] - s2.square().sum(1) / n
-    floor = 1e-3 * q1[:, 0, :1, X : X + 1] * n / (H * W)
-    return covariance / (v1 * v2).clamp_min(0).sqrt().clamp_min(floor.clamp_min(1e-9))
+    count = ((H - dy)[:, None] * (W - dx)).to(f)
+    share, variance = 1 / count, count * mean
+    floor = (1e-3 * variance).clamp_min(1e-9)
+
+    def sides(rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Sums over the left and the right W - dx columns."""
+        return rows[..., W - X :].flip(-1), rows[..., W:] - rows[..., : X + 1]
+
+    def correlation(first: Tensor, second: Tensor, product: Tensor) -> Tensor:
+        """From the sums over both windows, whose last channel are squares."""
+        s1, s2 = first[:, :-1], second[:, :-1]
+        v1, v2 = (t[:, -1] + variance - _over_channels(t[:, :-1], t[:, :-1]) * share for t in (first, second))
+        return (product - _over_channels(s1, s2) * share) / (v1 * v2).clamp_min_(0).sqrt_().maximum(floor)
+
+    (upper_left, upper_right), (lower_left, lower_right) = sides(upper), sides(lower)
+    backward = torch.cat([product[..., :1], product[..., -X:].flip(-1)], -1)
+    forward = correlation(upper_left, lower_right, product[..., : X + 1])
+    return torch.cat([correlation(upper_right, lower_left, backward)[..., 1:].flip(-1), forward], -1)
+
+
+def _over_channels(a: Tensor, b: Tensor) -> Tensor:
+    """Sum of products (B, C, ...) over channels: (B, ...); faster than a reduction over so few."""
+    total = a[:, 0] * b[:, 0]
+    for c in range(1, a.shape[1]):
+        total.addcmul_(a[:, c], b[:, c])
+    return total
+
+
+def total_power(spectrum: Tensor) -> Tensor:
+    """Squared modulus of complex (B, C, ...), summed over channels: (B, ...)."""
+    parts = torch.view_as_real(spectrum)
+    both = _over_channels(parts, parts)
+    return both[..., 0] + both[..., 1]
 
 
 def squared(spectrum: Tensor) -> Tensor:
@@ -85,20 +132,23 @@ def highest(surface: Tensor, reach: int) -> Tensor:
     return surface
 
 
-def sample(surface: Tensor, points: Tensor) -> Tensor:
-    """Bicubic values of the surface (B, Y + 1, 2 X + 1) at the shifts `points` (B, ..., 2): (B, ...).
+def continued(surface: Tensor) -> Tensor:
+    """The surface (B, Y + 1, 2 X + 1) with `BEFORE` rows more above that of no shift: a shift and its negative are one.
 
-    A shift and its negative are one; the rows next to zero are continued by that symmetry.
+    (B, BEFORE + Y + 1, 2 X + 1), what `sample` and `quadratic` read.
     """
-    B, rows, columns = surface.shape
-    X = columns // 2
-    mirrored = torch.cat([surface[:, 1:4].flip(1, 2), surface], 1)
+    return torch.cat([surface[:, 1 : BEFORE + 1].flip(1, 2), surface], 1)
+
+
+def sample(surface: Tensor, points: Tensor) -> Tensor:
+    """Bicubic values of a `continued` surface at the shifts `points` (B, ..., 2): (B, ...)."""
+    _, rows, columns = surface.shape
     flip = torch.where(points[..., 1:] < 0, -1.0, 1.0)
-    xy = (points * flip).reshape(B, 1, -1, 2)
-    gx = (xy[..., 0] + X) / (columns - 1) * 2 - 1
-    gy = (xy[..., 1] + 3) / (rows + 2) * 2 - 1
+    xy = (points * flip).reshape(len(points), 1, -1, 2)
+    gx = (xy[..., 0] + columns // 2) / (columns - 1) * 2 - 1
+    gy = (xy[..., 1] + BEFORE) / (rows - 1) * 2 - 1
     values = F.grid_sample(
-        mirrored[:, None],
+        surface[:, None],
         torch.stack([gx, gy], -1),
         mode="bicubic",
         padding_mode="border",

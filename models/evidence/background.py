@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
-from ...arrays import finest
+from ...arrays import finest, in_pieces
 
 LEAST = 1e-3  # share of the variance that must remain, unless it is more than the rounding of greys
 FAINT = 0.02  # share of the variance beside a plane under which an image may be nothing but the plane
@@ -66,11 +68,18 @@ def levelled(images: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def bare_slopes(images: Tensor) -> Tensor:
-    """Whether images (B, C, H, W) are planes and no more than the rounding of their greys: (B,)."""
-    whole, flat = _fitted(images)
-    bare = flat.square().sum((1, 2, 3)) < FAINT * whole.square().sum((1, 2, 3))
-    at = bare.nonzero()[:, 0]
-    return bare.index_copy(0, at, ~above_rounding(flat[at], images[at])) if len(at) else bare
+    """Whether images (B, C, H, W) are of one colour, or planes and no more than the rounding of their greys: (B,)."""
+
+    def bare(some: Tensor) -> Tensor:
+        whole, flat = _fitted(some)
+        faint = flat.square().sum((1, 2, 3)) < FAINT * whole.square().sum((1, 2, 3))
+        at = faint.nonzero()[:, 0]
+        if len(at):
+            faint = faint.index_copy(0, at, ~above_rounding(flat[at], some[at]))
+        least, most = some.flatten(2).aminmax(dim=-1)
+        return faint | (least == most).all(1)
+
+    return in_pieces(bare, images)
 
 
 def above_rounding(residual: Tensor, images: Tensor) -> Tensor:
@@ -92,16 +101,19 @@ def above_rounding(residual: Tensor, images: Tensor) -> Tensor:
 def _fitted(images: Tensor) -> tuple[Tensor, Tensor]:
     """Images less their means, and those less their planes."""
     H, W = images.shape[-2:]
-    (y, wy), (x, wx) = (_axis(n, images) for n in (H, W))
+    (y, wy), (x, wx) = (_axis(n, images.dtype, images.device) for n in (H, W))
     whole = images - images.mean((2, 3), keepdim=True)
-    weight = wy[:, None] * wx
-    across = (whole * (weight * x)).sum((2, 3), keepdim=True) / (wx * x * x).sum()
-    down = (whole * (weight * y[:, None])).sum((2, 3), keepdim=True) / (wy * y * y).sum()
-    return whole, whole - across * x - down * y[:, None]
+    # weighted sums along rows, of the pixels and of their moments, then down them
+    rows = whole @ torch.stack([wx * x / (wx * x * x).sum(), wx], -1)
+    down = torch.stack([wy, wy * y / (wy * y * y).sum()])
+    across, up = ((rows[..., k] * down[k]).sum(-1)[..., None, None] for k in range(2))
+    return whole, whole - (across * x + up * y[:, None])
 
 
-def _axis(n: int, like: Tensor) -> tuple[Tensor, Tensor]:
+@lru_cache(maxsize=16)
+@torch.inference_mode(False)
+def _axis(n: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
     """Positions of n pixels about their middle, in units of the side, and Hann weights that sum to 1."""
-    x = (torch.arange(n, device=like.device, dtype=like.dtype) - (n - 1) / 2) / n
+    x = (torch.arange(n, device=device, dtype=dtype) - (n - 1) / 2) / n
     weight = torch.cos(torch.pi * x).square()
     return x, weight / weight.sum()

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .background import above_rounding, clipped, levelled
-from .lattice import Lattice, levels_on
+from .background import above_rounding, clipped, levelled, without_slope
+from .lattice import Lattice
+from .repeats import levels_on
 
 BLOCKS = 16  # blocks along each axis in which light is looked for, ...
 COARSE = 2.0  # ... blurred by as many of them: cells of up to a third of the side are averaged
@@ -27,6 +29,7 @@ ROUGH = 0.01  # and in the differences between neighbouring rows' means
 SCALES = (10.0, 20.0, 6.0)  # px: standard deviations of the local mean, in the order in which they are tried
 CLEAR = 0.8  # level from which no other scale is tried, unless the light may have it
 TRUSTED, MANY = 0.95, 12.0  # an image whose lattice has this level, with so many cells in view, is not tried at all
+NOTHING = 1e-12  # weight below which a pixel does not count
 GAIN = 0.15  # least local deviation that is divided by, of its mean
 BETTER = 0.03  # by which the merit of a lattice must rise; the merit is its level ...
 FINER = 0.06  # ... and this for each doubling of the number of cells in view
@@ -115,7 +118,11 @@ class _State:
         here = Lattice(*(getattr(self.lattice, field.name)[at] for field in fields(Lattice)))
         better = merit(lattice, area) > merit(here, area) + BETTER
         if local:
-            better |= uneven[at] & (lattice.level > CLEAR) & (levels_on(other, here.basis) < lattice.level - UNFIT)
+            better |= (
+                uneven[at]
+                & (lattice.level > CLEAR)
+                & (levels_on(without_slope(other), here.basis) < lattice.level - UNFIT)
+            )
         at, new = at[better], (getattr(lattice, field.name)[better] for field in fields(Lattice))
         old = (getattr(self.lattice, field.name) for field in fields(Lattice))
         return _State(
@@ -161,13 +168,17 @@ def even_contrast(high: Tensor, sigma: float) -> Tensor:
 
 def local_mean(images: Tensor, sigma: float) -> Tensor:
     """Mean under a Gaussian of `sigma` px, of the pixels that there are: two products of matrices."""
-    down, across = (_gaussian(n, sigma, images) for n in images.shape[-2:])
+    down, across = (_gaussian(n, sigma, images.dtype, images.device) for n in images.shape[-2:])
     mean: Tensor = down @ images @ across.T
     return mean
 
 
-def _gaussian(n: int, sigma: float, like: Tensor) -> Tensor:
+@lru_cache(maxsize=16)
+@torch.inference_mode(False)
+def _gaussian(n: int, sigma: float, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Weights (n, n) of n pixels for the mean at each of them; rows sum to 1."""
-    x = torch.arange(n, device=like.device, dtype=like.dtype)
+    x = torch.arange(n, device=device, dtype=dtype)
     weight = torch.exp(-0.5 * ((x[:, None] - x) / sigma).square())
+    # processors multiply numbers next to the least there is twenty times more slowly
+    weight = torch.where(weight < NOTHING, 0.0, weight)
     return weight / weight.sum(1, keepdim=True)

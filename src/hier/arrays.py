@@ -16,6 +16,7 @@ from torch import Tensor
 
 S = TypeVar("S")
 T = TypeVar("T")
+PIECE = 2**16  # px at a time, see `in_pieces`
 SINGLE = frozenset({"mps"})  # devices without float64: Apple's GPU
 
 
@@ -41,6 +42,14 @@ def gaussian_blur(images: Tensor, sigma: float | Tensor, radius: int | None = No
     # sums of shifted slices: several times faster on the CPU than a convolution of each channel
     rows = reduce(torch.add, (k * padded[..., i : i + W] for i, k in enumerate(taps)))
     return reduce(torch.add, (k * rows[..., i : i + H, :] for i, k in enumerate(taps)))
+
+
+def in_pieces(function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    """What `function` makes of images (B, C, H, W), joined; on the CPU a few at a time, which stay in its cache."""
+    step = max(1, PIECE // (images.shape[-2] * images.shape[-1]))
+    if images.device.type != "cpu" or len(images) <= step:
+        return function(images)
+    return torch.cat([function(some) for some in torch.split(images, step)])
 
 
 def in_threads(function: Callable[[S], T], items: Sequence[S], device: torch.device) -> list[T]:

@@ -10,12 +10,15 @@ import pytest
 import torch
 from hier.datasets import Corruption, Pattern, PatternDataset, Pool
 from hier.models.evidence import lattice
-from hier.models.evidence.autocorrelation import autocorrelation, sample
+from hier.models.evidence.autocorrelation import autocorrelation, blurred, continued, sample
 from hier.models.evidence.lattice import find_lattice, reduce_basis
+from hier.models.evidence.repeats import surfaces
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
+
+from hier.arrays import gaussian_blur
 
 Array = NDArray[np.float64]
 METRICS = ("oblique", "rectangular", "rhombic", "square", "hexagonal")
@@ -74,6 +77,19 @@ def test_autocorrelation_equals_direct_sums(shape: tuple[int, ...]) -> None:
             total = (right * left).sum((1, 2, 3))
             norm = (right.square().sum((1, 2, 3)) * left.square().sum((1, 2, 3))).sqrt()
             torch.testing.assert_close(found[:, dy, X + dx].double(), total / norm, atol=2e-4, rtol=0)
+
+
+def test_the_blur_is_that_of_everything_else() -> None:
+    images = torch.rand(2, 3, 20, 30, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(blurred(images, 1.0), gaussian_blur(images, 1.0), atol=1e-6, rtol=0)
+
+
+def test_greys_repeat_as_one_of_their_channels() -> None:
+    grey = waves(metric("oblique", np.random.default_rng(3)), np.random.default_rng(4))[None, :1]
+    copies = grey.expand(-1, 3, -1, -1).contiguous()
+    apart = copies + torch.tensor([0.0, 0.0, 1e-6])[:, None, None]
+    torch.testing.assert_close(surfaces(copies), surfaces(grey), atol=1e-5, rtol=0)
+    torch.testing.assert_close(surfaces(copies), surfaces(apart), atol=1e-3, rtol=0)
 
 
 @given(st.lists(st.floats(-40, 40), min_size=4, max_size=4))
@@ -280,7 +296,7 @@ def test_the_autocorrelation_is_read_where_it_was_asked_for() -> None:
     y, x = torch.meshgrid(torch.arange(0, surface.shape[1] - 2), torch.arange(2 - X, X - 1), indexing="ij")
     points = torch.stack([x, y], -1).reshape(1, -1, 2).float().expand(2, -1, -1)
     expected = surface[:, :-2, 2:-2].flatten(1)
-    torch.testing.assert_close(sample(surface, points), expected, atol=1e-4, rtol=0)
-    torch.testing.assert_close(sample(surface, -points), expected, atol=1e-4, rtol=0)
-    above, below = (sample(surface, torch.tensor([[[3.0, dy]]]).expand(2, 1, 2)) for dy in (1e-3, -1e-3))
+    torch.testing.assert_close(sample(continued(surface), points), expected, atol=1e-4, rtol=0)
+    torch.testing.assert_close(sample(continued(surface), -points), expected, atol=1e-4, rtol=0)
+    above, below = (sample(continued(surface), torch.tensor([[[3.0, dy]]]).expand(2, 1, 2)) for dy in (1e-3, -1e-3))
     torch.testing.assert_close(above, below, atol=5e-3, rtol=0)
