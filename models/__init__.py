@@ -6,6 +6,7 @@
 `routing`         nodes' probabilities to those of the labels; temperatures; partial answers
 `systems`         the systems of Guo, Qin and Agar
 `node`            the network at one node of a tree
+`stack`           the networks of all nodes, run as one
 `bundle`          nodes in a file: a card (JSON) and weights without pickle
 `weights`         tensors and text in one file, and the digest that shows damage
 `leanings`        what the scores of whole groups add to a node's logits

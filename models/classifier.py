@@ -10,7 +10,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..arrays import in_threads
 from ..hierarchy import CompiledTree, HierError, compile_tree
 from .bundle import BUNDLED, GATE, Bundle, BundleError, load_bundle
 from .evidence.background import bare_slopes
@@ -28,6 +27,7 @@ from .routing.calibration import temper
 from .routing.ensemble import average, disagreement
 from .routing.mixture import Fitted
 from .routing.router import FLAT, NEED_FLAT, Router, conditionals, route, winners
+from .stack import Stacks
 
 
 @dataclass(frozen=True)
@@ -202,12 +202,11 @@ class Classifier:
     @torch.inference_mode()
     def see(self, maps: Tensor, numbers: Tensor) -> dict[str, Tensor]:
         """What the models of every node make of the evidence, whatever the tolerance: (M, B, HIDDEN)."""
-        maps, numbers = maps.to(self.device).float(), numbers.to(self.device)
+        return self._stacks.see(maps.to(self.device).float(), numbers.to(self.device))
 
-        def seen(members: tuple[NodeClassifier, ...]) -> Tensor:
-            return torch.stack([m.see(maps, numbers) for m in members])
-
-        return dict(zip(self.nodes, in_threads(seen, tuple(self.nodes.values()), self.device), strict=True))
+    @cached_property
+    def _stacks(self) -> Stacks:
+        return Stacks(self.nodes)
 
     @torch.inference_mode()
     def judge(
