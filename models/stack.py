@@ -103,15 +103,15 @@ class _Conv(nn.Module):
         super().__init__()
         self.weight, self.bias = conv.weight, conv.bias
         self.stride, self.padding, self.groups = conv.stride, conv.padding, conv.groups
+        self.middle = (conv.kernel_size[0] // 2, conv.kernel_size[1] // 2)
 
     @staticmethod
     def suits(conv: nn.Module) -> bool:
         """Whether a module is a convolution centred on its pixels, of all channels or of each by itself."""
         return (
             isinstance(conv, nn.Conv2d)
-            and conv.groups in (1, conv.weight.shape[0])
-            and conv.weight.shape[1] * conv.groups == conv.in_channels
-            and all(k == 2 * p + 1 for k, p in zip(conv.kernel_size, conv.padding, strict=False))
+            and (conv.groups == 1 or conv.groups == conv.in_channels == conv.out_channels)
+            and conv.padding == tuple((k - 1) / 2 for k in conv.kernel_size)
             and conv.dilation == (1, 1)
             and conv.padding_mode == "zeros"
         )
@@ -119,7 +119,7 @@ class _Conv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if x.shape[-2:] != (1, 1):
             return F.conv2d(x, self.weight, self.bias, self.stride, self.padding, groups=self.groups)
-        centre, pixel = self.weight[..., self.padding[0], self.padding[1]], x.flatten(1)
+        centre, pixel = self.weight[..., self.middle[0], self.middle[1]], x.flatten(1)
         if self.groups == 1:
             return F.linear(pixel, centre, self.bias)[..., None, None]
         return (pixel * centre[:, 0] + (0.0 if self.bias is None else self.bias))[..., None, None]

@@ -55,6 +55,7 @@ aten = torch.ops.aten
 PRODUCTS = {aten.mm, aten.bmm, aten.addmm, aten.baddbmm, aten.addbmm, aten.mv, aten.addmv, aten.dot, aten.vdot,
             aten.convolution, aten.avg_pool2d, aten.upsample_bilinear2d, aten.upsample_bicubic2d}  # fmt: skip
 FROM_ANYWHERE = {aten.copy_, aten._to_copy}  # operations that carry tensors from one device to another
+WAITED_FOR = {aten._local_scalar_dense, aten.nonzero, aten.masked_select, aten.equal}  # the host needs the result
 INDEXED = {aten.index, aten.index_put, aten.index_put_, aten._unsafe_index}  # indices may stay in main memory
 
 
@@ -118,7 +119,7 @@ class Device(TorchDispatchMode):
 
     def __init__(self, doubles: bool) -> None:
         super().__init__()
-        self.doubles, self.calls = doubles, 0
+        self.doubles, self.calls, self.waits = doubles, 0, 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
@@ -135,6 +136,11 @@ class Device(TorchDispatchMode):
             return func(*args, **kwargs)
         if here:
             self._check(func, args, [t for t in given if not isinstance(t, OnDevice)], here)
+        self.waits += bool(here) and (
+            func.overloadpacket in WAITED_FOR
+            or (func.overloadpacket in FROM_ANYWHERE and not onto)
+            or (func.overloadpacket in INDEXED and any(t.dtype == torch.bool for t in flat(args[1]) if t is not None))
+        )
         found = func(*mapped(args, lambda t: t.held, OnDevice), **mapped(kwargs, lambda t: t.held, OnDevice))
         if not onto:
             return found
@@ -325,6 +331,22 @@ def same(found: Answer, expected: Answer) -> None:
         assert a.device.type == NAME
         torch.testing.assert_close(a.cpu(), b, atol=1e-4, rtol=0)
     assert found.winners.tolist() == expected.winners.tolist()
+
+
+def test_many_images_wait_for_the_device_as_often_as_few(strict: Device, patterns: Tensor) -> None:
+    """Nothing there runs image by image: neither lattices nor light nor nodes."""
+    bright = patterns.clone()
+    bright[2] += torch.linspace(0, 1, 64)  # a slope is taken away
+    bright[3, :, :, 32:] += 0.5  # and an edge of light, where that helps
+    model, counts = Classifier.load(device=NAME), []
+    model.answer(bright.to(NAME))  # tables are made once
+    for times in (1, 5):
+        strict.calls = strict.waits = 0
+        model.answer(bright.repeat(times, 1, 1, 1).to(NAME))
+        counts.append((strict.calls, strict.waits))
+    (few, waits), (many, as_often) = counts
+    assert waits == as_often
+    assert many < 1.02 * few  # products are taken apart in different ways
 
 
 def test_several_models_answer_as_on_the_cpu_by_every_router(

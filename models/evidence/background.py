@@ -7,7 +7,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from ...arrays import finest, in_pieces
+from ...arrays import finest, in_pieces, pieces
 
 LEAST = 1e-3  # share of the variance that must remain, unless it is more than the rounding of greys
 FAINT = 0.02  # share of the variance beside a plane under which an image may be nothing but the plane
@@ -23,10 +23,14 @@ def clipped(images: Tensor) -> tuple[Tensor, Tensor]:
     If the highest or lowest values of a channel, one in `OUTLIERS`, reach farther beyond the rest than the rest spans,
     they become the rest's bounds, and the image is scaled to [0, 1], channels together. All else stays as it is.
     """
-    values = images.flatten(2)
-    span = values.amax(-1) - values.amin(-1)
-    deviation = (values - values.mean(-1, keepdim=True)).square().mean(-1).sqrt()  # several times faster than std
-    suspects = (span > FAR * deviation).any(1).nonzero()[:, 0]
+
+    def suspect(part: Tensor) -> Tensor:
+        least, most = part.flatten(2).aminmax(dim=-1)
+        # several times faster than std
+        deviation = (part - part.mean((2, 3), keepdim=True)).square().mean((2, 3)).sqrt()
+        return (most - least > FAR * deviation).any(1)
+
+    values, suspects = images.flatten(2), in_pieces(suspect, images).nonzero()[:, 0]
     found = torch.zeros(len(images), dtype=torch.bool, device=images.device)
     if not len(suspects):
         return images, found
@@ -56,6 +60,11 @@ def levelled(images: Tensor) -> tuple[Tensor, Tensor]:
     in part, changes little. A plane that hides the rest is fitted with all the device's precision; an image keeps its
     slope where what would remain is no more than the rounding of its greys.
     """
+    made = [_levelled(some) for some in pieces(images)]
+    return made[0] if len(made) == 1 else (torch.cat([flat for flat, _ in made]), torch.cat([at for _, at in made]))
+
+
+def _levelled(images: Tensor) -> tuple[Tensor, Tensor]:
     whole, flat = _fitted(images)
     hidden = flat.square().sum((1, 2, 3)) < LEAST * whole.square().sum((1, 2, 3))
     if not hidden.any():
@@ -84,18 +93,20 @@ def bare_slopes(images: Tensor) -> Tensor:
 
 def above_rounding(residual: Tensor, images: Tensor) -> Tensor:
     """Whether a residual (B, C, H, W) deviates by more than `ROUNDING` mean steps between the greys of the images."""
-    found = []
-    for some, image in zip(residual, images, strict=True):
-        span, deviation = image.amax((1, 2)) - image.amin((1, 2)), some.std((1, 2))
-        values = image.flatten(1)
-        # a few pixels have no more greys than all: what deviates enough beside those needs no further count
-        for part in (values[:, :: max(1, values.shape[1] // FEW)], values):
-            count = torch.tensor([len(channel.unique()) for channel in part], device=image.device)
-            above = (deviation > ROUNDING * span / (count - 1).clamp_min(1)).any()
-            if above:
-                break
-        found.append(above)
-    return torch.stack(found)
+    values = images.flatten(2)
+    least, most = values.aminmax(dim=-1)
+    deviation = residual.flatten(2).std(-1)
+
+    def above(rows: Tensor, at: Tensor) -> Tensor:
+        greys = 1 + (rows.sort(-1).values.diff(dim=-1) != 0).sum(-1)
+        return (deviation[at] > ROUNDING * (most - least)[at] / (greys - 1).clamp_min(1)).any(1)
+
+    at = torch.arange(len(images), device=images.device)
+    # a few pixels have no more greys than all: what deviates enough beside those needs no further count
+    found = above(values[..., :: max(1, values.shape[-1] // FEW)], at)
+    if images.device.type == "cpu":
+        at = at[~found]
+    return found.index_copy(0, at, above(values[at], at)) if len(at) else found
 
 
 def _fitted(images: Tensor) -> tuple[Tensor, Tensor]:

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...arrays import in_pieces
 from .background import above_rounding, clipped, levelled, without_slope
 from .lattice import Lattice
 from .repeats import levels_on
@@ -70,11 +71,14 @@ def flattened(images: Tensor, find: Callable[[Tensor], Lattice]) -> tuple[Tensor
     none = Flattened.nothing(images)
     state = _State(images, find(images), none.lines, none.local)
     cells = images.shape[-2] * images.shape[-1] / torch.linalg.det(state.lattice.basis).abs()
-    uneven = unevenness(flat)
+    uneven, across, down = in_pieces(
+        lambda some: torch.stack([unevenness(some), roughness(some, -1), roughness(some, -2)], -1), flat
+    ).unbind(-1)
     shadowed = uneven > SHADOWED
     doubted = (state.lattice.level < TRUSTED) | (cells < MANY)
     for along in (-1, -2):  # scan lines are rows, or columns
-        at = (doubted & ~state.lines & (roughness(flat, along) > ROUGH)).nonzero()[:, 0]
+        rough = across if along == -1 else down
+        at = (doubted & ~state.lines & (rough > ROUGH)).nonzero()[:, 0]
         if len(at):
             state = state.tried(at, levelled_lines(flat[at], along), find, shadowed, lines=True)
             flat = torch.where(state.lines[:, None, None, None], state.images, flat)

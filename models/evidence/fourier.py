@@ -7,7 +7,9 @@ Imaging 10, 1991). The error is about 1e-5 of the image's sum of absolute values
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -33,10 +35,15 @@ def fast_length(n: int) -> int:
 
 
 def _kernel(u: Tensor) -> Tensor:
-    """Kaiser-Bessel kernel at distances `u` in grid points."""
-    inside = (1 - (2 * u / WIDTH) ** 2).clamp_min(0)
-    kernel: Tensor = torch.special.i0(BETA * inside.sqrt()) * (inside > 0)
-    return kernel
+    """Kaiser-Bessel kernel at distances `u` in grid points: the power series of I0, whose terms are all positive."""
+    quarter = (BETA / 2) ** 2 * (1 - (2 * u / WIDTH) ** 2).clamp_min(0)
+    kernel = torch.full_like(u, _SERIES[-1])
+    for coefficient in _SERIES[-2::-1]:
+        kernel = kernel.mul_(quarter).add_(coefficient)
+    return kernel * (u.abs() < WIDTH / 2)
+
+
+_SERIES = tuple(1 / math.factorial(k) ** 2 for k in range(20))
 
 
 def _transform(k: Tensor) -> Tensor:
@@ -46,6 +53,8 @@ def _transform(k: Tensor) -> Tensor:
     return transform
 
 
+@lru_cache(maxsize=16)
+@torch.inference_mode(False)
 def _axis(n: int, device: torch.device) -> tuple[int, Tensor]:
     size = fast_length(int(OVERSAMPLING * n))
     return size, 1 / _transform((torch.arange(n, device=device) - n // 2) / size)
@@ -93,10 +102,14 @@ def fourier_sums(images: Tensor, at: Nodes) -> Tensor:
 
     The origin is the image's middle, ``((W - 1) / 2, (H - 1) / 2)``.
     """
-    table = _table(images)
+    return read(transforms(images), at)
+
+
+def read(table: Tensor, at: Nodes) -> Tensor:
+    """`fourier_sums` from the `transforms` of the images."""
     B, K, _ = at.index.shape
     index = at.index
-    if len(images) > 1:
+    if len(table) > 1:
         index = index + table.shape[1] * torch.arange(B, device=index.device)[:, None, None]
     flat = F.embedding_bag(
         index.flatten(0, 1), table.flatten(0, 1), mode="sum", per_sample_weights=at.weight.flatten(0, 1)
@@ -106,8 +119,11 @@ def fourier_sums(images: Tensor, at: Nodes) -> Tensor:
     return result
 
 
-def _table(images: Tensor) -> Tensor:
-    """Transforms on the finer grid: (B, N, 2 C), real and imaginary parts, `SPILL` columns more on either side."""
+def transforms(images: Tensor) -> Tensor:
+    """Transforms of images (B, C, H, W) on the finer grid, `SPILL` columns more on either side: (B, N, 2 C).
+
+    Real and imaginary parts stand side by side.
+    """
     *_, H, W = images.shape
     (sy, gy), (sx, gx) = (_axis(n, images.device) for n in (H, W))
     # pixel n // 2 goes to the grid's first point

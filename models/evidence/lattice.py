@@ -6,6 +6,7 @@ Everything is batched over images of one size and runs alike on CPU and GPU.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -64,13 +65,12 @@ def reduce_basis(basis: Tensor) -> Tensor:
     return torch.stack([a, b], -1)
 
 
-def _misfit(basis: Tensor) -> Tensor:
-    """How far lattices (..., 2, 2) are from hexagonal: change of the metric under a sixfold rotation, relative."""
-    reduced = reduce_basis(basis.flatten(0, -3)).reshape(basis.shape)
+def _misfit(reduced: Tensor) -> Tensor:
+    """How far reduced lattices (..., 2, 2) are from hexagonal: change of the metric under a sixfold rotation."""
     metric = reduced.mT @ reduced
-    W = basis.new_tensor([[1.0, -1.0], [1.0, 0.0]])
+    W = reduced.new_tensor([[1.0, -1.0], [1.0, 0.0]])
     change = (W.T @ metric @ W - metric).abs().amax((-2, -1))
-    misfit: Tensor = change / torch.linalg.det(basis).abs().clamp_min(1e-6)
+    misfit: Tensor = change / torch.linalg.det(reduced).abs().clamp_min(1e-6)
     return misfit
 
 
@@ -88,22 +88,32 @@ def _divided(
     Whether that repeats well enough (B,), the finer lattice, the highest level of all (B,) and the lattice that has it.
     `lost` (B,) is what a hexagonal one may lose of the autocorrelation.
     """
-    table = refinements()
-    cosets, finer = basis.new_tensor([(0.0, 0.0), *table.fractions]), basis.new_tensor(table.bases)
-    owner, slack = torch.tensor(table.owner, device=basis.device), basis.new_tensor(table.slack)
+    cosets, bases, owner, slack = _table(basis.device)
     levels, error = coset_levels(surface, basis, cosets, shape)
     raised = levels[:, 1:] + ERRORS * (error[:, 1:].square() + error[:, :1].square()).sqrt()
     lowest, bound = (_lowest(x, owner, len(slack)) for x in (levels[:, 1:], raised))
-    hexagonal = _misfit(basis[:, None] @ finer) < HEXAGONAL
+    finer = basis[:, None] @ bases
+    reduced = reduce_basis(torch.cat([basis[:, None], finer], 1).flatten(0, 1)).reshape(len(basis), -1, 2, 2)
+    hexagonal = _misfit(reduced) < HEXAGONAL
     rounded = torch.where(sixfold(surface, basis) > SIXFOLD, lost, 0.0).clamp_min(HEXAGONAL_SLACK)
-    allowed = torch.where(hexagonal & (_misfit(basis) >= HEXAGONAL)[:, None], rounded[:, None], slack)
+    allowed = torch.where(hexagonal[:, 1:] & ~hexagonal[:, :1], rounded[:, None], slack)
     few = torch.linalg.det(basis).abs() > shape[0] * shape[1] / FEWEST
     best, pick = (bound + allowed + FEW_SLACK * few[:, None]).max(1)
-    smaller = reduce_basis(basis @ finer[pick])
+    each = torch.arange(len(basis), device=basis.device)
+    smaller = reduced[each, 1 + pick]
     accept = (best >= levels[:, 0]) & (torch.linalg.det(smaller).abs() > LEAST)
     accept &= smaller.norm(dim=1).amin(-1) > SHORTEST
     highest_level, second = lowest.max(1)
-    return accept, smaller, highest_level, basis @ finer[second]
+    return accept, smaller, highest_level, finer[each, second]
+
+
+@lru_cache(maxsize=4)
+@torch.inference_mode(False)
+def _table(device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Cosets (1 + T, 2), the first of them the lattice itself, and `refinements` as tensors: bases, owner, slack."""
+    made = refinements()
+    floats = [torch.tensor(x, device=device) for x in ([(0.0, 0.0), *made.fractions], made.bases, made.slack)]
+    return floats[0], floats[1], torch.tensor(made.owner, device=device), floats[2]
 
 
 def find_lattice(images: Tensor) -> Lattice:

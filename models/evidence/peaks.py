@@ -25,7 +25,7 @@ def candidates(surface: Tensor, shape: tuple[int, int]) -> Tensor:
     allowed = (x**2 + y**2 > 9) & ((y > 0) | (x > 0)) & (y < rows - 3) & (x.abs() < X - 3)
     length = (x**2 + y**2).float().sqrt() / max(shape)
     merit = torch.where((surface == pooled) & allowed, surface - 0.15 * length, -torch.inf)
-    best, at = merit.flatten(1).topk(PEAKS, dim=1)
+    best, at = _highest(merit.flatten(1), PEAKS)
     peaks = torch.stack([x.flatten()[at], y.flatten()[at]], -1).float()
     slope, bend = quadratic(there, peaks)
     step = torch.linalg.solve(bend + 1e-3 * torch.eye(2, device=bend.device), slope[..., None])[..., 0]
@@ -54,3 +54,17 @@ def candidates(surface: Tensor, shape: tuple[int, int]) -> Tensor:
     basis = torch.stack([a[take, pick], b[take, pick]], -1)
     fallback = torch.diag(basis.new_tensor([W / 2, H / 2])).expand(B, 2, 2)
     return torch.where(score.amax(1).isfinite()[:, None, None], basis, fallback)
+
+
+def _highest(merit: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The highest of (B, N), most of which are minus infinity, and where: (B, count) each."""
+    if merit.device.type != "cpu":
+        found = merit.topk(count, dim=1)
+        return found.values, found.indices
+    best = merit.new_full((len(merit), count), -torch.inf)
+    at = torch.zeros(len(merit), count, dtype=torch.long)
+    for i, row in enumerate(merit):
+        some = row.isfinite().nonzero()[:, 0]
+        top = row[some].topk(min(count, len(some)))
+        best[i, : len(top.values)], at[i, : len(top.values)] = top.values, some[top.indices]
+    return best, at

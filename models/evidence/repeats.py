@@ -33,6 +33,8 @@ def levels_on(flat: Tensor, basis: Tensor) -> Tensor:
     return coset_levels(surfaces(flat), basis, nothing, (flat.shape[-2], flat.shape[-1]))[0][:, 0]
 
 
+@lru_cache(maxsize=16)
+@torch.inference_mode(False)
 def combinations(half: int, device: torch.device) -> Tensor:
     """Integer pairs (n, m), one of each +-pair, zero left out: (K, 2)."""
     n = torch.arange(-half, half + 1, device=device)

@@ -9,12 +9,14 @@ a crystallographer's words: diffuse background and superlattice reflections).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 
+from ...arrays import in_pieces
 from .background import without_slope
-from .fourier import fourier_sums, nodes
+from .fourier import nodes, read, transforms
 
 GRID = 32  # points of the cell along each axis
 HARMONICS = 14  # highest index summed
@@ -44,6 +46,14 @@ def taper(n: int, device: torch.device) -> Tensor:
     return 0.5 - 0.5 * torch.cos(torch.pi * edge.clamp(0, 1))
 
 
+@lru_cache(maxsize=4)
+@torch.inference_mode(False)
+def _window(H: int, W: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """The window through which images of one size are seen, and its transform."""
+    window = taper(H, device)[:, None] * taper(W, device)
+    return window, transforms(window[None, None])
+
+
 def harmonics(device: torch.device) -> Tensor:
     """Indices (h, k) on the torus in FFT order: (GRID, GRID, 2)."""
     h = torch.fft.fftfreq(GRID, 1 / GRID, device=device)
@@ -64,19 +74,19 @@ def structure_factors(images: Tensor, basis: Tensor) -> Structure:
     """`images` (B, C, H, W) on the lattices `basis` (B, 2, 2) px; the origin is the image's middle."""
     B, _, H, W = images.shape
     device = images.device
-    f = without_slope(images)
     dual = torch.linalg.inv(basis)
     n = 2 * HARMONICS
     h = torch.arange(-n, n + 1, device=device).float() / 2
     hk = torch.stack(torch.meshgrid(h, h[n:], indexing="ij"), -1).reshape(-1, 2)
     q = hk @ dual
-    window = taper(H, device)[:, None] * taper(W, device)
+    window, seen = _window(H, W, device)
+    table = in_pieces(lambda some: transforms(without_slope(some) * window), images)
     shape = (2 * n + 1, n + 1)
     at = nodes((H, W), q)
     # beyond that, pixels show frequencies as others: a small cell would be divided by a comb
     known = (q.norm(dim=-1) < ALIASED)[:, None]
-    image = _torus((fourier_sums(f * window, at) * known).reshape(B, -1, *shape))
-    view = _torus((fourier_sums(window[None, None], at) * known).reshape(B, 1, *shape))
+    image = _torus((read(table, at) * known).reshape(B, -1, *shape))
+    view = _torus((read(seen, at) * known).reshape(B, 1, *shape))
 
     def parities(t: Tensor) -> Tensor:
         """The four cells of a doubled cell: (B, C, 2 GRID, 2 GRID) to (B, 4, C, GRID, GRID)."""

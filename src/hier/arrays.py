@@ -16,7 +16,7 @@ from torch import Tensor
 
 S = TypeVar("S")
 T = TypeVar("T")
-PIECE = 2**16  # px at a time, see `in_pieces`
+PIECE = 2**16  # px at a time, see `pieces`
 SINGLE = frozenset({"mps"})  # devices without float64: Apple's GPU
 
 
@@ -44,12 +44,18 @@ def gaussian_blur(images: Tensor, sigma: float | Tensor, radius: int | None = No
     return reduce(torch.add, (k * rows[..., i : i + H, :] for i, k in enumerate(taps)))
 
 
-def in_pieces(function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-    """What `function` makes of images (B, C, H, W), joined; on the CPU a few at a time, which stay in its cache."""
+def pieces(images: Tensor) -> tuple[Tensor, ...]:
+    """Images (B, C, H, W) whole; on the CPU a few at a time, which stay in its cache."""
     step = max(1, PIECE // (images.shape[-2] * images.shape[-1]))
     if images.device.type != "cpu" or len(images) <= step:
-        return function(images)
-    return torch.cat([function(some) for some in torch.split(images, step)])
+        return (images,)
+    return tuple(torch.split(images, step))
+
+
+def in_pieces(function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    """What `function` makes of `pieces` of images (B, C, H, W), joined."""
+    found = [function(some) for some in pieces(images)]
+    return found[0] if len(found) == 1 else torch.cat(found)
 
 
 def in_threads(function: Callable[[S], T], items: Sequence[S], device: torch.device) -> list[T]:
