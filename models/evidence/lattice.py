@@ -140,13 +140,12 @@ def find_lattice(images: Tensor) -> Lattice:
         accept, smaller, level, other = _divided(seen, basis[rows], lost[rows], shape)
         refused = refused.index_copy(0, rows, torch.where(accept, refused[rows], level))
         unused = unused.index_copy(0, rows, torch.where(accept[:, None, None], unused[rows], other))
-        if basis.device.type == "cpu":  # elsewhere it would have to be waited for
-            rows, seen, smaller, accept = (t[accept] for t in (rows, seen, smaller, accept))
-            if not len(rows):
-                break
-        new = torch.where(accept[:, None, None], reduce_basis(refine(seen, smaller, shape)), basis[rows])
-        unused = unused.index_copy(0, rows, torch.where(accept[:, None, None], new, unused[rows]))
-        basis = basis.index_copy(0, rows, new)
+        # a card is waited for here, which costs less than the hundreds of operations of a step for nothing
+        rows, seen, smaller = (t[accept] for t in (rows, seen, smaller))
+        if not len(rows):
+            break
+        new = reduce_basis(refine(seen, smaller, shape))
+        unused, basis = (t.index_copy(0, rows, new) for t in (unused, basis))
     level = coset_levels(surface, basis, basis.new_zeros(1, 2), shape)[0][:, 0]
     nm = combinations(HALF, basis.device)
     points = torch.einsum("bij,kj->bki", basis, nm)
