@@ -26,12 +26,12 @@ import torch
 from hier.datasets import PatternDataset
 from hier.hierarchy import compile_tree, load_tree
 from hier.models.node import NodeClassifier, NodeSettings
-from hier.pipelines.generating.evidence import EvidenceSet, gather
+from hier.pipelines.generating.evidence import STORE, EvidenceSet, gather
 from hier.pipelines.generating.parts import PIECE, Part
 from hier.pipelines.generating.processes import together
 from hier.pipelines.generating.stored import StoredRows
 from hier.pipelines.training.data import TRAIN, training_samples_of
-from hier.pipelines.training.fit import fit
+from hier.pipelines.training.fit import Samples, fit
 from hier.pipelines.training.loop import Schedule
 
 PLAN = compile_tree(load_tree("wallpaper"))
@@ -42,7 +42,7 @@ def linked(cache: Path, made: int, count: int) -> EvidenceSet:
     """Evidence of `count` images: the pieces of the first `made`, again and again."""
     part = Part(PatternDataset("atoms", TRAIN + 998, 96), 0, made, None, "train")
     gather([part], cache)
-    files = sorted(cache.glob("*.safetensors"))
+    files = sorted((cache / STORE).glob("*.safetensors"))
     pieces = [files[k % len(files)] for k in range(-(-count // PIECE))]
     names = [cache / "linked" / f"{k}.safetensors" for k in range(len(pieces))]
     for name, file in zip(names, pieces, strict=True):
@@ -85,11 +85,12 @@ def one(cache: Path, made: int, count: int, steps: int) -> None:
         processes.wait()
         evidence = evidence or linked(cache, made, count)
         samples = training_samples_of(evidence, PLAN)
+        few = Samples(samples.maps[:2], samples.numbers[:2], torch.zeros(2, dtype=torch.long))
         torch.manual_seed(0)
         node = NodeClassifier(NodeSettings(PLAN.labels)).to(device)
         watch = Watch(steps, node)
         with suppress(Enough):
-            fit(node, samples, samples, Schedule(1000, 1e-3, 128, 0), None, processes=processes)
+            fit(node, samples, few, Schedule(1000, 1e-3, 128, 0), None, processes=processes)
         if processes.first:
             figures = {"count": count, "processes": processes.count, "cores": torch.get_num_threads()}
             figures |= {
