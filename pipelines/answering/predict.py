@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -13,24 +14,25 @@ from torch import Tensor
 
 from ...hierarchy import GROUP_NAMES, HierError, group
 from ...models.classifier import Answer, Classifier, check_tolerance
-from ...models.evidence.batches import moved, rows
+from ...models.evidence.batches import on_cpu, rows
 from ...models.evidence.crops import View, best_view, stacked
 from ...models.evidence.flatten import Flattened
 from ...models.parts import clearest_part
 from ...models.routing.partial import Statements, candidates, climb, in_words
 from ...models.routing.router import Router
-from ..reading.images import PLAIN, ImageError, ImageLike, Read, read
+from ..reading.images import PLAIN, ImageError, ImageLike, Read
 from ..reading.picture import Reading
+from .ahead import read_each, readers
 from .cells import conventional
 from .ladder import rungs, scores_of
 from .results import Failure, Prediction, Step
 from .symmetry import Analysis, ImageSource, find_symmetry, lattice_tried
 
-BATCH = 16
+BATCH, LARGE = 16, 256  # images at a time on a processor, whose cache they fit into, and on a card
 NO_PATTERN = "no pattern"
 CLIMB = 0.9  # minimum confidence of ``climb`` if none is given
 AHEAD = 2 * BATCH  # images read before their answers are given out: those of one size share a batch
-PIXELS = 2**25  # px of them: 32 images of 1024 px, 400 MB in colour
+PIXELS = 2**25  # px of them: 32 images of 1024 px, or 512 of 256 px, 400 MB in colour
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,8 @@ class Predictor:
         classifier.require(router)
         self.classifier, self.router, self.min_confidence = classifier, router, min_confidence
         self.tolerance = tolerance
+        self.batch = BATCH if classifier.device.type == "cpu" else LARGE
+        self.ahead = AHEAD * self.batch // BATCH
         self.statements = Statements(classifier.plan)
 
     def predict(
@@ -87,7 +91,7 @@ class Predictor:
     ) -> Iterator[Prediction | Failure]:  # fmt: skip
         """One `Prediction` or `Failure` for each image, in order, as they are asked for.
 
-        At most `AHEAD` images are held at a time, fewer if together they have more than `PIXELS`. A prediction keeps
+        At most `AHEAD` images are held at a time, on a card more, but of no more than `PIXELS`. A prediction keeps
         its picture for overlay and report until the next result is asked for. With `symmetry`, each prediction also
         says where the group's operations lie and how well they hold.
         """
@@ -108,20 +112,20 @@ class Predictor:
         """Images in order, as many at a time as are answered together."""
         some: list[_Waiting | Failure] = []
         held = 0
-        for index, image in enumerate(images):
-            name = str(image) if isinstance(image, (str, Path)) else f"image {index}"
-            try:
-                found = read(image, reading)
-            except ImageError as error:
-                some.append(Failure(name, str(error)))
-                advance(1)
-            else:
-                source = ImageSource(image, name, reading, keep)
-                some.append(_Waiting(source, found, best_view(found.image, self.classifier.device)))
-                held += found.image[0].numel()
-            if len(some) == AHEAD or held >= PIXELS:
-                yield some
-                some, held = [], 0
+        device = self.classifier.device
+        with closing(read_each(images, reading, readers(device))) as each:
+            for index, (image, found) in enumerate(each):
+                name = str(image) if isinstance(image, (str, Path)) else f"image {index}"
+                if isinstance(found, ImageError):
+                    some.append(Failure(name, str(found)))
+                    advance(1)
+                else:
+                    source = ImageSource(image, name, reading, keep)
+                    some.append(_Waiting(source, found, best_view(found.image, device)))
+                    held += found.image[0].numel()
+                if len(some) == self.ahead or held >= PIXELS:
+                    yield some
+                    some, held = [], 0
         yield some
 
     def _answered(
@@ -133,10 +137,11 @@ class Predictor:
             sizes.setdefault((*w.view.image.shape, w.view.lattice is None), []).append(i)
         results: dict[int, tuple[Prediction, Analysis]] = {}
         for same in sizes.values():
-            for start in range(0, len(same), BATCH):
-                batch = same[start : start + BATCH]
+            for start in range(0, len(same), self.batch):
+                batch = same[start : start + self.batch]
                 images, lattice = stacked([some[i].view for i in batch])
-                answer = self.classifier.answer(images, self.router, lattice, self.tolerance, ladder=True)
+                # at once: to ask a card for every number takes longer than to compute them
+                answer = on_cpu(self.classifier.answer(images, self.router, lattice, self.tolerance, ladder=True))
                 for k, i in enumerate(batch):
                     analysis = _analysis(some[i], answer, k)
                     found = self._prediction(some[i], answer, k, analysis, symmetry), analysis
@@ -149,15 +154,15 @@ class Predictor:
         found = clearest_part(self.classifier, w.read.image, self.router, self.tolerance, ladder=True)
         if found is None:
             return None
-        view, answer, k = found
+        view, answer, k = found[0], on_cpu(found[1]), found[2]
         waiting = replace(w, view=view)
         analysis = _analysis(waiting, answer, k)
         w.source.part = view.part
         return self._prediction(waiting, answer, k, analysis, symmetry), analysis
 
     def _prediction(self, w: _Waiting, answer: Answer, k: int, analysis: Analysis, symmetry: bool) -> Prediction:
-        logp, labels = answer.log_probabilities[k].cpu(), self.classifier.labels
-        winner = answer.winners[k : k + 1].cpu()
+        logp, labels = answer.log_probabilities[k], self.classifier.labels
+        winner = answer.winners[k : k + 1]
         said = climb(self.statements, logp[None], self.min_confidence, winner if self.router == "bayes" else None)
         statement, p = int(said.statement), float(said.probability)
         open_to = candidates(self.statements, statement)
@@ -201,9 +206,7 @@ def _analysis(w: _Waiting, answer: Answer, k: int) -> Analysis:
     assert answer.lattice is not None  # it is an answer to images, not to evidence
     assert answer.structure is not None
     one = slice(k, k + 1)
-    return Analysis(
-        w.read.image, w.view, moved(rows(answer.lattice, one), "cpu"), moved(rows(answer.structure, one), "cpu")
-    )
+    return Analysis(w.read.image, w.view, rows(answer.lattice, one), rows(answer.structure, one))
 
 
 def _flattened(flat: Flattened | None, index: int) -> dict[str, bool | float]:

@@ -18,7 +18,7 @@ from hier.models.classifier import Classifier
 from hier.models.evidence.crops import best_view, stacked, views
 from hier.models.evidence.lattice import find_lattice
 from hier.models.evidence.structure import structure_factors
-from hier.pipelines.answering import predict
+from hier.pipelines.answering import ahead, predict
 from hier.pipelines.answering.results import Prediction
 from hier.pipelines.loading import load
 from hier.pipelines.reading.files import read_file
@@ -141,7 +141,7 @@ def test_large_images_are_held_by_their_pixels(card_path: Path, monkeypatch: pyt
         given.append(weakref.ref(found.image))
         return found
 
-    monkeypatch.setattr(predict, "read", reading)
+    monkeypatch.setattr(ahead, "read", reading)
     predictor = load(card_path)
     next(predictor.predict_each([squares(64)] * 7))
     assert len(given) == 7, "small ones are read ahead, to share batches"

@@ -125,10 +125,11 @@ def test_a_table_has_a_row_for_every_image_and_resumes(
 def test_an_interrupted_run_keeps_what_was_answered(
     hier: Callable[..., Told], scans: Path, card_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    import hier.pipelines.answering.ahead as reader
     import hier.pipelines.answering.predict as module
 
     monkeypatch.setattr(module, "AHEAD", 2)
-    read = module.read
+    read = reader.read
 
     def interrupted(image: Any, reading: Any) -> Any:
         if "deep" in str(image):
@@ -137,7 +138,7 @@ def test_an_interrupted_run_keeps_what_was_answered(
 
     command = ("predict", "scans", "--csv", "out.csv", "--model", card_path, "--device", "cpu")
     with monkeypatch.context() as patch:
-        patch.setattr(module, "read", interrupted)
+        patch.setattr(reader, "read", interrupted)
         assert hier(*command)[0] == 130
     assert [row["file"] for row in rows_of("out.csv")] == ALL[:2]
     assert "1 images answered, 2 already there, 1 could not be used" in hier(*command)[1]
