@@ -138,7 +138,10 @@ def in_words(ladder: Sequence[Rung]) -> str:
 
 
 def scores_of(groups: GroupScores, index: int) -> tuple[GroupScore, ...]:
-    """All 17 groups on image `index`, the best first; p1 holds always."""
+    """All 17 groups on image `index`, the best first; p1 holds always.
+
+    Those that are alike to five digits are in the order of International Tables: what differs beyond is rounding.
+    """
     made = [GroupScore("p1", 0.0, 1.0, (), 0.0)]
     lowest, mean, strain = (t[index].cpu().double().tolist() for t in (groups.lowest, groups.mean, groups.strain))
     for k, name in enumerate(GROUPS):
@@ -147,4 +150,4 @@ def scores_of(groups: GroupScores, index: int) -> tuple[GroupScore, ...]:
         made.append(
             GroupScore(name, max(0.0, 1 - lowest[k]) if known else None, mean[k] if known else None, rings, strain[k])
         )
-    return tuple(sorted(made, key=lambda s: (s.misfit is None, s.misfit or 0.0, s.strain)))
+    return tuple(sorted(made, key=lambda s: (True, s.strain) if s.misfit is None else (False, round(s.misfit, 5))))

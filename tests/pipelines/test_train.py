@@ -95,7 +95,7 @@ def interrupted(folder: Path, pattern: str, *arguments: str) -> str:
 
 @pytest.mark.slow
 def test_an_interrupted_training_ends_like_one_that_was_not(folder: Path, hier: Hier) -> None:
-    for pattern in ("mlruns/work/evidence/*.safetensors", "mlruns/work/*/backbone.pt"):
+    for pattern in ("mlruns/work/evidence/*/*.safetensors", "mlruns/work/*/backbone.pt"):
         err = interrupted(folder, pattern, *TRAIN, "--level", "rotation")
         assert "hier: interrupted" in err
         assert "Traceback" not in err
