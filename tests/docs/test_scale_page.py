@@ -23,7 +23,7 @@ SMALLER = {
     "--count 10000000": "--count 6 --size 64 --cells 4-9 --shard 2",  # before the next, with which it begins
     "--count 100000": "--count 6 --size 64 --cells 4-9 --shard 2",
     "ray://head:10001": "ray",
-    "benchmarks/scale.py --generate 600 --predict 256": "benchmarks/scale.py --generate 100 --predict 4 --size 64 --workers 1",
+    "--generate 600 --predict 256": "--generate 100 --predict 4 --size 64 --workers 1",
 }
 SPARK = pytest.mark.skipif(find_spec("pyspark") is None or not shutil.which("java"), reason="needs pyspark and Java")
 
