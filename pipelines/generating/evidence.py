@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from torch import Tensor
 from ...datasets import PatternDataset
 from ...hierarchy import HierError
 from ...hierarchy.files import whole
-from .parts import REVISION, Dataset, Part, make
+from .parts import REVISION, Dataset, Part, digests, make
 from .processes import ALONE, Processes
 from .stored import Rows, StoredRows
 from .workers import in_order
@@ -71,7 +72,7 @@ def gather(
         with closing(_made(pieces, device, advance)) as made:
             maps, numbers, misfits = (torch.cat(some) for some in zip(*made, strict=True))
         return EvidenceSet(maps, numbers, labels, misfits)
-    files, missing = _files(parts, pieces, cache / STORE), list[int]()
+    files, missing = [cache / STORE / f"{digest}.safetensors" for digest in digests(pieces)], list[int]()
     for i in range(processes.rank, len(pieces), processes.count):
         if read_evidence(files[i], count := pieces[i].stop - pieces[i].start) is None:
             missing.append(i)
@@ -93,16 +94,16 @@ def _tell_of_others(cache: Path) -> None:
     """A warning about what earlier versions left."""
     others = [f for f in cache.rglob("*.safetensors") if f.parent.name != STORE] if cache.exists() else []
     if others:
-        gigabytes = sum(f.stat().st_size for f in others) / 1e9
-        logger.warning(
-            "%s holds %d pieces of evidence (%.1f GB) that another version of hier made: they are not used, and can be "
-            "deleted; evidence is made again", cache, len(others), gigabytes,
-        )  # fmt: skip
+        _tell(cache, len(others), round(sum(f.stat().st_size for f in others) / 1e9, 1))
 
 
-def _files(parts: Sequence[Part], pieces: Sequence[Part], cache: Path) -> list[Path]:
-    contents = {(part.photos, part.split): part.content() for part in parts if part.reads_pictures}
-    return [cache / f"{p.digest(contents.get((p.photos, p.split), ''))}.safetensors" for p in pieces]
+@lru_cache(maxsize=16)
+def _tell(cache: Path, count: int, gigabytes: float) -> None:
+    """Once, for all the sets of a training."""
+    logger.warning(
+        "%s holds %d pieces of evidence (%.1f GB) that another version of hier made: they are not used, and can be "
+        "deleted; evidence is made again", cache, count, gigabytes,
+    )  # fmt: skip
 
 
 def held(evidence: EvidenceSet, device: str, room: float) -> EvidenceSet:

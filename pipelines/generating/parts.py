@@ -73,6 +73,15 @@ class Part:
         return hashlib.sha256(repr((version("hier"), REVISION, *of)).encode()).hexdigest()[:20]
 
 
+def digests(parts: Sequence[Part]) -> list[str]:
+    """`Part.digest` of each; the photographs of a folder are looked through once."""
+    contents: dict[tuple[Path | None, str], str] = {}
+    for part in parts:
+        if part.reads_pictures and (part.photos, part.split) not in contents:
+            contents[part.photos, part.split] = part.content()
+    return [part.digest(contents.get((part.photos, part.split), "")) for part in parts]
+
+
 def make(job: tuple[Part, str]) -> Arrays:
     """The `evidence_of` a piece as arrays, which travel between processes."""
     part, device = job

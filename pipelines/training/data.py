@@ -18,7 +18,7 @@ from ...hierarchy import GROUP_NAMES, CompiledTree
 from ...models.bundle import GATE
 from ...models.evidence.groups import MOST, ORDERS, highest_within
 from ..generating.evidence import EvidenceSet, gather, held
-from ..generating.parts import Dataset, Part
+from ..generating.parts import Dataset, Part, digests
 from ..generating.processes import ALONE, Processes
 from ..generating.stored import JoinedRows, picked
 from .fit import TOLERANCES, Samples
@@ -154,10 +154,8 @@ def described(s: TrainSettings, parts: Sequence[Part]) -> tuple[str, str, dict[s
 
     Two sets of one digest are the same, to the bit; photographs count by what they hold.
     """
-    contents = {(p.photos, p.split): p.content() for p in parts if p.reads_pictures}
-    digests = [p.digest(contents.get((p.photos, p.split), "")) for p in parts]
     source = {"source": list(s.source), "seed": s.seed, "sizes": list(s.sizes), "photographs": s.photos is not None}
-    whole = hashlib.sha256(repr(digests).encode()).hexdigest()[:12]
+    whole = hashlib.sha256(repr(digests(parts)).encode()).hexdigest()[:12]
     return "+".join(s.source), whole, source, sum(p.stop - p.start for p in parts)
 
 

@@ -95,10 +95,11 @@ def train(
     and the result is the same as without the interruption: what is drawn depends on seed, epoch and step alone.
     TrainingError where a loss or a weight is not finite: found within `CHECKED` steps, told with the step.
     """
+    steps = epoch.steps
     parameters = [p for module in modules.values() for p in module.parameters()]
     device = parameters[0].device
     optimiser = torch.optim.AdamW(parameters, schedule.lr, weight_decay=WEIGHT_DECAY)
-    total = max(6, schedule.epochs * epoch.steps)  # of 5, OneCycleLR would rise in no time and divide by zero
+    total = max(6, schedule.epochs * steps)  # of 5, OneCycleLR would rise in no time and divide by zero
     rate = torch.optim.lr_scheduler.OneCycleLR(optimiser, schedule.lr, total_steps=total, pct_start=0.2)
     held: dict[str, Any] = {**modules, "optimiser": optimiser, "rate": rate}
     made_of = repr((asdict(schedule), asdict(epoch), _shapes(modules)))  # type: ignore[call-overload]
@@ -124,7 +125,7 @@ def train(
         first = begun.get("step", 0)
         sums = begun["sums"].to(device) if begun else torch.zeros(3, device=device)
         batches = epoch.batches(k, first)
-        diverged, kept = torch.full((), epoch.steps, device=device), time.monotonic()
+        diverged, kept = torch.full((), steps, device=device), time.monotonic()
         started = kept - begun.get("seconds", 0.0)
         for i, batch in enumerate(batches, first):
             if begun:
@@ -139,18 +140,18 @@ def train(
             optimiser.step()
             rate.step()
             sums += torch.stack([loss.detach().float(), right, asked])
-            if (i + 1) % CHECKED and i + 1 < epoch.steps:
+            if (i + 1) % CHECKED and i + 1 < steps:
                 continue  # a card works on: only here it is waited for
-            if (at := int(processes.least(diverged))) < epoch.steps:
+            if (at := int(processes.least(diverged))) < steps:
                 raise _diverged("a loss that is not finite", k, at, schedule, checkpoint)
-            if time.monotonic() - kept >= EVERY and i + 1 < epoch.steps:
+            if time.monotonic() - kept >= EVERY and i + 1 < steps:
                 kept = time.monotonic()
                 keep({"step": i + 1, "sums": sums.cpu(), "random": _random(device), "seconds": kept - started})
         if not all(map(is_finite, modules.values())):
-            raise _diverged("weights that are not finite", k, epoch.steps - 1, schedule, checkpoint)
+            raise _diverged("weights that are not finite", k, steps - 1, schedule, checkpoint)
         loss_sum, right_sum, asked_sum = processes.total(sums).tolist()
-        speed = epoch.steps * epoch.batch / (time.monotonic() - started)
-        metrics = after(loss_sum / epoch.steps / processes.count, right_sum / asked_sum)
+        speed = steps * epoch.batch / (time.monotonic() - started)
+        metrics = after(loss_sum / steps / processes.count, right_sum / asked_sum)
         history.append({**metrics, SPEED: speed})
         keep({})
         report(k, history[-1])

@@ -56,7 +56,7 @@ class Steps:
     @property
     def batch(self) -> int:
         """Images in a step."""
-        return self.settings.on(self.device).batch or BATCH
+        return self.settings.batch or BATCH
 
     def backbone(self, record: Record = nowhere) -> NodeClassifier:
         """The network that answers all labels, trained by all processes together."""

@@ -185,3 +185,5 @@ def test_pieces_of_another_version_are_told_of_and_left_alone(
     caplog.clear()
     gather([part], tmp_path / "cache")
     assert not caplog.records, "nothing is missing now"
+    gather([Part(DATASET, 5, 9, None, "train")], tmp_path / "cache")
+    assert not caplog.records, "it was told already"
