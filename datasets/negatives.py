@@ -1,4 +1,4 @@
-"""Images without a pattern, which the gate must reject: photographs, noise, stripes, scattered atoms, slopes."""
+"""Images without a pattern, which the gate must reject: photographs, noise, stripes, atoms, slopes, few objects."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from torch import Tensor
 from .corruptions import Corruption, corrupt
 from .sources import Pool, default_pool, smooth_noise
 
-KINDS = ("photograph", "noise", "stripes", "scattered", "gradient")
+KINDS = ("photograph", "noise", "stripes", "scattered", "gradient", "objects")
 FINEST = 0.6  # px: least deviation of the Gaussian that smooths a profile of stripes
+MOST = 8  # objects on an empty background: by chance a few of them repeat one another
 GREYS = 255  # steps of grey in most files: what is left of a slope once a plane is taken away
 STREAM = 9  # keeps these draws apart from those of patterns with the same seed
 
 
 @dataclass(frozen=True)
 class NonPatternDataset:
-    """Unlimited images without two independent translations: image `index` is of kind ``KINDS[index % 5]``.
+    """Unlimited images without two independent translations: image `index` is of kind ``KINDS[index % 6]``.
 
     The same rules as for `PatternDataset`: an image depends on the fields below and the index alone.
     """
@@ -56,8 +57,10 @@ class NonPatternDataset:
                 image = _stripes(rng, self.size)
             case "scattered":
                 image = _scattered(rng, self.size)
-            case _:
+            case "gradient":
                 image = _gradient(rng, self.size)
+            case _:
+                image = _objects(rng, self.size)
         return np.broadcast_to(np.clip(image, 0, 1), (3, self.size, self.size)).astype(np.float32)
 
 
@@ -121,3 +124,26 @@ def _gradient(rng: np.random.Generator, size: int) -> NDArray[np.float32]:
     image = rng.uniform(0.2, 0.8) + rng.uniform(0, 0.6) * ramp + grain
     image = np.round(GREYS * image) / GREYS if rng.random() < 0.5 else image
     return np.asarray(image, dtype=np.float32)
+
+
+def _objects(rng: np.random.Generator, size: int) -> NDArray[np.float32]:
+    """One to `MOST` points, discs, squares or blobs, alike or not, dark or bright, with a slope or noise in some."""
+    x, y = _grid(size)
+    shape = int(rng.integers(4))
+    count, width = int(rng.integers(1, MOST + 1)), size * np.exp(rng.uniform(np.log(0.012), np.log(0.1)))
+    widths = np.full(count, width) if rng.random() < 0.5 else width * np.exp(rng.uniform(-0.7, 0.7, count))
+    image = np.zeros((size, size))
+    for (at_x, at_y), w in zip(rng.uniform(-0.46, 0.46, (count, 2)) * size, widths, strict=True):
+        off_x, off_y = x - at_x, y - at_y
+        drawn = [
+            np.maximum(abs(off_x), abs(off_y)) < 0.5,
+            np.hypot(off_x, off_y) < w,
+            np.maximum(abs(off_x), abs(off_y)) < w,
+            np.exp(-0.5 * (off_x**2 + off_y**2) / w**2),
+        ][shape]
+        image = np.maximum(image, drawn)
+    angle = rng.uniform(0, 2 * np.pi)
+    slope = rng.uniform(0, 0.3) * (rng.random() < 0.3) * (x * np.cos(angle) + y * np.sin(angle)) / size
+    grain = rng.uniform(0, 0.08) * (rng.random() < 0.4) * rng.standard_normal((size, size))
+    made = 0.15 + rng.uniform(0.3, 0.7) * image + slope + grain
+    return np.asarray(1 - made if rng.random() < 0.5 else made, dtype=np.float32)[None]

@@ -14,6 +14,7 @@ from ..hierarchy import CompiledTree, HierError, compile_tree
 from .bundle import BUNDLED, GATE, Bundle, BundleError, load_bundle
 from .evidence.background import bare_slopes
 from .evidence.batches import moved
+from .evidence.copies import FEWEST
 from .evidence.flatten import Flattened
 from .evidence.groups import GroupScores
 from .evidence.lattice import Lattice
@@ -143,7 +144,8 @@ class Classifier:
         known = None if lattice is None else moved(lattice, self.device)
         images = images.to(self.device)
         found = self.represent(images, known)
-        nothing = bare_slopes(images) | (found.lattice.level == 0)  # one flat colour has no lattice
+        # one flat colour has no lattice, and a few objects do not tell one
+        nothing = bare_slopes(images) | (found.lattice.level == 0) | (found.copies < FEWEST)
         others = other_lattices(found, self.represent) if ladder or tolerance is not None else None
         lazy = router == "hard" and not self.several and not ladder
         seen = {} if lazy else self.see(found.maps, found.numbers)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ...arrays import in_threads
 from .batches import joined, rows
+from .copies import copies
 from .flatten import Flattened, flattened
 from .groups import FRC, GROUPS, MOST, GroupScores, group_scores
 from .lattice import Lattice, find_lattice
@@ -40,7 +41,7 @@ class Evidence:
 
     Both lie roughly in [-0.5, 1.3]. They were made from `structure`, the structure factors on `lattice`; `groups` are
     the scores of all groups. `flat` says what was taken from the images before, and `level` (B, C, H, W) is what was
-    left.
+    left; its content is shared among as many cells as `copies` (B,) says.
     """
 
     maps: Tensor
@@ -50,6 +51,7 @@ class Evidence:
     groups: GroupScores
     flat: Flattened
     level: Tensor
+    copies: Tensor
 
 
 def log_residual(correlation: Tensor) -> Tensor:
@@ -83,6 +85,7 @@ class SymmetryEvidence(nn.Module):
             joined([p.groups for p in parts]),
             joined([p.flat for p in parts]),
             torch.cat([p.level for p in parts]) if changed else images,
+            torch.cat([p.copies for p in parts]),
         )
 
     def _evidence(self, images: Tensor, lattice: Lattice | None) -> Evidence:
@@ -105,7 +108,8 @@ class SymmetryEvidence(nn.Module):
             torch.linalg.det(lattice.basis).abs().log2()[:, None] / 16,
         ]
         groups = group_scores(structure, lattice.basis)
-        return Evidence(maps, torch.cat([*numbers, group_numbers(groups)], 1), lattice, structure, groups, flat, images)
+        every = torch.cat([*numbers, group_numbers(groups)], 1)
+        return Evidence(maps, every, lattice, structure, groups, flat, images, copies(images, lattice.basis))
 
 
 def ruled_out(numbers: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from ...models.evidence.maps import finer_correlations, reflection_weights
 from ...models.evidence.representation import SymmetryEvidence
 from ...models.evidence.structure import structure_factors
 
-REVISION = 16  # raise it when datasets or representation change what they make
+REVISION = 17  # raise it when datasets or representation change what they make
 PIECE = 128  # images in one piece of work
 BATCH = 16  # images at a time: large ones stay in the processor's cache
 LARGE = 256  # images at a time on a card, which is idle with fewer

@@ -25,6 +25,8 @@ from ..reading.images import images_in
 from . import metrics
 from .files import answer_files
 
+REFUSED = 64  # non-patterns that are answered together
+
 
 @dataclass(frozen=True)
 class Report:
@@ -121,15 +123,15 @@ def evaluate_refusals(
     photos: Path | None = None,
     advance: Callable[[int], None] = lambda _: None,
 ) -> dict[str, float]:
-    """Share of images 0 to `count` of a dataset of non-patterns that the gate rejects: in all, and by kind."""
-    found = gather([Part(dataset, 0, count, photos, "valid")], None, str(classifier.device), advance)
-    return refusals(classifier, found)
-
-
-def refusals(classifier: Classifier, found: EvidenceSet) -> dict[str, float]:
-    """Share of the images that the gate rejects as non-periodic: in all, and by label."""
-    refused = (decide(classifier, found).pattern < 0.5).cpu().numpy()
-    kinds = np.array(found.labels)
+    """Share of images 0 to `count` of a dataset of non-patterns that are rejected, as whole images: in all, by kind."""
+    whole = Part(dataset, 0, count, photos, "valid").with_pictures()
+    refused = np.zeros(count, bool)
+    for k in range(0, count, REFUSED):
+        indices = range(k, min(k + REFUSED, count))
+        images = whole.batch(indices, classifier.device)
+        refused[k : indices.stop] = (classifier.answer(images).pattern < 0.5).cpu().numpy()
+        advance(len(indices))
+    kinds = np.array([dataset.label(k) for k in range(count)])
     return {"all": float(refused.mean())} | {str(k): float(refused[kinds == k].mean()) for k in np.unique(kinds)}
 
 

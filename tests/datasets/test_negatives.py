@@ -1,4 +1,4 @@
-"""Images without a lattice: photographs show something, stripes repeat in one direction, nothing is a pattern."""
+"""Images without a lattice: photographs show something, stripes repeat in one direction, objects are few."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from hier.datasets import KINDS, NonPatternDataset, Pool
+from scipy import ndimage
 from torch import Tensor
 
 SIZE = 96
@@ -69,3 +70,15 @@ def test_scattered_atoms_are_brighter_than_what_is_between(images: Tensor) -> No
         assert float(image.min()) == pytest.approx(0.1, abs=0.3)
         assert float(image.mean() - image.median()) > -0.05
         assert np.ptp(image.numpy()) > 0.2
+
+
+def test_few_objects_stand_on_an_empty_background(pool: Pool) -> None:
+    counts = []
+    for image in NonPatternDataset(8, 128, pool).batch(range(KINDS.index("objects"), 240, len(KINDS))):
+        grey = image[0].numpy()
+        smooth = ndimage.median_filter(grey, 5) if np.median(np.abs(np.diff(grey))) > 1e-3 else grey
+        far = np.abs(smooth - np.median(smooth)) > 0.2
+        assert far.mean() < 0.5, "most of it is background"
+        counts.append(ndimage.label(far)[1])
+    assert max(counts) <= 8
+    assert len(set(counts) - {0}) > 4
