@@ -13,8 +13,9 @@ from PIL import Image
 from torch import Tensor
 
 from .errors import FlatImageError, ImageError, check_size, readable
-from .files import SUFFIXES, from_pillow, read_file
-from .picture import Picture, Reading, page_of_stack
+from .files import SUFFIXES, read_file
+from .picture import Picture, Reading, check_numbers, page_of_stack
+from .pillow import from_pillow
 from .pixel_size import PixelSize
 
 if TYPE_CHECKING:
@@ -87,13 +88,13 @@ def open_picture(source: ImageLike, reading: Reading = PLAIN, mapped: bool = Fal
                 f"a {type(source).__name__} cannot be used as an image: give a path, an array or a PIL image"
             )
     array = found.array if isinstance(source, (str, Path)) else page_of_stack(found.array, reading.page)
+    array = np.invert(array) if found.negative and array.dtype.kind in "bu" else array
     return Picture(channels_last(array), reading.pixel_size or found.pixel_size)
 
 
 def channels_last(array: NDArray[Any]) -> NDArray[Any]:
     """(H, W) or (H, W, 1 to 4) of any array that is an image; ImageError for others."""
-    if array.dtype.kind not in "buif":
-        raise ImageError(f"an array of {array.dtype} cannot be used as an image: integers or floats are needed")
+    check_numbers(array)
     if array.ndim == 3 and array.shape[0] in (1, 3) and array.shape[-1] not in (1, 2, 3, 4):
         array = np.moveaxis(array, 0, -1)
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[-1] not in (1, 2, 3, 4)):
