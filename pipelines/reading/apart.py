@@ -73,7 +73,7 @@ class _Worker:
     def __init__(self) -> None:
         environment = os.environ | dict.fromkeys(THREADS, "1")
         alone: dict[str, Any] = (  # Ctrl-C in a terminal reaches this process, not that one
-            {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if sys.platform == "win32" else {"process_group": 0}
+            {"creationflags": 0x200} if sys.platform == "win32" else {"process_group": 0}  # CREATE_NEW_PROCESS_GROUP
         )
         self.process = subprocess.Popen(
             [get_executable(), "-P", "-c", CODE, json.dumps(sys.path)], bufsize=0, env=environment, **alone,
@@ -95,7 +95,7 @@ class _Worker:
                     return answer, None
                 array = np.empty(answer["shape"], answer["dtype"])
                 if array.nbytes:
-                    _fill(stdout, memoryview(array).cast("B"))
+                    _fill(stdout, array.reshape(-1).view(np.uint8).data)
                 return answer, array
             except (EOFError, BrokenPipeError, ConnectionError) as error:
                 self.process.kill()

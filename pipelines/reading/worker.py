@@ -40,7 +40,7 @@ def serve() -> None:
         packed = json.dumps(answer).encode()
         answers.write(LENGTH.pack(len(packed)) + packed)
         if pixels is not None and pixels.nbytes:
-            answers.write(memoryview(pixels).cast("B"))
+            answers.write(pixels.reshape(-1).view(np.uint8).data)
         answers.flush()
 
 
@@ -96,7 +96,7 @@ def _ending_with_the_asker(stream: int) -> Iterator[None]:
 
     Linux sends a signal as soon as the other end of the pipe is closed; elsewhere time runs out.
     """
-    faulthandler.dump_traceback_later(SECONDS + SPARE, exit=True, file=sys.__stderr__)
+    faulthandler.dump_traceback_later(SECONDS + SPARE, exit=True, file=2)
     try:
         if sys.platform != "linux":
             yield
