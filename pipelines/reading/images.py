@@ -125,6 +125,9 @@ def _scaled(array: NDArray[Any]) -> NDArray[np.float32]:
         return array.astype(np.float32)
     if array.dtype == np.uint8:
         return array.astype(np.float32) / np.float32(255)
+    if array.dtype.kind == "f" and array.dtype.itemsize > 8:  # long doubles, of which some are too large for others
+        with np.errstate(all="ignore"):
+            array = array.astype(np.float64)
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         bad = int((~np.isfinite(array)).sum())
         raise ImageError(f"{bad} of {array.size} values are NaN or infinite: fill or crop them first")
