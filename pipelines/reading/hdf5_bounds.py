@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .errors import ImageError, check_bytes, damaged
+from .errors import BYTES, ImageError, damaged
 
 LINKS = 32  # that lead from one to the next
 UNWRITTEN = 2**20  # bytes that nobody wrote and that are nevertheless made, in arrays that are not images
@@ -17,27 +17,24 @@ UNWRITTEN = 2**20  # bytes that nobody wrote and that are nevertheless made, in 
 
 def check_array(array: Any) -> None:
     """ImageError for a data set whose pixels lie in another file, were never written, or unfold in huge pieces."""
-    _check_storage(array)
-    if array.size and not array.id.get_storage_size():
-        raise ImageError(f"{array.name} holds no pixels: they were never written")
+    wrong = _storage(array, 0)
+    if wrong is not None:
+        raise wrong
 
 
 def check_file(file: Any) -> None:
     """The same for all that a file holds, for readers that look for the image themselves. Raises ImageError."""
     import h5py
 
-    def link(name: str, found: Any) -> None:
-        if isinstance(found, h5py.ExternalLink):
-            raise _leaves(name, found.filename)
+    def link(name: str, found: Any) -> ImageError | None:  # what is not None ends the visit; raising confuses HDF5
+        return _leaves(name, found.filename) if isinstance(found, h5py.ExternalLink) else None
 
-    def item(_: str, found: Any) -> None:
-        if isinstance(found, h5py.Dataset):
-            _check_storage(found)
-            if not found.id.get_storage_size() and found.nbytes > UNWRITTEN:
-                raise ImageError(f"{found.name} holds no pixels: they were never written")
+    def item(_: str, found: Any) -> ImageError | None:
+        return _storage(found, UNWRITTEN) if isinstance(found, h5py.Dataset) else None
 
-    file.visititems_links(link)
-    file.visititems(item)
+    wrong = file.visititems_links(link) or file.visititems(item)
+    if wrong is not None:
+        raise wrong
 
 
 def within(file: Any, path: str) -> Any:
@@ -64,13 +61,17 @@ def within(file: Any, path: str) -> Any:
     return at
 
 
-def _check_storage(array: Any) -> None:
+def _storage(array: Any, unwritten: int) -> ImageError | None:
+    """Why an array is not read; one of up to `unwritten` bytes need not have been written."""
     if array.external:
-        raise _leaves(array.name, array.external[0][0])
+        return _leaves(array.name, array.external[0][0])
     if array.is_virtual:
-        raise ImageError(f"{array.name} is put together from other arrays, which are not followed: copy it as one")
-    if array.chunks:
-        check_bytes(math.prod(array.chunks) * array.dtype.itemsize, f"a chunk of {array.name}")
+        return ImageError(f"{array.name} is put together from other arrays, which are not followed: copy it as one")
+    if array.nbytes > unwritten and not array.id.get_storage_size():
+        return ImageError(f"{array.name} holds no pixels: they were never written")
+    if array.chunks and math.prod(array.chunks) * array.dtype.itemsize > BYTES:
+        return ImageError(f"{array.name} is stored in pieces of more than {BYTES // 10**9} GB: copy it in smaller ones")
+    return None
 
 
 def _leaves(name: str, file: str) -> ImageError:
