@@ -9,9 +9,10 @@ from PIL import Image, UnidentifiedImageError
 
 from ...hierarchy import HierError
 
-LARGEST = 120_000_000  # px: larger images are rejected before reading, which takes up to 24 bytes a px
+# larger images are rejected before reading: with the command itself, which takes 1 GB, those take up to 2 GB
+LARGEST, COLOUR = 120_000_000, 75_000_000  # px of one channel, and of several
 SMALLEST = 32  # px: least height and width in which repeats can be seen
-BYTES = 10**9  # of what is unfolded at a time; 120 million floats of 64 bits are 0.96e9
+BYTES = 750_000_000  # of what is unfolded at a time
 MESSAGE = 400  # characters: names inside files may be of any length
 T = TypeVar("T")
 
@@ -74,10 +75,17 @@ def readable(read: Callable[[], T]) -> T:
         raise damaged(str(error)[:150].strip() or type(error).__name__) from error
 
 
-def check_size(height: int, width: int, *, largest: int | None = LARGEST) -> None:
-    """ImageError for an image of more than `largest` px, or with a side below `SMALLEST`."""
-    if largest is not None and height * width > largest:
-        raise ImageError(f"{width} x {height} px is more than {largest // 10**6} million: crop or shrink it first")
+def check_size(height: int, width: int, channels: int = 1, *, largest: int | None = LARGEST) -> None:
+    """ImageError for an image of more than `largest` px, or with a side below `SMALLEST`.
+
+    In several `channels`, also for more than `COLOUR`; `largest` None allows any.
+    """
+    if largest is not None:
+        largest = min(largest, COLOUR) if channels > 1 else largest
+        if height * width > largest:
+            kind = " in colour" if channels > 1 else ""
+            most = f"{largest // 10**6} million"
+            raise ImageError(f"{width} x {height} px{kind} is more than {most}: crop or shrink it first")
     if min(height, width) < SMALLEST:
         raise ImageError(f"{width} x {height} px is too small: at least {SMALLEST} px a side are needed")
 
@@ -85,4 +93,4 @@ def check_size(height: int, width: int, *, largest: int | None = LARGEST) -> Non
 def check_bytes(count: int, what: str = "the image") -> None:
     """ImageError for more than `BYTES` that would have to be unfolded at a time."""
     if count > BYTES:
-        raise ImageError(f"{what} takes {count / 1e9:.3g} GB in memory, more than {BYTES // 10**9} GB: crop it first")
+        raise ImageError(f"{what} takes {count / 1e9:.3g} GB in memory, more than {BYTES / 1e9:g} GB: crop it first")

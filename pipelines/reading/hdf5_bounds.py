@@ -70,7 +70,7 @@ def _storage(array: Any, unwritten: int) -> ImageError | None:
     if array.nbytes > unwritten and not array.id.get_storage_size():
         return ImageError(f"{array.name} holds no pixels: they were never written")
     if array.chunks and math.prod(array.chunks) * array.dtype.itemsize > BYTES:
-        return ImageError(f"{array.name} is stored in pieces of more than {BYTES // 10**9} GB: copy it in smaller ones")
+        return ImageError(f"{array.name} is stored in pieces of more than {BYTES / 1e9:g} GB: copy it in smaller ones")
     return None
 
 

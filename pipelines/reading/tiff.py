@@ -48,7 +48,7 @@ def _pixels(page: TiffPage, path: Path) -> NDArray[Any]:
     if page.is_memmappable and page.nbytes > 0 and int(page.dataoffsets[0]) + page.nbytes <= path.stat().st_size:
         dtype = page.parent.byteorder + np.dtype(page.dtype).char
         return np.memmap(path, dtype, "r", int(page.dataoffsets[0]), page.shape)
-    check_size(page.imagelength, page.imagewidth)
+    check_size(page.imagelength, page.imagewidth, 3 if page.samplesperpixel > 2 else 1)
     check_bytes(page.nbytes)
     check_bytes(math.prod(page.chunks) * np.dtype(page.dtype).itemsize, "a tile of it")
     array: NDArray[Any] = page.asarray()

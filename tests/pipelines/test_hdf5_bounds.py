@@ -46,7 +46,7 @@ BAD: dict[str, tuple[Fill, str]] = {
     "link": (link, r"data lies in another file \(other.h5\), which is not opened: copy it into this one"),
     "virtual": (virtual, "data is put together from other arrays, which are not followed: copy it as one"),
     "unwritten": (unwritten, "data holds no pixels: they were never written"),
-    "pieces": (pieces, "data is stored in pieces of more than 1 GB: copy it in smaller ones"),
+    "pieces": (pieces, "data is stored in pieces of more than 0.75 GB: copy it in smaller ones"),
 }
 
 
