@@ -20,9 +20,8 @@ from numpy.typing import NDArray
 from .errors import ImageError
 from .picture import Picture, Reading
 from .pixel_size import PixelSize
-from .worker import LENGTH, MEMORY, SECONDS
+from .worker import LENGTH, MEMORY, SECONDS, START
 
-START = 60.0  # seconds for a process to start and to import its libraries, which a cold disk may take
 CODE = (
     "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from hier.pipelines.reading.worker import serve; serve()"
 )

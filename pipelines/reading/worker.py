@@ -26,6 +26,7 @@ from .picture import Picture, Reading, check_numbers
 SECONDS = 10.0  # that a file may take
 MEMORY = 2 * 2**30  # bytes of addresses, of which libraries take up to 0.6e9
 LENGTH = struct.Struct("<I")  # before each message
+START = 60.0  # seconds for a process to start and to import its libraries, which a cold disk may take
 SPARE = 5.0  # seconds after which the process ends by itself, if nobody has ended it
 
 
@@ -35,7 +36,7 @@ def serve() -> None:
     _limit()
     while (length := requests.read(LENGTH.size)) and len(length) == LENGTH.size:
         request = json.loads(requests.read(*LENGTH.unpack(length)))
-        with _ending_with_the_asker(requests.fileno()):
+        with _ending_with_the_asker(requests.fileno(), START if "prepare" in request else SECONDS):
             answer, pixels = _answer(request)
         packed = json.dumps(answer).encode()
         answers.write(LENGTH.pack(len(packed)) + packed)
@@ -91,12 +92,12 @@ def _limit() -> None:
 
 
 @contextlib.contextmanager
-def _ending_with_the_asker(stream: int) -> Iterator[None]:
+def _ending_with_the_asker(stream: int, seconds: float) -> Iterator[None]:
     """While this lasts, the end of the asking process ends this one, though it be busy in a library that never returns.
 
     Linux sends a signal as soon as the other end of the pipe is closed; elsewhere time runs out.
     """
-    faulthandler.dump_traceback_later(SECONDS + SPARE, exit=True, file=2)
+    faulthandler.dump_traceback_later(seconds + SPARE, exit=True, file=2)
     try:
         if sys.platform != "linux":
             yield

@@ -24,6 +24,12 @@ WORDS = (
     b"1e999",
     b"",
 )
+# name of a good file, what to look for in it, how far from there, and the byte that is put there: each did harm once
+FOUND = (
+    ("grown.h5", b"BTHD", 0, 0xFF),  # the process crashed
+    ("grown.h5", b"BTHD", 10, 0),
+    ("grown.h5", b"BTHD", 35, 0xFF),
+)
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -35,6 +41,14 @@ def damaged(data: bytes, random: np.random.Generator, suffix: str, other: bytes)
             break
         KINDS[int(random.integers(len(KINDS)))](made, random, other)
     return mended(bytes(made), suffix) if random.random() < 0.7 else bytes(made)
+
+
+def once_found(known: dict[str, bytes], index: int) -> tuple[str, bytes]:
+    """The name and the bytes of a case that was found before."""
+    name, mark, further, value = FOUND[index]
+    data = bytearray(known[name])
+    data[data.index(mark) + further] = value
+    return name, bytes(data)
 
 
 def place(made: bytearray, random: np.random.Generator) -> int:

@@ -66,6 +66,15 @@ def hdf5(version: str = "earliest", array: Array = DEEP, **options: Any) -> Writ
     return write
 
 
+def crowded(path: Path) -> None:
+    """So many names and attributes that they are kept in trees."""
+    with h5py.File(path, "w", libver="latest", track_order=True) as file:
+        for k in range(12):
+            file.create_group(f"group {k}")
+            file.attrs[f"attribute {k}"] = k
+        file["data"], file["soft"] = DEEP, h5py.SoftLink("/data")
+
+
 def velox(path: Path) -> None:
     """An .emd as Velox writes it: one image, with its description as text in bytes."""
     told = {
@@ -124,6 +133,9 @@ def writers() -> dict[str, Writer]:
         "plain.h5": hdf5(), "latest.hdf5": hdf5("latest"),
         "chunks.nxs": hdf5("earliest", chunks=(16, 16), compression="gzip", shuffle=True, fletcher32=True),
         "newchunks.h5": hdf5("latest", chunks=(16, 16), compression="gzip"), "scale.hdf": hdf5(scaleoffset=0),
+        "grown.h5": hdf5("latest", chunks=(16, 16), maxshape=(None, None), compression="gzip"),
+        "longer.h5": hdf5("latest", chunks=(16, 16), maxshape=(None, WIDTH), shuffle=True),
+        "crowded.h5": crowded,
         "bare.raw": lambda path: path.write_bytes(DEEP.tobytes()),
         "a.dm3": m.dm(3), "a.dm4": m.dm(4), "stack.dm4": m.dm(4, True), "ncem.emd": m.emd, "velox.emd": velox,
         "a.ser": m.ser, "a.mrc": m.mrc(), "stack.mrc": m.mrc(True),
