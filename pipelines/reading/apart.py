@@ -29,11 +29,11 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # each
 
 
 class Died(Exception):
-    """The process ended before it answered."""
+    """The process ended before it answered: `late` if it was killed for that, `asked` if it was about a file."""
 
-    def __init__(self, code: int | None, late: bool) -> None:
-        super().__init__(code, late)
-        self.code, self.late = code, late
+    def __init__(self, code: int | None, late: bool, asked: bool) -> None:
+        super().__init__(code, late, asked)
+        self.code, self.late, self.asked = code, late, asked
 
 
 def read_apart(path: Path, inside: str, reading: Reading, largest: int | None) -> Picture:
@@ -45,21 +45,22 @@ def read_apart(path: Path, inside: str, reading: Reading, largest: int | None) -
     request = {"path": os.path.abspath(path), "inside": inside, "page": reading.page, "channel": reading.channel,
                "largest": largest}  # fmt: skip
     with _kept.lock:
-        fresh = _kept.worker is None
-        try:
-            return _kept.read(request, path.suffix.lower())
-        except (Died, MemoryError) as error:
-            if fresh or (isinstance(error, Died) and error.late):
-                raise _told(error) from error
-        try:
-            return _kept.read(request, path.suffix.lower())
-        except (Died, MemoryError) as error:
-            raise _told(error) from error
+        while True:
+            fresh = _kept.worker is None
+            try:
+                return _kept.read(request, path.suffix.lower())
+            except (Died, MemoryError) as error:
+                if fresh or (isinstance(error, Died) and error.late):
+                    raise _told(error) from error
 
 
 def _told(error: Died | MemoryError) -> ImageError:
     if isinstance(error, MemoryError):
         return ImageError(f"needs more than {MEMORY >> 30} GB of memory to be read: crop or shrink it first")
+    if not error.asked:
+        return ImageError(
+            f"cannot be read: the process that reads such files does not start (exit status {error.code})"
+        )
     if error.late:
         return ImageError(f"cannot be read: it takes longer than {SECONDS:g} s, the file may be damaged")
     how = f"signal {-error.code}" if error.code and error.code < 0 else f"exit status {error.code}"
@@ -98,7 +99,7 @@ class _Worker:
                 return answer, array
             except (EOFError, BrokenPipeError, ConnectionError) as error:
                 self.process.kill()
-                raise Died(self.process.wait(), late.is_set()) from error
+                raise Died(self.process.wait(), late.is_set(), "path" in request) from error
 
     def stop(self) -> None:
         """Kill the process, wherever it is."""

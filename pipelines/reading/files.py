@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import UnidentifiedImageError
 
 from .apart import read_apart
 from .errors import LARGEST, ImageError
 from .foreign import AFM, EM, FOREIGN, GWY, HDF5
 from .picture import Picture, Reading, page_of_stack
-from .pillow import open_pillow
+from .pillow import open_common
 from .raw import read_raw
 
 __all__ = ["AFM", "EM", "GWY", "HDF5", "INSIDE", "RAW", "SUFFIXES", "read_file", "split_inside"]
@@ -59,7 +58,5 @@ def read_file(name: Path | str, reading: Reading, mapped: bool = False) -> Pictu
         return read_raw(path, reading, None if mapped else LARGEST)
     if suffix in FOREIGN:
         return read_apart(path, inside, reading, None if mapped else LARGEST)
-    try:
-        return Picture(open_pillow(path, reading))
-    except UnidentifiedImageError:
-        return read_apart(path, inside, reading, LARGEST)
+    common = open_common(path, reading)
+    return Picture(common) if common is not None else read_apart(path, inside, reading, LARGEST)

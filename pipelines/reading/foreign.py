@@ -11,7 +11,7 @@ from .errors import LARGEST
 from .gwy import read_gwy
 from .hdf5 import read_hdf5
 from .picture import Picture, Reading, page_index
-from .pillow import RARE, open_pillow
+from .pillow import open_any
 from .tiff import read_tiff
 
 HDF5 = (".h5", ".hdf5", ".nxs", ".hdf")
@@ -35,7 +35,7 @@ def prepare(suffix: str) -> None:
 
 
 def read_foreign(path: Path, inside: str, reading: Reading, largest: int | None) -> Picture:
-    """The picture in a file of one of the suffixes `FOREIGN`, or of a rare kind.
+    """The picture in a file of one of the suffixes `FOREIGN`, or any picture.
 
     Raises ImageError and whatever a decoder raises.
     """
@@ -51,4 +51,4 @@ def read_foreign(path: Path, inside: str, reading: Reading, largest: int | None)
     if suffix == GWY:
         page_index(reading.page, 1)
         return read_gwy(path, reading)
-    return Picture(open_pillow(path, reading, RARE))
+    return Picture(open_any(path, reading))

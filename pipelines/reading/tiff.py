@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from .errors import check_bytes, check_size
 from .picture import Picture, Reading, page_index
-from .pillow import RARE, open_pillow
+from .pillow import open_any
 from .pixel_size import PixelSize, pixel_size_from
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def read_tiff(path: Path, reading: Reading, largest: int | None) -> Picture:
             except ValueError as error:
                 if "imagecodecs" not in str(error):  # how tifffile says that a codec is not installed
                     raise
-    return Picture(open_pillow(path, reading, RARE))
+    return Picture(open_any(path, reading))
 
 
 def _pixels(page: TiffPage, path: Path) -> NDArray[Any]:

@@ -43,6 +43,7 @@ def serve() -> None:
         if pixels is not None and pixels.nbytes:
             answers.write(pixels.reshape(-1).view(np.uint8).data)
         answers.flush()
+        del pixels  # or they stay in memory while the next file is read
 
 
 def _answer(request: dict[str, Any]) -> tuple[dict[str, Any], np.ndarray[Any, Any] | None]:
@@ -73,7 +74,7 @@ def _read(request: dict[str, Any]) -> Picture:
 
 def _streams() -> tuple[BinaryIO, BinaryIO]:
     """The streams of this process for ourselves; what libraries print goes nowhere."""
-    requests, answers = os.fdopen(os.dup(0), "rb", 0), os.fdopen(os.dup(1), "wb")
+    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(nowhere, stream)

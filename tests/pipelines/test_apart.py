@@ -181,3 +181,9 @@ def test_modules_in_the_folder_of_images_are_not_imported(files: Path, monkeypat
     (files / "numpy.py").write_text("import os; os._exit(9)")
     monkeypatch.chdir(files)
     assert (open_picture("good.h5").array == PIXELS).all()
+
+
+def test_a_process_that_does_not_start_is_told(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apart, "CODE", "import nothing_of_this_name")
+    with pytest.raises(ImageError, match=r"the process that reads such files does not start \(exit status 1\)"):
+        read(files / "good.h5")

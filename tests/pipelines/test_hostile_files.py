@@ -117,3 +117,29 @@ def test_compressed_colour_is_measured_before_it_is_unfolded(tmp_path: Path) -> 
     with pytest.raises(ImageError, match="10900 x 10900 px in colour is more than 75 million: crop or shrink it first"):
         read(tmp_path / "a.gif")
     assert time.monotonic() - started < 2
+
+
+def test_pictures_of_many_passes_are_read_where_they_can_be_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """1.5 MB of a progressive JPEG, whose last scan comes 2000 times, would take minutes."""
+    grey = (PIXELS >> 8).astype(np.uint8)
+    for name, options in {"plain.jpg": {}, "many.jpg": {"progressive": True}}.items():
+        Image.fromarray(grey).save(tmp_path / name, quality=100, **options)
+        assert np.abs(open_picture(tmp_path / name).array.astype(int) - grey).max() < 4
+    apart._kept.stop()
+    read(tmp_path / "plain.jpg")
+    assert apart._kept.worker is None
+    read(tmp_path / "many.jpg")
+    assert apart._kept.worker is not None
+
+
+@pytest.mark.slow
+def test_a_progressive_jpeg_does_not_take_for_ever(tmp_path: Path) -> None:
+    Image.new("L", (4096, 4096)).save(tmp_path / "a.jpg", progressive=True)
+    data = (tmp_path / "a.jpg").read_bytes()
+    (tmp_path / "a.jpg").write_bytes(data[:-2] + data[data.rindex(b"\xff\xda") : -2] * 20_000 + data[-2:])
+    started = time.monotonic()
+    with pytest.raises(ImageError, match="takes longer than 10 s"):
+        read(tmp_path / "a.jpg")
+    assert time.monotonic() - started < 20
