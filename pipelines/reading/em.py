@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import ImageError, check_size, missing_reader
+from .em_headers import check_header
+from .errors import ImageError, check_bytes, check_size, damaged, missing_reader
+from .hdf5_bounds import check_file
 from .picture import Picture, Reading, page_index
 from .pixel_size import PixelSize, pixel_size_from
 
@@ -22,35 +24,54 @@ SQUARE = 0.01  # relative difference of a pixel's sides below which it is square
 
 def read_em(path: Path, reading: Reading, largest: int | None) -> Picture:
     """One image of the file; the page asked for if it holds a stack or several images. Raises ImageError."""
+    suffix = path.suffix.lower()
     try:
-        reader = importlib.import_module(f"rsciio.{MODULES[path.suffix.lower()]}")
+        reader = importlib.import_module(f"rsciio.{MODULES[suffix]}")
     except ImportError as error:
         raise missing_reader(path.suffix, "rosettasciio") from error
     logging.getLogger("rsciio").setLevel(logging.CRITICAL)  # its notes on metadata would clutter our output
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        if suffix == ".emd":
+            _check_emd(path)
+        else:
+            check_header(path)
         signals = _signals(reader, path)
         images = [s for s in signals if len(_image_axes(s)) == 2]
         if not images:
             shapes = ", ".join(str(tuple(s["data"].shape)) for s in signals) or "none"
             raise ImageError(f"holds no image, only spectra or bare numbers (shapes {shapes}): export an image from it")
-        counts = [math.prod(_navigation(s)) for s in images]
-        index = page_index(reading.page, sum(counts))
-        for signal, count in zip(images, counts, strict=True):
-            if index < count:
-                return _page(signal, index, largest)
-            index -= count
+        if suffix != ".emd" and sum(s["data"].nbytes for s in images) > path.stat().st_size:
+            raise damaged("it is shorter than the images that its header tells of")
+        return _chosen(images, reading.page, largest)
+
+
+def _check_emd(path: Path) -> None:
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        check_file(file)
+
+
+def _chosen(images: list[dict[str, Any]], page: int | None, largest: int | None) -> Picture:
+    counts = [math.prod(_navigation(s)) for s in images]
+    index = page_index(page, sum(counts))
+    for signal, count in zip(images, counts, strict=True):
+        if index < count:
+            return _page(signal, index, largest)
+        index -= count
     raise ImageError("holds no image")
 
 
 def _signals(reader: Any, path: Path) -> list[dict[str, Any]]:
     """What the file holds, not in memory yet where the library can leave it on disk."""
+    alone = {"metadata_file": None} if path.suffix.lower() == ".mrc" else {}  # or it opens files of like names
     try:
-        signals: list[dict[str, Any]] = reader.file_reader(str(path), lazy=True)
+        signals: list[dict[str, Any]] = reader.file_reader(str(path), lazy=True, **alone)
     except ValueError as error:
         if "lazy" not in str(error).lower():
             raise
-        signals = reader.file_reader(str(path), lazy=False)
+        signals = reader.file_reader(str(path), lazy=False, **alone)
     return signals
 
 
@@ -70,6 +91,7 @@ def _page(signal: dict[str, Any], index: int, largest: int | None) -> Picture:
     lead = _navigation(signal)
     data = signal["data"][np.unravel_index(index, lead)] if lead else signal["data"]
     check_size(*data.shape[:2], largest=largest)
+    check_bytes(data.nbytes)
     return Picture(_plain(np.asarray(data)), _pixel_size(_image_axes(signal)))
 
 

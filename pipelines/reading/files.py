@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import warnings
 from glob import has_magic
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from . import afm as read_afm
-from . import em as read_em
-from .errors import LARGEST, ImageError, check_size
-from .gwy import read_gwy
-from .hdf5 import read_hdf5
-from .picture import Picture, Reading, page_index, page_of_stack
+from .apart import read_apart
+from .errors import LARGEST, ImageError
+from .foreign import AFM, EM, FOREIGN, GWY, HDF5
+from .picture import Picture, Reading, page_of_stack
+from .pillow import open_common
 from .raw import read_raw
-from .tiff import read_tiff
+
+__all__ = ["AFM", "EM", "GWY", "HDF5", "INSIDE", "RAW", "SUFFIXES", "read_file", "split_inside"]
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".npy")
-HDF5 = (".h5", ".hdf5", ".nxs", ".hdf")
 RAW = (".raw", ".bin")
-EM, AFM = tuple(read_em.MODULES), read_afm.SUFFIXES
-GWY = ".gwy"
 SUFFIXES = {
     *PICTURES,
     *HDF5,
@@ -56,40 +51,12 @@ def read_file(name: Path | str, reading: Reading, mapped: bool = False) -> Pictu
     suffix = path.suffix.lower()
     if inside and suffix not in HDF5:
         raise ImageError(f"a path inside ({INSIDE}{inside}) is for HDF5 files ({', '.join(HDF5)})")
-    largest = None if mapped else LARGEST
     if suffix == ".npy":
-        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        array: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
         return Picture(page_of_stack(array, reading.page))
-    if suffix in (".tif", ".tiff"):
-        picture = read_tiff(path, reading, largest)
-        return picture if picture is not None else Picture(_open_pillow(path, reading))
     if suffix in RAW:
-        return read_raw(path, reading, largest)
-    if suffix in HDF5:
-        return read_hdf5(path, inside, reading, LARGEST)
-    if suffix in EM:
-        return read_em.read_em(path, reading, LARGEST)
-    if suffix == GWY:
-        page_index(reading.page, 1)
-        return read_gwy(path, reading)
-    if suffix in AFM:
-        return read_afm.read_afm(path, reading, LARGEST)
-    return Picture(_open_pillow(path, reading))
-
-
-def _open_pillow(path: Path, reading: Reading) -> NDArray[Any]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        with Image.open(path) as image:
-            check_size(image.height, image.width)
-            index = page_index(reading.page, getattr(image, "n_frames", 1)) if reading.page is not None else 0
-            if index:
-                image.seek(index)
-            return from_pillow(image)
-
-
-def from_pillow(image: Image.Image) -> NDArray[Any]:
-    """A PIL picture as (H, W) or (H, W, channels), its depth kept."""
-    if image.mode in {"I;16", "I;16B", "I;16L", "I", "F", "L", "RGB", "RGBA"}:
-        return np.asarray(image)
-    return np.asarray(image.convert("RGBA" if "transparency" in image.info or image.mode in {"LA", "PA"} else "RGB"))
+        return read_raw(path, reading, None if mapped else LARGEST)
+    if suffix in FOREIGN:
+        return read_apart(path, inside, reading, None if mapped else LARGEST)
+    common = open_common(path, reading)
+    return Picture(common) if common is not None else read_apart(path, inside, reading, LARGEST)

@@ -7,24 +7,33 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from .errors import FlatImageError, ImageError, check_size, readable
-from .files import SUFFIXES, from_pillow, read_file
-from .picture import Picture, Reading, page_of_stack
+from .errors import FlatImageError, ImageError, readable, too_large
+from .files import SUFFIXES, read_file
+from .picture import Picture, Reading, check_numbers, page_of_stack
+from .pillow import from_pillow
 from .pixel_size import PixelSize
+from .scaling import as_tensor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["FlatImageError", "ImageError", "ImageLike", "Read", "images_in", "open_picture", "read", "read_image"]
+__all__ = [
+    "FlatImageError",
+    "ImageError",
+    "ImageLike",
+    "Read",
+    "as_tensor",
+    "images_in",
+    "open_picture",
+    "read",
+    "read_image",
+]
 
 ImageLike = Path | str | NDArray[Any] | Image.Image | Tensor
-ROUNDING = 1e-6  # differences below it, relative to the largest value, do not count as contrast
-FAINT = 1e-3  # floats in [0, 1] of less contrast are measurements in some unit: heights in metres, say
 TILED, LARGE, MOST_TILES = 192, 2**21, 24  # px a side, px, and tiles along a side, of an image that wraps
 PLAIN = Reading()
 
@@ -46,7 +55,10 @@ def read(source: ImageLike, reading: Reading = PLAIN) -> Read:
     """
     picture = open_picture(source, reading)
     array = tiled(picture.array) if reading.tile else picture.array
-    return Read(readable(lambda: as_tensor(array)), picture.pixel_size)
+    try:
+        return Read(as_tensor(array), picture.pixel_size)
+    except MemoryError as error:
+        raise too_large() from error
 
 
 def tiled(array: NDArray[Any]) -> NDArray[Any]:
@@ -87,13 +99,13 @@ def open_picture(source: ImageLike, reading: Reading = PLAIN, mapped: bool = Fal
                 f"a {type(source).__name__} cannot be used as an image: give a path, an array or a PIL image"
             )
     array = found.array if isinstance(source, (str, Path)) else page_of_stack(found.array, reading.page)
+    array = np.invert(array) if found.negative and array.dtype.kind in "bu" else array
     return Picture(channels_last(array), reading.pixel_size or found.pixel_size)
 
 
 def channels_last(array: NDArray[Any]) -> NDArray[Any]:
     """(H, W) or (H, W, 1 to 4) of any array that is an image; ImageError for others."""
-    if array.dtype.kind not in "buif":
-        raise ImageError(f"an array of {array.dtype} cannot be used as an image: integers or floats are needed")
+    check_numbers(array)
     if array.ndim == 3 and array.shape[0] in (1, 3) and array.shape[-1] not in (1, 2, 3, 4):
         array = np.moveaxis(array, 0, -1)
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[-1] not in (1, 2, 3, 4)):
@@ -102,39 +114,6 @@ def channels_last(array: NDArray[Any]) -> NDArray[Any]:
             f"an array of shape {array.shape} cannot be used as an image: give (H, W), (H, W, 3) or (3, H, W){stack}"
         )
     return array
-
-
-def as_tensor(array: NDArray[Any]) -> Tensor:
-    """(3, H, W) float32 in [0, 1] of an array (H, W) or (H, W, 1 to 4); ImageError for a constant image."""
-    if array.ndim == 2:
-        array = array[..., None]
-    check_size(*array.shape[:2])
-    scaled = _scaled(np.asarray(array))
-    if scaled.shape[-1] in (2, 4):
-        alpha = scaled[..., -1:].clip(0, 1)
-        scaled = scaled[..., :-1] * alpha + (1 - alpha)
-    image = torch.from_numpy(np.ascontiguousarray(np.moveaxis(scaled, -1, 0)))
-    if float((image.amax((1, 2)) - image.amin((1, 2))).max()) < ROUNDING:  # a flat colour's channels differ
-        raise FlatImageError("the image is constant: nothing to analyse")
-    return image.expand(3, -1, -1)
-
-
-def _scaled(array: NDArray[Any]) -> NDArray[np.float32]:
-    if array.dtype.kind == "b":
-        return array.astype(np.float32)
-    if array.dtype == np.uint8:
-        return array.astype(np.float32) / np.float32(255)
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        bad = int((~np.isfinite(array)).sum())
-        raise ImageError(f"{bad} of {array.size} values are NaN or infinite: fill or crop them first")
-    low, high = float(array.min()), float(array.max())
-    largest = max(abs(low), abs(high))
-    if high / max(largest, 1e-300) - low / max(largest, 1e-300) < ROUNDING:
-        raise FlatImageError("the image is constant: nothing to analyse")
-    if array.dtype.kind == "f" and low >= 0 and high <= 1 and high - low > FAINT:
-        return array.astype(np.float32)
-    scaled = array.astype(np.float64) / largest
-    return ((scaled - low / largest) / (high / largest - low / largest)).astype(np.float32)
 
 
 def images_in(folder: Path) -> Iterator[tuple[str, Path]]:

@@ -53,10 +53,20 @@ class Reading:
 
 @dataclass(frozen=True)
 class Picture:
-    """Pixels of a file, (H, W) or (H, W, channels), perhaps mapped and not in memory, and their size if known."""
+    """Pixels of a file, (H, W) or (H, W, channels), perhaps mapped and not in memory, and their size if known.
+
+    In a `negative` the largest value is the darkest.
+    """
 
     array: NDArray[Any]
     pixel_size: PixelSize | None = None
+    negative: bool = False
+
+
+def check_numbers(array: NDArray[Any]) -> None:
+    """ImageError for an array of anything but integers, floats and truth values."""
+    if array.dtype.kind not in "buif":
+        raise ImageError(f"an array of {array.dtype} cannot be used as an image: integers or floats are needed")
 
 
 def parse_raw(text: str) -> RawLayout:

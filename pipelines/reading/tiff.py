@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
@@ -9,8 +11,9 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import check_size
+from .errors import check_bytes, check_size
 from .picture import Picture, Reading, page_index
+from .pillow import open_any
 from .pixel_size import PixelSize, pixel_size_from
 
 if TYPE_CHECKING:
@@ -21,32 +24,33 @@ CENTIMETRES = {2: 2.54, 3: 1.0}  # in one ResolutionUnit: inch, centimetre
 SQUARE = 0.01  # relative difference of a pixel's sides below which it is square
 
 
-def read_tiff(path: Path, reading: Reading, largest: int | None) -> Picture | None:
-    """The page asked for, mapped where it is not compressed; None for a compression that tifffile does not support."""
+def read_tiff(path: Path, reading: Reading, largest: int | None) -> Picture:
+    """The page asked for, mapped where it is not compressed; through Pillow what tifffile does not support."""
     import tifffile
 
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL + 1)  # it logs what is odd in a file
     with tifffile.TiffFile(path) as file:
-        page: Any = file.pages[page_index(reading.page, len(file.pages))]
+        page: Any = file.pages[page_index(reading.page, 1 if reading.page is None else len(file.pages))]
         check_size(page.imagelength, page.imagewidth, largest=largest)
         light = page.photometric in (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.RGB)
         dark = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE
-        if not (light or dark):
-            return None
-        size = tiff_pixel_size(file, page)
-        try:
-            array = _pixels(page, path)
-        except ValueError as error:
-            if "imagecodecs" in str(error):  # how tifffile says that a codec is not installed
-                return None
-            raise
-    return Picture(np.invert(array) if dark and array.dtype.kind in "bu" else array, size)
+        if light or dark:
+            size = tiff_pixel_size(file, page)
+            try:
+                return Picture(_pixels(page, path), size, negative=dark)
+            except ValueError as error:
+                if "imagecodecs" not in str(error):  # how tifffile says that a codec is not installed
+                    raise
+    return Picture(open_any(path, reading))
 
 
 def _pixels(page: TiffPage, path: Path) -> NDArray[Any]:
     if page.is_memmappable and page.nbytes > 0 and int(page.dataoffsets[0]) + page.nbytes <= path.stat().st_size:
         dtype = page.parent.byteorder + np.dtype(page.dtype).char
         return np.memmap(path, dtype, "r", int(page.dataoffsets[0]), page.shape)
-    check_size(page.imagelength, page.imagewidth)
+    check_size(page.imagelength, page.imagewidth, 3 if page.samplesperpixel > 2 else 1)
+    check_bytes(page.nbytes)
+    check_bytes(math.prod(page.chunks) * np.dtype(page.dtype).itemsize, "a tile of it")
     array: NDArray[Any] = page.asarray()
     return array
 

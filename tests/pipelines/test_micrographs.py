@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import tifffile
 from hier.pipelines.reading.files import AFM, EM, GWY
+from hier.pipelines.reading.foreign import read_foreign
 from hier.pipelines.reading.images import ImageError, open_picture, read
 from hier.pipelines.reading.picture import Reading
 from hier.pipelines.reading.pixel_size import METRES, PixelSize
@@ -266,6 +267,7 @@ def test_a_missing_reader_is_named_with_what_installs_it(
 
     monkeypatch.setattr(builtins, "__import__", refuse)
     monkeypatch.setattr("importlib.import_module", refuse)
+    monkeypatch.setattr("hier.pipelines.reading.files.read_apart", read_foreign)  # here, where they are missing
     with pytest.raises(ImageError, match=rf"pip install {library}$"):
         read(tmp_path / name)
 

@@ -1,0 +1,54 @@
+"""Formats whose readers are foreign code or follow what a file says: they run in the process that `worker` serves."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from pathlib import Path
+
+from . import afm, em
+from .errors import LARGEST
+from .gwy import read_gwy
+from .hdf5 import read_hdf5
+from .picture import Picture, Reading, page_index
+from .pillow import open_any
+from .tiff import read_tiff
+
+HDF5 = (".h5", ".hdf5", ".nxs", ".hdf")
+EM, AFM = tuple(em.MODULES), afm.SUFFIXES
+GWY = ".gwy"
+TIFF = (".tif", ".tiff")
+FOREIGN = (*HDF5, *EM, *AFM, GWY, *TIFF)
+LIBRARIES = {
+    **dict.fromkeys(HDF5, "h5py"),
+    **dict.fromkeys(TIFF, "tifffile"),
+    **{suffix: f"rsciio.{module}" for suffix, module in em.MODULES.items()},
+    **{suffix: f"AFMReader.{suffix[1:]}" for suffix in AFM},
+}
+
+
+def prepare(suffix: str) -> None:
+    """Import what reads files of this suffix, so that it does not count as time of the first one."""
+    if suffix in LIBRARIES:
+        with contextlib.suppress(ImportError):  # told when a file is read
+            importlib.import_module(LIBRARIES[suffix])
+
+
+def read_foreign(path: Path, inside: str, reading: Reading, largest: int | None) -> Picture:
+    """The picture in a file of one of the suffixes `FOREIGN`, or any picture.
+
+    Raises ImageError and whatever a decoder raises.
+    """
+    suffix = path.suffix.lower()
+    if suffix in HDF5:
+        return read_hdf5(path, inside, reading, LARGEST)
+    if suffix in EM:
+        return em.read_em(path, reading, LARGEST)
+    if suffix in AFM:
+        return afm.read_afm(path, reading, LARGEST)
+    if suffix in TIFF:
+        return read_tiff(path, reading, largest)
+    if suffix == GWY:
+        page_index(reading.page, 1)
+        return read_gwy(path, reading)
+    return Picture(open_any(path, reading))
