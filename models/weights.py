@@ -42,6 +42,15 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], str | None]:
     return tensors, metadata.get(ABOUT)
 
 
+def has_text(path: Path) -> bool:
+    """Whether a file is one that `save_weights` wrote."""
+    try:
+        with safe_open(path, "pt") as file:
+            return ABOUT in (file.metadata() or {})
+    except (OSError, SafetensorError):
+        return False
+
+
 def digest(tensors: Mapping[str, Tensor]) -> str:
     """SHA-256 over names, dtypes, shapes and values, whatever the order of the names."""
     found = hashlib.sha256()
