@@ -113,13 +113,17 @@ class Rows(ABC):
 
     def _write(self, text: str) -> None:
         """Append `text`, or nothing of it where the disk is full."""
-        before, left = self.path.stat().st_size, memoryview(text.encode())
+        left = memoryview(text.encode())
         try:
-            while left:
-                left = left[self._file.write(left) :]
+            before = self.path.stat().st_size  # of the file by that name: it may be gone
+            try:
+                while left:
+                    left = left[self._file.write(left) :]
+            except OSError:
+                if self.path.is_file():
+                    os.truncate(self.path, before)
+                raise
         except OSError as error:
-            if self.path.is_file():
-                os.truncate(self.path, before)
             raise HierError(f"cannot write {self.path}: {error.strerror or error}") from error
 
     def _note(self, row: dict[str, Any]) -> None:

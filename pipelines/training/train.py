@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shlex
 import sys
@@ -125,7 +126,7 @@ def train(
             return None
         with only_one(work, "training"):
             with whole(work / "settings.json") as file:
-                file.write_text(settings.model_dump_json(indent=1), encoding="utf-8")
+                file.write_text(json.dumps(settings.model_dump(mode="json"), indent=1), encoding="utf-8")
             return _train(steps, chosen, root, store, on_cluster, force)
 
 

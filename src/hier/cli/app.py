@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from errno import EACCES, EDQUOT, EFBIG, EIO, ENOSPC, EPERM, EROFS
 from pathlib import Path
 from typing import Annotated
 
@@ -31,6 +32,7 @@ app = typer.Typer(
     help="Recognise the wallpaper group of a periodic image, step by step down the crystallographer's tree.",
 )  # fmt: skip
 
+DISK = (ENOSPC, EFBIG, EDQUOT, EROFS, EACCES, EPERM, EIO)  # a disk that is full, closed or fails
 INTERRUPTED = 130  # typer's exit code for it
 
 
@@ -41,6 +43,11 @@ def main() -> None:
         code = app(standalone_mode=False)
     except HierError as error:
         fail(str(error))
+        sys.exit(2)
+    except OSError as error:
+        if error.errno not in DISK:
+            raise
+        fail(f"cannot use {error.filename or 'a file'}: {error.strerror}: mend that, and run the same command again")
         sys.exit(2)
     except typer.Abort:
         code = INTERRUPTED

@@ -12,6 +12,7 @@ from io import TextIOWrapper
 
 import typer
 
+# `file` is named in every call: left to itself, typer takes an output in ASCII for one in UTF-8
 from ..hierarchy.names import SIGNS, on_screen
 
 ERRORS = "hier.signs"  # the name of `_signs` among Python's handlers of encoding errors
@@ -19,12 +20,12 @@ ERRORS = "hier.signs"  # the name of `_signs` among Python's handlers of encodin
 
 def tell(line: object, err: bool = False) -> None:
     """Print one line."""
-    typer.echo(on_screen(line), err=err)
+    typer.echo(on_screen(line), file=sys.stderr if err else sys.stdout)
 
 
 def fail(message: str) -> None:
     """Show an error in one line on standard error."""
-    typer.secho(f"hier: {on_screen(message)}", fg="red", err=True)
+    typer.secho(f"hier: {on_screen(message)}", fg="red", file=sys.stderr)
 
 
 def prepare_streams() -> None:
