@@ -185,7 +185,8 @@ def split_pool(photos: Path | None, split: str) -> Pool:
     if _is_split(photos):
         return photo_pool(photos / split)
     pool = photo_pool(photos)
-    chosen = [i for i, name in enumerate(pool.names) if (crc32(name.encode()) % 5 == 0) == (split == "valid")]
+    fifth = [crc32(name.encode("utf-8", "surrogateescape")) % 5 == 0 for name in pool.names]
+    chosen = [i for i, held_out in enumerate(fifth) if held_out == (split == "valid")]
     if not chosen:
         raise SourceError(
             f"{photos} has {len(pool)} photographs, too few to keep some for {split}: "

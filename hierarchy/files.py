@@ -25,7 +25,7 @@ def whole(path: Path) -> Iterator[Path]:
     if path.exists() and not (path.is_file() or path.is_dir()):  # /dev/stdout, a pipe: nothing to replace
         yield path
         return
-    path = path.resolve()  # a link stays one
+    path = Path(os.path.realpath(path))  # a link stays one; unlike `resolve`, this takes links in a circle
     if path.exists() and not os.access(path, os.W_OK):
         raise PermissionError(EACCES, os.strerror(EACCES), str(path))
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .groups import GROUPS
+from .names import on_screen
 from .tree import Child, Tree
 
 if TYPE_CHECKING:
@@ -42,14 +43,14 @@ def rich_tree(tree: Tree) -> RichTree:
 
     def node_text(name: str, choice: str) -> Text:
         level = tree.level_of(name)
-        text = Text(f"{choice}: " if choice else "")
+        text = Text(f"{on_screen(choice)}: " if choice else "")
         text.append(name, style=f"bold {colour[level]}")
         text.append(f" [{level}]", style=colour[level])
-        return text.append(f" {tree.question(name)}" if tree.question(name) else "", style="italic")
+        return text.append(f" {on_screen(tree.question(name))}" if tree.question(name) else "", style="italic")
 
     def leaf_text(child: Child) -> Text:
-        text = Text("" if child.choice == child.target else f"{child.choice}: ")
-        text.append(child.target, style="bold")
+        text = Text("" if child.choice == child.target else f"{on_screen(child.choice)}: ")
+        text.append(on_screen(child.target), style="bold")
         return text.append(f"  {about}" if (about := _about(child.target)) else "", style="dim")
 
     def grow(branch: RichTree, name: str) -> None:
@@ -65,7 +66,7 @@ def rich_tree(tree: Tree) -> RichTree:
 
 
 def _node_line(tree: Tree, name: str, choice: str) -> str:
-    question = tree.question(name)
+    question = on_screen(tree.question(name))
     return f"{choice + ': ' if choice else ''}{name} [{tree.level_of(name)}]{' ' + question if question else ''}"
 
 

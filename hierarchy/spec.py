@@ -14,18 +14,41 @@ A node asks one question; each of its choices leads to a leaf (a label) or to an
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    ValidationError,
+)
 
 from .errors import HierError
+from .names import on_screen
+from .yaml_text import PROBLEMS, YamlError, brief, parse_yaml, read_text
 
 SLUG = r"^[a-z0-9][a-z0-9_-]*$"
 Slug = Annotated[str, StringConstraints(pattern=SLUG)]
-Text = Annotated[str, StringConstraints(min_length=1)]
+
+
+def _printable(text: str) -> str:
+    if on_screen(text) != text:
+        raise ValueError("has a character that cannot be shown: use letters, digits, signs and spaces")
+    return text
+
+
+def _one_line(text: str) -> str:
+    return _printable(" ".join(text.split()))
+
+
+Text = Annotated[str, StringConstraints(min_length=1), AfterValidator(_printable)]
+Prose = Annotated[str, AfterValidator(_one_line)]
 
 
 class TreeError(HierError):
@@ -40,14 +63,14 @@ class NodeSpec(BaseModel):
     """An inner node: its name, level, question, and choices in order.
 
     `children` maps each choice to a leaf label or to a further node. Names and levels are of lower-case
-    letters, digits, ``_`` and ``-``, so that they can name runs, models and files.
+    letters, digits, ``_`` and ``-``, so that they can name runs, models and files; choices and labels can be shown.
     """
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     name: Slug
     level: Slug
-    question: str = ""
+    question: Prose = ""
     children: dict[Text, Child] = Field(min_length=2)
 
 
@@ -63,7 +86,7 @@ class TreeSpec(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     name: Slug
-    description: str = ""
+    description: Prose = ""
     root: NodeSpec
 
 
@@ -74,22 +97,19 @@ TreeSpec.model_rebuild()
 def read_spec(path: Path) -> TreeSpec:
     """Read a tree file; TreeError names the file and what is wrong in it."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise TreeError(f"{path}: no such file; give the name of a built-in tree or a YAML file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise TreeError(f"{path}: cannot be read as text: {error}") from error
+        text = read_text(path)
+    except YamlError as error:
+        advice = "; give the name of a built-in tree or a YAML file" if not path.exists() else ""
+        raise TreeError(f"{path}: {error}{advice}") from error
     return parse_spec(text, str(path))
 
 
 def parse_spec(text: str, source: str) -> TreeSpec:
     """Parse the YAML `text` of a tree; `source` (a file's name) appears in errors."""
     try:
-        raw = yaml.load(text, Loader=_TextLoader)
-    except yaml.YAMLError as error:
-        raise TreeError(f"{source}: not valid YAML: {error}") from error
-    except RecursionError:
-        raise TreeError(f"{source}: nested too deep to be a tree; check the brackets") from None
+        raw = parse_yaml(text, typed=False)
+    except YamlError as error:
+        raise TreeError(f"{source}: {error}") from error
     if raw is None:
         raise TreeError(f"{source}: the file is empty; a tree needs 'name' and 'root'")
     if not isinstance(raw, dict):
@@ -97,42 +117,13 @@ def parse_spec(text: str, source: str) -> TreeSpec:
     try:
         return TreeSpec.model_validate(raw)
     except ValidationError as error:
-        problems = [_problem(raw, dict(e)) for e in error.errors()]
-        raise TreeError("\n".join(f"{source}: {p}" for p in problems)) from error
+        problems = [_problem(raw, dict(e)) for e in error.errors()[:PROBLEMS]]
+        raise TreeError(f"{source}: {'; '.join(problems)}") from error
 
 
 def dump_spec(spec: TreeSpec) -> str:
     """The YAML text of a tree; `parse_spec` reads it back."""
     return str(yaml.safe_dump(spec.model_dump(), sort_keys=False, allow_unicode=True))
-
-
-class _TextLoader(yaml.BaseLoader):
-    """Reads every scalar as text, so that ``no``, ``4`` and ``1.0`` are names like any other.
-
-    Rejects a duplicate key, of which YAML would silently drop one, and aliases, which would put a node in two
-    places.
-    """
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen = set()
-        for key_node in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
-            if key_node.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key_node.value!r} is given twice", key_node.start_mark
-                )
-            seen.add(key_node.value)
-        return super().construct_mapping(node, deep=deep)
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            event = self.peek_event()  # type: ignore[no-untyped-call]
-            raise yaml.composer.ComposerError(
-                None,
-                None,
-                f"alias *{event.anchor}: write out every node, it can appear only once",
-                event.start_mark,
-            )
-        return super().compose_node(parent, index)
 
 
 def _problem(raw: dict[Any, Any], error: dict[str, Any]) -> str:
@@ -144,7 +135,7 @@ def _problem(raw: dict[Any, Any], error: dict[str, Any]) -> str:
             at = at[step]
             keys.append(str(step))
             if isinstance(at, dict) and isinstance(at.get("name"), str):
-                where, keys = f"node {at['name']!r}: ", []
+                where, keys = f"node {brief(at['name'])}: ", []
         elif isinstance(at, dict) and step not in ("leaf", "node", "[key]"):
             keys.append(str(step))
     key = " > ".join(keys)
@@ -152,18 +143,20 @@ def _problem(raw: dict[Any, Any], error: dict[str, Any]) -> str:
     match error["type"]:
         case "extra_forbidden":
             allowed = ", ".join((TreeSpec if len(error["loc"]) == 1 else NodeSpec).model_fields)
-            return f"{where}unknown key {key!r}; allowed: {allowed}"
+            return f"{where}unknown key {brief(key)}; allowed: {allowed}"
         case "missing":
             return f"{where}key {key!r} is missing"
         case "too_short":
             return f"{where}{key} holds {len(value)}; a node has two or more choices"
         case "string_pattern_mismatch":
-            return f"{where}{key} is {value!r}; use lower-case letters, digits, '_' and '-'"
+            return f"{where}{key} is {brief(value)}; use lower-case letters, digits, '_' and '-'"
         case "string_too_short":
             return f"{where}{key} is empty; give it a text"
         case "dict_type":
-            return f"{where}{key} is {value!r}; expected lines of 'choice: label' or 'choice: node'"
+            return f"{where}{key} is {brief(value)}; expected lines of 'choice: label' or 'choice: node'"
         case "model_type" | "model_attributes_type":
-            return f"{where}{key} is {value!r}; expected a node with 'name', 'level' and 'children'"
+            return f"{where}{key} is {brief(value)}; expected a node with 'name', 'level' and 'children'"
+        case "value_error":
+            return f"{where}{key} is {brief(value)}: it {str(error['msg']).removeprefix('Value error, ')}"
         case _:
-            return f"{where}{key} is {value!r}: {error['msg']}"
+            return f"{where}{key} is {brief(value)}: {error['msg']}"

@@ -22,7 +22,7 @@ from .node import BackboneError, NodeClassifier, NodeSettings
 from .routing.mixture import Mix, Stack
 from .routing.router import FLAT as FLAT  # kept next to GATE for code that reads bundles
 from .weights import BundleError as BundleError
-from .weights import digest, load_weights, one_line, save_weights
+from .weights import digest, has_text, load_weights, one_line, save_weights
 
 BUNDLED = Path(__file__).with_name("wallpaper.json")
 FORMAT = 4  # 3: the card in the weights, their digest; 4: nodes read scores of whole groups, and a tolerance
@@ -82,6 +82,9 @@ class Bundle:
     stack: Stack | None = None
 
 
+ADVICE = "so it is not overwritten: choose another folder or name, or --force"
+
+
 def choices_of(tree: Tree, name: str) -> tuple[str, ...]:
     """The choices of a node of a bundle, including the nodes outside the tree."""
     outside = {GATE: GATE_CHOICES, FLAT: tree.labels}
@@ -89,14 +92,15 @@ def choices_of(tree: Tree, name: str) -> tuple[str, ...]:
 
 
 def save_bundle(
-    card_path: Path, card: Card, nodes: Mapping[str, NodeClassifier], half: bool = True, stack: Stack | None = None
-) -> None:
+    card_path: Path, card: Card, nodes: Mapping[str, NodeClassifier], half: bool = True, stack: Stack | None = None,
+    force: bool = False,
+) -> None:  # fmt: skip
     """Write ``NAME.json`` and ``NAME.safetensors``; a reader sees the old bundle or the new one, never a mixture.
 
     `half` stores weights as float16, statistics of normalisation layers and the `stack` excepted. Raises BundleError
-    for weights that are not finite, and for a ``NAME.json`` that is not a model's card.
+    for weights that are not finite, and for files that are not a model's, unless `force` replaces them.
     """
-    check_replaceable(card_path)
+    check_replaceable(card_path, force)
     tensors: dict[str, Tensor] = {}
     for name, node in nodes.items():
         for key, value in node.state_dict().items():
@@ -206,13 +210,20 @@ def _card(content: bytes, path: Path) -> tuple[Card, Tree]:
     return card, tree
 
 
-def check_replaceable(card_path: Path) -> None:
-    """BundleError if ``NAME.json`` is a file that is not a card."""
+def check_replaceable(card_path: Path, force: bool = False) -> None:
+    """BundleError if ``NAME.json`` is a file that is not a card, or ``NAME.safetensors`` one without a card in it."""
+    if force:
+        return
+    weights = card_path.with_suffix(".safetensors")
     try:
         there = json.loads(card_path.read_bytes() or b"{}")
     except FileNotFoundError:
-        return
-    except ValueError:
+        if not weights.exists() or has_text(weights):
+            return
+        raise BundleError(f"{weights} is not a model's weights, {ADVICE}") from None
+    except OSError as error:
+        raise BundleError(f"{card_path} cannot be written: {error.strerror or error}") from error
+    except (ValueError, RecursionError):
         there = None
     if not isinstance(there, dict) or (there and not {"tree", "nodes"} <= there.keys()):
-        raise BundleError(f"{card_path} is not a model card, so it is not overwritten: choose another folder or name")
+        raise BundleError(f"{card_path} is not a model card, {ADVICE}")

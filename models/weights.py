@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from errno import EIO
 from pathlib import Path
 
 import torch
@@ -24,8 +25,16 @@ class BundleError(HierError):
 def save_weights(path: Path, tensors: Mapping[str, Tensor], about: str) -> None:
     """Write `tensors` and the text `about` to `path`, whole or not at all. BundleError for NaN or infinite values."""
     _check_finite(path, tensors)
+    write_tensors(path, tensors, {ABOUT: about})
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], texts: Mapping[str, str] | None = None) -> None:
+    """Write a safetensors file, whole or not at all. Raises OSError."""
     with whole(path) as file:
-        save_file(dict(tensors), file, {ABOUT: about})
+        try:
+            save_file(dict(tensors), file, None if texts is None else dict(texts))
+        except SafetensorError as error:  # that the disk is full, too
+            raise OSError(EIO, one_line(error), str(path)) from error
 
 
 def load_weights(path: Path) -> tuple[dict[str, Tensor], str | None]:
@@ -40,6 +49,15 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], str | None]:
         ) from error
     _check_finite(path, tensors)
     return tensors, metadata.get(ABOUT)
+
+
+def has_text(path: Path) -> bool:
+    """Whether a file is one that `save_weights` wrote."""
+    try:
+        with safe_open(path, "pt") as file:
+            return ABOUT in (file.metadata() or {})
+    except (OSError, SafetensorError):
+        return False
 
 
 def digest(tensors: Mapping[str, Tensor]) -> str:

@@ -15,7 +15,8 @@
 `benchmark`    every system of Guo, Qin and Agar beside ours
 `loading`      `hier.load`: a model by its path or its name in the registry
 `serving`      what MLflow keeps beside a model
-`outputs`      rejects an output that is an input or an existing file of another kind
+`marks`        the mark in every file that hier writes
+`outputs`      rejects an output that is an input or a file that hier did not write
 =============  ========================================================================================
 
 `predict` and `results` are old names of a function and a class, for models logged in MLflow.

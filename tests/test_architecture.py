@@ -37,6 +37,7 @@ ORDER = (
     "models.systems",
     "models",
     "pipelines.reading",
+    "pipelines.marks",
     "pipelines.outputs",
     "pipelines.cluster",
     "pipelines.generating",

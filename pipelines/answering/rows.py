@@ -1,7 +1,8 @@
 """Tables of predictions, CSV or JSON lines: one row per image, written as it comes, resumed where they stopped.
 
 Bytes of a file name that are not UTF-8 stand in a table as ``\\udc80`` to ``\\udcff``, as JSON and Python write them:
-in JSON lines `json.loads` gives the name that `open` takes, in CSV `name_of` does.
+in JSON lines `json.loads` gives the name that `open` takes, in CSV `name_of` does. It also gives back names whose
+characters a table cannot hold, and those that a spreadsheet would compute: see `hierarchy.names.in_table`.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from ...hierarchy import HierError
 from ...hierarchy.files import output
+from ...hierarchy.names import from_table, in_table
 from ..reading.files import split_inside
 from .results import Failure, Prediction
 
@@ -28,6 +31,12 @@ COLUMNS = (
     "a_length", "b_length", "unit", "error",
 )  # fmt: skip
 OWN = ("bytes", "modified_ns", "run")  # what a table is resumed by
+LONGEST = 2**24  # bytes of a line
+KINDS = {str: "a text", int: "a whole number", type(None): "empty, as bytes is"}
+
+
+class ForeignTableError(HierError):
+    """A file that is not a table of predictions, or no longer; says where."""
 
 
 def stamp(name: str) -> Stamp:
@@ -43,22 +52,26 @@ class Rows(ABC):
     """A table in a file. Use it as a context; `has` says what needs no new row, `add` appends one.
 
     `run` is in every row and names the model and the settings. A file that is there is read before it is changed:
-    raises HierError for one that is not such a table, or that has rows of another run, unless `restart` empties it.
+    raises HierError for one that is not such a table, unless `force` replaces it, or that has rows of another run,
+    unless `restart` empties it.
     """
 
-    def __init__(self, path: Path, run: str, labels: Sequence[str], restart: bool = False) -> None:
-        self.path, self.run, self.labels = path, run, labels
+    def __init__(self, path: Path, run: str, labels: Sequence[str], restart: bool = False, force: bool = False) -> None:
+        self.path, self.run, self.labels, self._force = path, run, labels, force
         self._known: dict[str, tuple[Stamp, bool]] = {}
         self._superseded = False
         try:
             end = self._recognised(restart) if path.is_file() else 0
-            self._file = path.open("ab", buffering=0)  # a buffer would retry what a full disk rejected
-            if path.is_file():
-                self._file.truncate(end)
             if not end:
-                self._write(self._head())
-        except (OSError, UnicodeDecodeError) as error:
-            raise HierError(f"cannot write {path}: {getattr(error, 'strerror', None) or 'not a text file'}") from error
+                if not path.parent.is_dir():
+                    raise HierError(f"cannot write {path}: there is no folder {path.parent}, make it first")
+                with output(path) as made:
+                    made.write_text(self._head(), encoding="utf-8", newline="")
+            self._file = path.open("ab", buffering=0)  # a buffer would retry what a full disk rejected
+            if end:
+                self._file.truncate(end)
+        except OSError as error:
+            raise HierError(f"cannot write {path}: {error.strerror or error}") from error
 
     def __enter__(self) -> Self:
         return self
@@ -85,22 +98,32 @@ class Rows(ABC):
     def _recognised(self, restart: bool) -> int:
         """Bytes to keep of the file: all whole rows, none with `restart`. HierError if it is not such a table."""
         rows, end = self._rows(), _end_of_rows(self.path)
-        if restart or not end:
-            next(rows, None)  # the first shows whether it is such a table
+        try:
+            if restart or not end:
+                next(rows, None)  # the first shows whether it is such a table
+                return 0
+            for row in rows:
+                self._note(row)
+        except ForeignTableError:
+            if not self._force:
+                raise
+            self._known, self._superseded = {}, False
             return 0
-        for row in rows:
-            self._note(row)
         return end
 
     def _write(self, text: str) -> None:
         """Append `text`, or nothing of it where the disk is full."""
-        before, left = self.path.stat().st_size, memoryview(text.encode())
+        left = memoryview(text.encode())
         try:
-            while left:
-                left = left[self._file.write(left) :]
+            before = self.path.stat().st_size  # of the file by that name: it may be gone
+            try:
+                while left:
+                    left = left[self._file.write(left) :]
+            except OSError:
+                if self.path.is_file():
+                    os.truncate(self.path, before)
+                raise
         except OSError as error:
-            if self.path.is_file():
-                os.truncate(self.path, before)
             raise HierError(f"cannot write {self.path}: {error.strerror or error}") from error
 
     def _note(self, row: dict[str, Any]) -> None:
@@ -109,15 +132,37 @@ class Rows(ABC):
                 f"{self.path} has rows of another model or other settings (run {row['run']}, this is {self.run}): "
                 "give another file, or --restart to start this one over"
             )
-        try:
-            when = None if row["bytes"] in (None, "") else (int(row["bytes"]), int(row["modified_ns"]))
-        except (TypeError, ValueError) as error:
-            raise self._foreign("a file's size is not a number") from error
+        when = None if row["bytes"] is None else (row["bytes"], row["modified_ns"])
         self._superseded |= row["file"] in self._known
         self._known[row["file"]] = when, not row.get("error")
 
-    def _foreign(self, why: str) -> HierError:
-        return HierError(f"{self.path} is not a table of predictions ({why}): give another file")
+    def _foreign(self, why: str) -> ForeignTableError:
+        return ForeignTableError(
+            f"{self.path} is not a table of predictions, or another program has changed it ({why}): give another file, "
+            "or --force to replace it"
+        )
+
+    def _checked(self, row: dict[str, Any], line: int) -> dict[str, Any]:
+        """The row, if what a table is resumed by is of the right kind."""
+        kinds: dict[str, tuple[type, ...]] = {"file": (str,), "run": (str,)}
+        kinds |= dict.fromkeys(("bytes", "modified_ns"), (int,) if row["bytes"] is not None else (type(None),))
+        for name, kind in kinds.items():
+            if type(row[name]) not in kind:
+                raise self._foreign(f"line {line}, column {name}: {str(row[name])[:40]!r} is not {KINDS[kind[0]]}")
+        return row
+
+    def _lines(self) -> Iterator[str]:
+        """The complete lines; a last one without a line end was cut off by an interruption, unless it is alone."""
+        end = _end_of_rows(self.path)
+        with self.path.open("rb") as file:
+            for k, line in enumerate(iter(lambda: file.readline(LONGEST), b""), 1):
+                if len(line) == LONGEST:
+                    raise self._foreign(f"line {k} has more than {LONGEST >> 20} MB")
+                if end == 0 or file.tell() <= end:
+                    try:
+                        yield line.decode("utf-8")
+                    except UnicodeDecodeError as error:
+                        raise self._foreign(f"line {k}, byte {error.start + 1} is not UTF-8") from error
 
     def _keep_last(self) -> None:
         """Rewrite the file with the last row of every image."""
@@ -152,17 +197,18 @@ class JsonRows(Rows):
         return ""
 
     def _rows(self) -> Iterator[dict[str, Any]]:
-        for k, line in enumerate(_lines(self.path), 1):
+        for k, line in enumerate(self._lines(), 1):
             try:
                 row = json.loads(line)
-            except ValueError as error:
-                raise self._foreign(f"line {k} is not JSON") from error
+            except (ValueError, RecursionError) as error:
+                column = f", column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
+                raise self._foreign(f"line {k}{column} is not JSON") from error
             if not isinstance(row, dict):
                 raise self._foreign(f"line {k} is not an object")
             missing = [name for name in ("file", *OWN) if name not in row]
             if missing:
-                raise self._foreign(f"rows have no {missing[0]}")
-            yield row
+                raise self._foreign(f"line {k}: rows have no {missing[0]}")
+            yield self._checked(row, k)
 
     def _row(self, result: Prediction | Failure) -> dict[str, Any]:
         return result.as_dict()
@@ -183,18 +229,27 @@ class CsvRows(Rows):
         return _csv_line(self.columns)
 
     def _rows(self) -> Iterator[dict[str, Any]]:
-        reader = csv.reader(_lines(self.path))
+        reader = csv.reader(self._lines())
         try:
             head = next(reader, list(self.columns))
-            if head[: len(COLUMNS)] != list(COLUMNS) or head[-len(OWN) :] != list(OWN):
-                raise self._foreign("its first line names other columns")
+            fixed = [*zip(head, COLUMNS, strict=False), *zip(head[-len(OWN) :], OWN, strict=False)]
+            if len(head) < len(fixed) or any(found != name for found, name in fixed):
+                raise self._other_columns(head)
             for values in reader:
                 if len(values) != len(head):
                     raise self._foreign(f"line {reader.line_num} has {len(values)} cells instead of {len(head)}")
-                row = dict(zip(head, values, strict=True))
-                yield row | {"file": name_of(row["file"])}
+                row: dict[str, Any] = dict(zip(head, values, strict=True))
+                row |= {"file": from_table(row["file"])} | {name: _whole(row[name]) for name in OWN[:2]}
+                yield self._checked(row, reader.line_num)
+            if head != list(self.columns):  # told last: that the rows are of another model explains more
+                raise self._other_columns(head)
         except csv.Error as error:
-            raise self._foreign(str(error)) from error
+            raise self._foreign(f"line {reader.line_num}: {error}") from error
+
+    def _other_columns(self, head: Sequence[str]) -> ForeignTableError:
+        pairs = enumerate(zip_longest(head, self.columns, fillvalue="nothing"), 1)
+        k, found, name = next(((k, found, name) for k, (found, name) in pairs if found != name))
+        return self._foreign(f"line 1 names other columns: column {k} is {found[:40]!r} instead of {name!r}")
 
     def _row(self, result: Prediction | Failure) -> dict[str, Any]:
         row = result.as_dict()
@@ -207,22 +262,19 @@ class CsvRows(Rows):
 
 def name_of(text: str) -> str:
     """A file's name as `open` takes it, from the column `file` of a CSV table."""
-    return re.sub(r"\\udc([89a-f][0-9a-f])", lambda found: chr(0xDC00 + int(found[1], 16)), text)
+    return from_table(text)
 
 
 def _csv_line(values: Sequence[Any]) -> str:
     line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(["" if v is None else v for v in values])
-    return line.getvalue().encode("utf-8", "backslashreplace").decode()
+    cells = ["" if v is None else in_table(v) if isinstance(v, str) else v for v in values]
+    csv.writer(line, lineterminator="\n").writerow(cells)
+    return line.getvalue()
 
 
-def _lines(path: Path) -> Iterator[str]:
-    """The complete lines; a last one without a line end was cut off by an interruption, unless it is the only one."""
-    end = _end_of_rows(path)
-    with path.open("rb") as file:
-        for line in file:
-            if end == 0 or file.tell() <= end:
-                yield line.decode("utf-8")
+def _whole(cell: str) -> int | str | None:
+    """A cell as a whole number, if it is one; None for an empty one."""
+    return int(cell) if re.fullmatch(r"\d{1,20}", cell, re.ASCII) else cell or None
 
 
 def _end_of_rows(path: Path) -> int:

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from safetensors.torch import save_file
 from torch import Tensor
 
 from ...datasets import Pattern, PatternDataset, split_pool
@@ -23,6 +22,7 @@ from ...hierarchy.elements import rotation_centres
 from ...hierarchy.files import whole
 from ...models.evidence.representation import SymmetryEvidence
 from ...models.systems import centred_side
+from ...models.weights import write_tensors
 from ..generating.evidence import read_evidence
 from ..generating.parts import REVISION, Part
 from ..training.data import CROSS, TRAIN, VALID
@@ -174,8 +174,7 @@ def evidence_of(images: ImageSet, name: str, device: str, stage: Stage) -> Evide
             advance(len(maps[-1]))
         kept = {"maps": torch.cat(maps), "numbers": torch.cat(numbers)}
         kept["seconds"] = torch.tensor(time.monotonic() - started)
-        with whole(file) as unfinished:
-            save_file(kept, unfinished)
+        write_tensors(file, kept)
     return Evidence(kept["maps"], kept["numbers"], float(kept["seconds"]))
 
 

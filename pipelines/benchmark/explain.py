@@ -13,9 +13,11 @@ from torch import Tensor, nn
 from ...arrays import gaussian_blur
 from ...hierarchy import HierError, compile_tree, load_tree
 from ...hierarchy.files import output
+from ...hierarchy.names import in_picture
 from ...models.evidence.crops import best_view
 from ...models.systems import MAPS as MAPS_SYSTEM
 from ...models.systems import Network, Part, Sizes, System, assembled, build, parts_of, system_named
+from ..marks import save_figure
 from .run import find_network
 
 DRAWS, NOISE = 16, 0.08  # noisy copies whose gradients are averaged, and their noise
@@ -118,10 +120,10 @@ def draw_pixels(found: PixelAnswer, system: str, path: Path) -> None:
     left.set_title("what the network saw")
     right.imshow(found.image.mean(0).numpy(), cmap="gray", vmin=-1, vmax=1)
     shown = right.imshow(found.saliency.numpy(), cmap="inferno", alpha=found.saliency.clamp_min(0.15).numpy())
-    right.set_title(f"{found.answer} ({100 * found.probability:.0f} %) depends on")
+    right.set_title(f"{in_picture(found.answer)} ({100 * found.probability:.0f} %) depends on")
     figure.colorbar(shown, ax=right, label="slope of the answer, largest is 1", shrink=0.8)
-    figure.suptitle(system)
+    figure.suptitle(in_picture(system))
     for axes in (left, right):
         axes.set_axis_off()
     with output(path) as file:
-        figure.savefig(file, dpi=120)
+        save_figure(figure, file, path.suffix.lower(), dpi=120)

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...hierarchy.files import whole
+from ...hierarchy.names import in_picture
 from ..drawing.charts import draw_confusion
+from ..marks import save_figure
 from .rows import Row
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ def draw_confusions(row: Row, blocks: Mapping[str, int], path: Path) -> None:
     order = [row.classes.index(name) for name in shown]
     side = 2.0 + 0.32 * len(row.classes)
     figure = Figure(figsize=(2 * side, len(TITLES) * side), layout="constrained")
-    figure.suptitle(f"{row.system}: {row.network}, {row.count} training images")
+    figure.suptitle(f"{in_picture(row.system)}: {in_picture(row.network)}, {row.count} training images")
     grid = figure.subplots(len(TITLES), 2)
     for (name, title), (left, right) in zip(TITLES.items(), grid, strict=True):
         counts = np.asarray(row.confusion[name])[np.ix_(order, order)]
@@ -44,7 +46,7 @@ def draw_confusions(row: Row, blocks: Mapping[str, int], path: Path) -> None:
         left.set_title(f"{title}: images ({accuracy:.1f} % correct)")
         right.set_title(f"{title}: % of the true group")
     with whole(path) as file:
-        figure.savefig(file, dpi=80)
+        save_figure(figure, file, ".png", dpi=80)
 
 
 def _part(axes: Axes, blocks: Mapping[str, int]) -> None:
@@ -66,7 +68,7 @@ def draw_curve(rows: Sequence[Row], path: Path) -> bool:
     for axes, (name, title) in zip(figure.subplots(1, len(TITLES), sharey=True), TITLES.items(), strict=True):
         for system in systems:
             points = sorted((r.count, 100 * r.figures[f"{name}/accuracy"]) for r in rows if r.system == system)
-            axes.plot(*zip(*points, strict=True), marker="o", label=system)
+            axes.plot(*zip(*points, strict=True), marker="o", label=in_picture(system))
         axes.set_xscale("log")
         ticks = sorted({r.count for r in rows if r.system in systems})
         axes.set_xticks(ticks, [f"{n:,}".replace(",", " ") for n in ticks])
@@ -77,5 +79,5 @@ def draw_curve(rows: Sequence[Row], path: Path) -> bool:
     figure.axes[0].set_ylabel("% correct")
     figure.axes[0].legend()
     with whole(path) as file:
-        figure.savefig(file, dpi=80)
+        save_figure(figure, file, ".png", dpi=80)
     return True

@@ -127,8 +127,8 @@ def write_all(
         file.write_text(markdown(rows, preset, command, where, photos, curve), encoding="utf-8")
 
 
-def check_folder(out: Path) -> None:
-    """HierError for a folder that holds files with the names to be written but no benchmark."""
+def check_folder(out: Path, force: bool = False) -> None:
+    """HierError for a folder that holds files with the names to be written but no benchmark, unless `force`."""
     try:
         there = json.loads((out / RESULTS).read_bytes())
     except (OSError, ValueError):
@@ -138,5 +138,5 @@ def check_folder(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise HierError(f"--out {out} is a file: give a folder")
     taken = [name for name in (RESULTS, TABLE_FILE, PAGE, CURVE, CONFUSIONS) if (out / name).exists()]
-    if taken:
-        raise HierError(f"--out {out} holds a {taken[0]} that is not from a benchmark: give another folder")
+    if taken and not force:
+        raise HierError(f"--out {out} holds a {taken[0]} that is not from a benchmark: give another folder, or --force")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import time
@@ -202,8 +203,10 @@ def keep_network(file: Path, network: torch.nn.Module, sizes: Sizes, tree: str) 
     made = {"sizes": {**vars(sizes), "networks": dict(sizes.networks)}, "tree": tree}
     with whole(file.with_name("made.json")) as about:
         about.write_text(json.dumps(made, indent=1), encoding="utf-8")
-    with whole(file) as weights:
-        torch.save({k: v.cpu() for k, v in network.state_dict().items()}, weights)
+    weights = io.BytesIO()  # torch reports a full disk as an error of its own
+    torch.save({k: v.cpu() for k, v in network.state_dict().items()}, weights)
+    with whole(file) as unfinished:
+        unfinished.write_bytes(weights.getbuffer())
 
 
 def _maps(

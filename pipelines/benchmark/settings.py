@@ -6,10 +6,10 @@ import hashlib
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ...hierarchy import UnknownNameError
+from ...hierarchy.yaml_text import PROBLEMS, YamlError, brief, parse_yaml, read_text
 from ..training.settings import SettingsError
 
 NOT_OF_A_ROW = {"name", "systems", "curve", "networks", "lr_of"}  # of the digest of one row; its own share is added
@@ -19,7 +19,7 @@ ROLES = ("resnet", "densenet", "pyramid", "xcit", "small", "maps")
 class Curve(BaseModel):
     """Accuracy against number of training images: for which systems, at which counts below the preset's own."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     systems: tuple[str, ...] = ()
     counts: tuple[int, ...] = ()
 
@@ -27,7 +27,7 @@ class Curve(BaseModel):
 class Preset(BaseModel):
     """A benchmark. Every row sees the same images, equally often."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     name: str = Field(min_length=1, pattern=r"^[\w.-]+$")
     size: int = Field(ge=48, le=1024, multiple_of=16, description="px; multiples of 16, so that halvings stay exact")
@@ -88,24 +88,24 @@ def load_preset(name: str) -> Preset:
     """A built-in preset by name, or a YAML file. Raises UnknownNameError or SettingsError."""
     path = preset_file(name)
     try:
-        values: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SettingsError(f"preset {path} cannot be read as YAML: {' '.join(str(error).split())}") from error
+        values: Any = parse_yaml(read_text(path))
+    except YamlError as error:
+        raise SettingsError(f"preset {path}: {error}") from error
     if not isinstance(values, dict):
         raise SettingsError(f"preset {path} holds a {type(values).__name__}, keys with values are needed")
     try:
         return Preset.model_validate(values)
     except ValidationError as error:
-        raise SettingsError(f"preset {path}: {'; '.join(map(_reason, error.errors()))}") from error
+        raise SettingsError(f"preset {path}: {'; '.join(map(_reason, error.errors()[:PROBLEMS]))}") from error
 
 
 def _reason(error: Any) -> str:
     key = ".".join(map(str, error["loc"]))
     match error["type"]:
         case "extra_forbidden":
-            return f"unknown key {key!r}; known: {', '.join(Preset.model_fields)}"
+            return f"unknown key {brief(key)}; known: {', '.join(Preset.model_fields)}"
         case "missing":
             return f"key {key!r} is missing"
         case "value_error":
             return str(error["msg"]).removeprefix("Value error, ")
-    return f"{key} = {error['input']!r}: {error['msg'].lower()}"
+    return f"{key} = {brief(error['input'])}: {error['msg'].lower()}"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...hierarchy.names import in_picture
 from ..measuring.metrics import Reliability
 
 if TYPE_CHECKING:
@@ -69,8 +70,9 @@ def draw_confusion(
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     many = len(names) > MANY
     upright: dict[str, Any] = {"rotation": 90} if many else {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}
-    axes.set_xticks(range(len(names)), names, **upright)
-    axes.set_yticks(range(len(names)), names)
+    shown = [in_picture(name) for name in names]
+    axes.set_xticks(range(len(names)), shown, **upright)
+    axes.set_yticks(range(len(names)), shown)
     axes.set(xlabel="predicted", ylabel="true")
     for (i, j), count in np.ndenumerate(counts):
         text = str(count) if texts is None else texts[i][j]

@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 from ...hierarchy import UnknownNameError, WallpaperGroup
 from ...hierarchy.elements import reflection_lines, rotation_centres
 from ...hierarchy.files import output
+from ..marks import SOFTWARE, save_picture
 from .symbols import cut, dashes, symbol
 
 Array = NDArray[np.float64]
@@ -135,6 +136,7 @@ def svg(group: WallpaperGroup) -> str:
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}">',
         f"<title>Symmetry elements of {group.name}</title>",
+        f'<metadata xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:title>{SOFTWARE}</dc:title></metadata>',
         f'<rect width="{width}" height="{height}" fill="white"/>',
     ]
     for shape in drawn:
@@ -194,7 +196,7 @@ def draw_diagram(group: WallpaperGroup, path: Path) -> None:
             content = svg(group).encode()
         case ".png":
             file = io.BytesIO()
-            picture(group).save(file, "png")
+            save_picture(picture(group), file, ".png")
             content = file.getvalue()
         case other:
             raise UnknownNameError("kind of picture", other, (".svg", ".png"))

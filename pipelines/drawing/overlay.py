@@ -17,6 +17,8 @@ from torch import Tensor
 
 from ...hierarchy import UnknownNameError, WallpaperGroup
 from ...hierarchy.files import output
+from ...hierarchy.names import in_picture
+from ..marks import save_figure
 from .symbols import (
     ORDERS,
     Array,
@@ -43,7 +45,6 @@ BLOCK = 3  # cells along each axis of that middle
 NARROWEST, MARGIN, ROW = 560.0, 14.0, 27.0
 DASHES = 7.0, 4.5  # points
 INK, LINES, CELL, HALO = "#111111", "#c2005f", "#ffd21f", "white"
-PDF_DATE = {"CreationDate": None}
 
 
 @dataclass(frozen=True)
@@ -214,9 +215,7 @@ def _write(axes: Axes, elements: Elements, caption: Sequence[str], width: float,
     for k, line in enumerate(caption):
         y = MARGIN + ROW * (k + 0.6)
         size, weight = (15, "bold") if k == 0 else (10.5, "normal")
-        # a file's name may hold dollars, and bytes that are not UTF-8
-        text = line.encode("utf-8", "backslashreplace").decode()
-        axes.text(MARGIN, y, text, fontsize=size, weight=weight, va="center", parse_math=False)
+        axes.text(MARGIN, y, in_picture(line), fontsize=size, weight=weight, va="center")
     orders = [n for n in ORDERS if any(order == n for order, _ in elements.centres)]
     kinds = [k for k in (False, True) if any(line.glide == k for line in elements.lines)]
     rows: list[int | bool] = [*kinds, *orders]
@@ -245,8 +244,7 @@ def encoded(figure: Figure, suffix: str) -> bytes:
     file = io.BytesIO()
     # text stays text, and the same picture is the same file
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "hier", "pdf.fonttype": 42}):
-        metadata = {".svg": {"Date": None}, ".pdf": PDF_DATE}.get(kind)
-        figure.savefig(file, format=kind[1:], dpi=DPI, metadata=metadata, facecolor="white")
+        save_figure(figure, file, kind, dpi=DPI, facecolor="white")
     return file.getvalue()
 
 

@@ -16,6 +16,7 @@ from ...arrays import in_threads
 from ...hierarchy import HierError
 from ...hierarchy.files import output
 from ...models.classifier import Classifier
+from ..marks import mark_archive
 from ..reading.images import ImageError, as_tensor
 from ..reading.picture import Picture
 from .lattice import same_lattice
@@ -174,3 +175,4 @@ def save_arrays(path: Path, arrays: dict[str, Any]) -> None:
     """Write ``.npz``; HierError when that fails."""
     with output(path) as file:
         np.savez_compressed(file, **arrays)
+        mark_archive(file)

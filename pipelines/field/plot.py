@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from ...hierarchy.files import output
+from ...hierarchy.names import on_screen
+from ..marks import save_picture
 from .domains import Domains
 from .measure import FieldMap
 
@@ -44,7 +46,7 @@ def draw_map(array: NDArray[Any], found: FieldMap, what: Domains, path: Path) ->
     _directions(draw, found, what, scale)
     _legend(draw, width + 14, found, what)
     with output(path) as file:
-        sheet.save(file)
+        save_picture(sheet, file, ".png")
 
 
 def shrunk(array: NDArray[Any], side: int = SIDE) -> tuple[NDArray[np.float32], int]:
@@ -110,7 +112,7 @@ def _legend(draw: ImageDraw.ImageDraw, x: int, found: FieldMap, what: Domains) -
     for k, (count, index) in enumerate(shares):
         y = 34 + 24 * k
         draw.rectangle([x, y, x + 16, y + 16], GREY if index < 0 else colour(index))
-        name = "not periodic" if index < 0 else found.labels[index]
+        name = "not periodic" if index < 0 else on_screen(found.labels[index])
         draw.text((x + 24, y - 2), f"{name}  {100 * count / what.group.size:.1f} %", INK, font)
     y = 44 + 24 * len(shares)
     for text in ("strokes: direction of a", "paler: less confident", "long lines: boundaries"):

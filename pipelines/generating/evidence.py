@@ -13,12 +13,12 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from ...datasets import PatternDataset
 from ...hierarchy import HierError
-from ...hierarchy.files import whole
+from ...models.weights import write_tensors
 from .parts import REVISION, Dataset, Part, digests, make
 from .processes import ALONE, Processes
 from .stored import Rows, StoredRows
@@ -82,8 +82,7 @@ def gather(
         _tell_of_others(cache)
     with closing(_made([pieces[i] for i in missing], device, advance, processes.count)) as made:
         for i, (maps, numbers, misfits) in zip(missing, made, strict=True):
-            with whole(files[i]) as unfinished:
-                save_file({"maps": maps, "numbers": numbers, "misfits": misfits}, unfinished)
+            write_tensors(files[i], {"maps": maps, "numbers": numbers, "misfits": misfits})
     processes.wait()
     rows = (StoredRows.of(name, files) for name in ("maps", "numbers", "misfits"))
     stored_maps, stored_numbers, stored_misfits = rows

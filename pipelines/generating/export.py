@@ -77,7 +77,11 @@ class Export:
         if d.source == "photos":
             content = "" if self.photos is None else photo_content(self.photos, self.split)
             names = "\n".join(split_pool(self.photos, self.split).names)
-            values |= {"split": self.split, "pictures": hashlib.sha256(f"{content}\n{names}".encode()).hexdigest()}
+            text = f"{content}\n{names}"
+            values |= {
+                "split": self.split,
+                "pictures": hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest(),
+            }
         return json.loads(json.dumps(values))  # type: ignore[no-any-return]
 
 

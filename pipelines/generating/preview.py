@@ -13,8 +13,10 @@ from PIL import Image, ImageDraw, ImageFont
 from ...datasets import PatternDataset, Source, split_pool
 from ...hierarchy import HierError
 from ...hierarchy.files import output
+from ..marks import save_picture
 from .formats import Pixels
 
+SUFFIXES = (".png", ".jpg", ".jpeg")
 GAP = 6  # px between images
 MARGIN = 52  # px for a group's name
 HEAD = 24  # px for the sources' names
@@ -23,8 +25,9 @@ BLOCKS = 2  # columns of groups, which make the sheet nearly square
 
 def draw_sheet(dataset: PatternDataset, photos: Path | None, path: Path, split: str = "train") -> None:
     """Draw the dataset's groups from every source, image 0 of each, and save the picture to `path`."""
-    if path.suffix.lower() not in Image.registered_extensions():
-        raise HierError(f"a sheet {path.name!r} cannot be drawn: give a name that ends in .png")
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise HierError(f"a sheet {path.name!r} cannot be drawn: give a name that ends in {' or '.join(SUFFIXES)}")
     sources = get_args(Source)
     pictures = split_pool(photos, split)
     columns = [
@@ -32,7 +35,7 @@ def draw_sheet(dataset: PatternDataset, photos: Path | None, path: Path, split: 
     ]
     sheet = _sheet(dataset.groups, sources, columns)
     with output(path) as file:
-        sheet.save(file)
+        save_picture(sheet, file, suffix)
 
 
 def _images(dataset: PatternDataset) -> Pixels:

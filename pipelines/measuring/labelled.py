@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -11,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from ...hierarchy import GROUP_NAMES, HierError, UnknownNameError, group
+from ...hierarchy.names import from_table
 from ...models.classifier import Classifier
 from ...models.routing.router import Router
 from .files import answer_files
 
 TABLE = "labels.csv"
 NEEDED = ("file", "acceptable")
+MAYBE = ("sure", "kind")
 NONE = "none"  # not periodic is a right answer
 SURE = 0.99
 EXPECTED = f"{TABLE} has the columns file, acceptable (groups with | between them, or {NONE}), and maybe sure and kind"
@@ -87,12 +90,13 @@ def has_table(folder: Path) -> bool:
 def read_table(folder: Path, labels: Sequence[str]) -> list[Row]:
     """The rows of ``folder/labels.csv``; files are named relative to the folder.
 
-    `labels` are the model's. Of wallpaper groups every name is understood that `hierarchy.group` understands. Raises
-    HierError with the table and the row, counted from the header's 1, for what cannot be used.
+    A file's name may stand as a table of ``hier predict`` has it. `labels` are the model's; of wallpaper groups every
+    name is understood that `hierarchy.group` understands. Raises HierError with the table and the row, counted from the
+    header's 1, for what cannot be used.
     """
     path = folder / TABLE
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines(keepends=True)
+        lines = io.StringIO(path.read_bytes().decode("utf-8-sig"), newline="")
     except UnicodeDecodeError as error:
         row = error.object[: error.start].count(b"\n") + 1
         raise HierError(f"{path}, row {row}: not UTF-8: save the table as CSV in UTF-8") from error
@@ -106,7 +110,10 @@ def read_table(folder: Path, labels: Sequence[str]) -> list[Row]:
     header = [name.strip().lower() for name in table[0]] if table else []
     if missing := [name for name in NEEDED if name not in header]:
         have = ", ".join(filter(None, header)) or "none"
-        raise HierError(f"{path} lacks the column {' and '.join(missing)} (it has: {have}): {EXPECTED}")
+        cause = " between commas, not semicolons" if ";" in have and "," not in "".join(table[0]) else ""
+        raise HierError(f"{path} lacks the column {' and '.join(missing)}{cause} (it has: {have}): {EXPECTED}")
+    if twice := [name for name in (*NEEDED, *MAYBE) if header.count(name) > 1]:
+        raise HierError(f"{path} has the column {twice[0]} twice: {EXPECTED}")
     found: dict[str, tuple[int, Row]] = {}
     for number, cells in enumerate(table[1:], 2):
         if not any(cell.strip() for cell in cells):
@@ -115,12 +122,12 @@ def read_table(folder: Path, labels: Sequence[str]) -> list[Row]:
         if len(cells) > len(header):
             raise HierError(f"{place}: {len(cells)} values for {len(header)} columns: quote values that hold commas")
         cell = dict(zip_longest(header, (text.strip() for text in cells), fillvalue=""))
-        name = cell["file"]
+        name = from_table(cell["file"])
         if not name:
-            raise HierError(f"{place}: no file is named")
+            raise HierError(f"{place}, column file: no file is named")
         if name in found:
             raise HierError(f"{place}: {name} has row {found[name][0]} already: one row for each file")
-        acceptable = _acceptable(cell["acceptable"], labels, f"{place} ({name})")
+        acceptable = _acceptable(cell["acceptable"], labels, f"{place}, column acceptable ({name})")
         found[name] = number, Row(name, acceptable, cell.get("sure", ""), cell.get("kind", ""))
     if not found:
         raise HierError(f"{path} has no rows: {EXPECTED}")

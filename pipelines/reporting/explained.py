@@ -9,7 +9,9 @@ from torch import Tensor
 
 from ...hierarchy import HierError
 from ...hierarchy.files import output
+from ...hierarchy.names import in_picture
 from ..answering.explain import MapAnswer
+from ..marks import save_figure
 
 SUFFIXES = (".png", ".svg", ".pdf")
 
@@ -34,9 +36,9 @@ def draw_maps(steps: Sequence[MapAnswer], view: Tensor, path: Path) -> None:
         names, drops = list(step.drops)[::-1], list(step.drops.values())[::-1]
         axes.barh(names, drops, color=["tab:blue" if v > 0 else "tab:orange" for v in drops])
         axes.axvline(0, color="black", linewidth=0.8)
-        axes.set_title(f"{step.node}: {step.choice} ({100 * step.probability:.0f} %)", fontsize=9)
+        axes.set_title(f"{step.node}: {in_picture(step.choice)} ({100 * step.probability:.0f} %)", fontsize=9)
         axes.set_xlabel("log-probability lost without it")
         if k:
             axes.set_yticklabels([])
     with output(path) as file:
-        figure.savefig(file, dpi=120)
+        save_figure(figure, file, path.suffix.lower(), dpi=120)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,12 +20,11 @@ class OverlayFiles:
     """Overlays in files that `target` names: ``out.svg`` for one image, ``folder`` or ``folder/{name}.pdf`` for many.
 
     `images` are all images of the call, none of which is ever replaced. In a folder overlays are called
-    ``NAME_overlay.png``. Raises HierError for one file and several images, UnknownNameError for another kind of
-    picture.
+    ``NAME_overlay.png``. Raises HierError for one file and several images, and for a file that hier did not write,
+    unless `force` replaces it; UnknownNameError for another kind of picture.
     """
 
-    def __init__(self, target: str, images: Sequence[str]) -> None:
-        self._inputs = Inputs(images)
+    def __init__(self, target: str, images: Sequence[str], force: bool = False) -> None:
         path = Path(target)
         if target.endswith(("/", "\\")) or path.is_dir() or not path.suffix:
             path = path / f"{NAME}_overlay.png"
@@ -35,25 +35,27 @@ class OverlayFiles:
                 f"--overlay {target} is one file and there are several images: give a folder, or {NAME} in it, as in "
                 f"overlays/{NAME}{path.suffix}"
             )
-        if NAME not in str(path):
-            self._inputs.check(path, "--overlay")
-        self.pattern = str(path)
-        self._used: set[str] = set()
+        inputs = Inputs(images, force)
+        used: set[str] = set()
+        self.paths: dict[str, deque[Path]] = defaultdict(deque)  # an image may be given twice
+        for image in images:
+            self.paths[image].append(Path(str(path).replace(NAME, _free(image, used))))
+            inputs.check(self.paths[image][-1], "--overlay")
 
     def draw(self, found: Prediction) -> Path:
         """Draw one image's overlay; its file. HierError where there is nothing to draw or it cannot be written."""
         drawable(found)
-        path = self._free(found.file)
-        self._inputs.check(path, "--overlay")
+        path = self.paths[found.file].popleft()
         save(plotted(found), path)
         return path
 
-    def _free(self, file: str) -> Path:
-        """A name that no other image of this call has: images of one name in two folders are numbered."""
-        stem = re.sub(r"[^\w.-]+", "_", Path(file).stem) or "image"
-        name, count = stem, 1
-        while NAME in self.pattern and name in self._used:
-            count += 1
-            name = f"{stem}-{count}"
-        self._used.add(name)
-        return Path(self.pattern.replace(NAME, name))
+
+def _free(image: str, used: set[str]) -> str:
+    """A name that no other image of this call has: images of one name in two folders are numbered."""
+    stem = re.sub(r"[^\w.-]+", "_", Path(image).stem) or "image"
+    name, count = stem, 1
+    while name in used:
+        count += 1
+        name = f"{stem}-{count}"
+    used.add(name)
+    return name

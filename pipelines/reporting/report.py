@@ -12,11 +12,13 @@ from typing import Any
 
 from ...hierarchy import HierError
 from ...hierarchy.files import output
+from ...hierarchy.names import on_screen
 from ...models.ladder import TOLERANCES
 from ..answering.figure import cell_in_words
 from ..answering.ladder import in_words
 from ..answering.results import Failure, Prediction
 from ..answering.words import percent
+from ..marks import SOFTWARE
 from .pictures import map_pictures, pictures
 
 TEMPLATE = "report.html"
@@ -56,20 +58,21 @@ class Report:
         with self._sections as kept:
             kept.seek(0)
             sections = (pickle.load(kept) for _ in self._index)
-            # a file's name may hold bytes that are not UTF-8
-            with output(path) as unfinished, unfinished.open("w", encoding="utf-8", errors="backslashreplace") as file:
+            with output(path) as unfinished, unfinished.open("w", encoding="utf-8") as file:
                 file.writelines(
-                    page.generate(title=title, version=version("hier"), index=self._index, sections=sections)
+                    page.generate(
+                        title=title, version=version("hier"), software=SOFTWARE, index=self._index, sections=sections
+                    )
                 )
 
 
 def _entry(result: Prediction | Failure) -> dict[str, str]:
     if isinstance(result, Failure):
-        return {"file": result.file, "error": result.error}
+        return {"file": on_screen(result.file), "error": on_screen(result.error)}
     answer = result.group or result.statement
     probability = result.probability if result.periodic else 1 - result.periodic_probability
     cell = cell_in_words(result) if result.symmetry is not None else ""
-    return {"file": result.file, "answer": answer, "probability": percent(probability), "cell": cell}
+    return {"file": on_screen(result.file), "answer": answer, "probability": percent(probability), "cell": cell}
 
 
 def _section(result: Prediction | Failure, entry: dict[str, str]) -> dict[str, Any]:

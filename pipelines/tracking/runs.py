@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...hierarchy.names import on_screen
 from .artifacts import NODE, TREE, node_model, slug, tree_model
 from .errors import StoreError, reason, shown, store_errors
 from .machine import load
@@ -234,4 +235,4 @@ def _figures(values: Mapping[str, float]) -> dict[str, float]:
 
 
 def _text(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return on_screen(", ".join(map(str, value)) if isinstance(value, list | tuple) else value)

@@ -60,7 +60,7 @@ class Assembled:
 
 def assemble(
     store: Store, tree: Tree, alias: str, out: Path, trial: Trial, device: str = "cpu",
-    stage: Stage = lambda name, total: lambda n: None,
+    stage: Stage = lambda name, total: lambda n: None, force: bool = False,
 ) -> Assembled:  # fmt: skip
     """Join the versions that bear `alias` to a bundle in `out`, and register it as the tree's champion.
 
@@ -78,7 +78,7 @@ def assemble(
     reports = tried(Classifier(made.bundle, device), trial, stage)
     figures = _figures(reports)
     complete = made.bundle.card.model_copy(update={"figures": figures})
-    picture = save_calibrated(replace(made, bundle=replace(made.bundle, card=complete)), card)
+    picture = save_calibrated(replace(made, bundle=replace(made.bundle, card=complete)), card, force)
     params = {**asdict(trial), "photos": trial.photos is not None, "alias": alias}
     params |= {f"version/{node}": number for node, number in versions.items()}
     try:

@@ -14,15 +14,17 @@ from torch import Tensor
 from ...datasets import OF_PATTERN, Corruption, NonPatternDataset, PatternDataset, split_pool
 from ...hierarchy import GROUP_NAMES, CompiledTree, HierError
 from ...hierarchy.files import output
-from ...models.bundle import BUNDLED, GATE, Bundle, Routing, find_card, load_bundle, save_bundle
+from ...models.bundle import BUNDLED, GATE, Bundle, Routing, check_replaceable, find_card, load_bundle, save_bundle
 from ...models.classifier import Answer, Classifier
 from ...models.routing.calibration import fit_temperature
 from ...models.routing.mixture import Stack
 from ...models.routing.router import FLAT, NEED_FLAT, ROUTERS
 from ..generating.evidence import EvidenceSet, gather
 from ..generating.parts import Part
+from ..marks import save_figure
 from ..measuring.evaluate import Report, report_of
 from ..measuring.metrics import Reliability, reliability
+from ..outputs import check_outputs
 from ..tracking.artifacts import slug
 from ..tracking.registry_files import SCHEME, local_model
 from ..tracking.runs import Store
@@ -147,14 +149,25 @@ def calibrate(bundle: Bundle, splits: Sequence[Split], device: str = "cpu") -> C
     return Calibrated(replace(made, card=card), temperatures, figures, curves)
 
 
-def save_calibrated(made: Calibrated, card: Path) -> Path:
-    """Write the bundle, and beside it ``NAME-reliability.png``, the diagram; returns its path."""
+def diagram_of(card: Path) -> Path:
+    """The file of the reliability diagram that belongs to a card: ``NAME-reliability.png``."""
+    return card.with_name(f"{card.stem}-reliability.png")
+
+
+def check_files(card: Path, force: bool = False) -> None:
+    """Raises HierError, BundleError where `save_calibrated` would replace a file that hier did not write."""
+    check_replaceable(card, force)
+    check_outputs({"--out, diagram in": diagram_of(card)}, [], force=force)
+
+
+def save_calibrated(made: Calibrated, card: Path, force: bool = False) -> Path:
+    """Write the bundle and its diagram, whose path is returned. Raises HierError, BundleError: see `save_bundle`."""
     from ..drawing.charts import reliability_figure
 
-    save_bundle(card, made.bundle.card, made.bundle.nodes, stack=made.bundle.stack)
-    picture = card.with_name(f"{card.stem}-reliability.png")
+    save_bundle(card, made.bundle.card, made.bundle.nodes, stack=made.bundle.stack, force=force)
+    picture = diagram_of(card)
     with output(picture) as file:
-        reliability_figure(made.curves).savefig(file, dpi=110)
+        save_figure(reliability_figure(made.curves), file, ".png", dpi=110)
     return picture
 
 
@@ -170,22 +183,24 @@ class Wanted:
 
 def calibrate_file(
     model: Path | str | None, out: Path | None, wanted: Wanted, root: Path, store: Store | None = None,
-    device: str = "cpu", stage: Stage = lambda name, total: lambda n: None,
+    device: str = "cpu", stage: Stage = lambda name, total: lambda n: None, force: bool = False,
 ) -> tuple[Calibrated, Path, Path]:  # fmt: skip
     """Calibrate the model in a bundle, write it to the folder `out` or over itself, and record it in the store.
 
-    Returns the calibration, its card and its diagram. HierError when it would overwrite what is not the user's.
+    Returns the calibration, its card and its diagram. HierError when it would overwrite the bundled model, or a file
+    that hier did not write, unless `force` replaces that.
     """
     card = find_card(BUNDLED if model is None else local_model(model, root))
     if out is None and (model is None or str(model).startswith(SCHEME)):
         raise HierError(f"refusing to overwrite {model or 'the bundled model'}; pass --out FOLDER")
     bundle = load_bundle(card)
     target = card if out is None else out / card.name
+    check_files(target, force)
     splits = calibration_splits(
         bundle, wanted.count, wanted.seed, wanted.photos, wanted.sources, root / "work" / "evidence", device, stage
     )
     made = calibrate(bundle, splits, device)
-    picture = save_calibrated(made, target)
+    picture = save_calibrated(made, target, force)
     if store is not None:
         params = asdict(wanted) | {"photos": wanted.photos is not None, "sources": wanted.sources or sources_of(bundle)}
         resume = root / "work" / f"calibrate-{digest(bundle, params)}.txt"

@@ -8,12 +8,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ...datasets import PatternDataset, photo_content, split_pool
 from ...datasets.dataset import DatasetError
 from ...hierarchy import GROUP_NAMES, HierError, Tree, TreeError, load_tree
+from ...hierarchy.yaml_text import PROBLEMS, YamlError, brief, parse_yaml, read_text
 from ...models.node import NodeClassifier, NodeSettings
 from ..generating.parts import REVISION
 
@@ -27,7 +27,7 @@ class SettingsError(HierError):
 class TrainSettings(BaseModel):
     """Everything that decides what a training makes. Two equal settings make the same nodes."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     tree: str = "wallpaper"
     source: tuple[Literal["photos", "atoms", "noise", "outlines"], ...] = Field(("photos",), min_length=1)
@@ -91,9 +91,9 @@ def train_settings(config: Path | None, **given: Any) -> TrainSettings:
     values: dict[str, Any] = {}
     if config is not None:
         try:
-            values = yaml.safe_load(config.read_text(encoding="utf-8")) or {}
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise SettingsError(f"config {config} cannot be read as YAML: {error}") from error
+            values = parse_yaml(read_text(config)) or {}
+        except YamlError as error:
+            raise SettingsError(f"config {config}: {error}") from error
         if not isinstance(values, dict):
             raise SettingsError(f"config {config} holds a {type(values).__name__}, keys with values are needed")
     values.update({k: v for k, v in given.items() if v is not None})
@@ -102,12 +102,12 @@ def train_settings(config: Path | None, **given: Any) -> TrainSettings:
     except ValidationError as error:
         known = ", ".join(TrainSettings.model_fields)
         lines = []
-        for e in error.errors():
+        for e in error.errors()[:PROBLEMS]:
             key = ".".join(str(part) for part in e["loc"])
             if e["type"] == "extra_forbidden":
-                lines.append(f"unknown key {key!r}; known: {known}")
+                lines.append(f"unknown key {brief(key)}; known: {known}")
             else:
-                lines.append(f"{key} = {e['input']!r}: {e['msg'].lower()}")
+                lines.append(f"{key} = {brief(e['input'])}: {e['msg'].lower()}")
         where = f"config {config}: " if config else ""
         raise SettingsError(where + "; ".join(lines)) from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shlex
 import sys
@@ -94,6 +95,7 @@ def train(
     device: str = "cpu",
     reporter: Reporter = Reporter(),  # noqa: B008
     on_cluster: bool = False,
+    force: bool = False,
 ) -> TrainResult | None:
     """Train the nodes `chosen` (see `nodes_at`) and put them into the bundle ``root/models/<tree>``.
 
@@ -101,13 +103,15 @@ def train(
     started train the backbone together and the nodes side by side; the first of them returns the result, the others
     None. With `on_cluster` the machines of the `cluster` that this process is connected to tune the nodes.
 
+    With `force` a file of others where the bundle goes is replaced.
+
     HierError when another call runs the same training, SettingsError, EvidenceError or TrainingError when it cannot be
     made.
     """
     check_images(settings)
     settings = settings.on(device)
     tree = load_tree(settings.tree)
-    check_replaceable(_card_path(root, tree))
+    check_replaceable(_card_path(root, tree), force)
     work = root / "work" / digest(settings, tree)
     with together(device) as (processes, own):
         if processes.count > 1 and (settings.endless or on_cluster):
@@ -122,11 +126,11 @@ def train(
             return None
         with only_one(work, "training"):
             with whole(work / "settings.json") as file:
-                file.write_text(settings.model_dump_json(indent=1), encoding="utf-8")
-            return _train(steps, chosen, root, store, on_cluster)
+                file.write_text(json.dumps(settings.model_dump(mode="json"), indent=1), encoding="utf-8")
+            return _train(steps, chosen, root, store, on_cluster, force)
 
 
-def _train(steps: Steps, chosen: Sequence[str], root: Path, store: Store, on_cluster: bool) -> TrainResult:
+def _train(steps: Steps, chosen: Sequence[str], root: Path, store: Store, on_cluster: bool, force: bool) -> TrainResult:
     settings, tree, work = steps.settings, steps.tree, steps.work
     results, trained = [], {}
     slug = "-".join(chosen) if len(chosen) < 3 else f"{len(chosen)}-nodes"
@@ -147,7 +151,7 @@ def _train(steps: Steps, chosen: Sequence[str], root: Path, store: Store, on_clu
             trained[name] = node
             results.append(result)
         card_path = _card_path(root, tree)
-        missing = _put(card_path, tree, settings, trained, results)
+        missing = _put(card_path, tree, settings, trained, results, force)
         if not missing:
             run.model(tree.name, card_path)
     return TrainResult(results, card_path, missing)
@@ -197,7 +201,7 @@ def _card(tree: Tree, settings: TrainSettings, nodes: Mapping[str, tuple[NodeCla
 
 def _put(
     card_path: Path, tree: Tree, settings: TrainSettings, trained: Mapping[str, NodeClassifier],
-    results: Sequence[NodeResult],
+    results: Sequence[NodeResult], force: bool,
 ) -> list[str]:  # fmt: skip
     """Put trained nodes into the bundle at `card_path`, beside those already there; returns the missing nodes."""
     card_path.parent.mkdir(parents=True, exist_ok=True)
@@ -207,7 +211,7 @@ def _put(
         if before := _usable(card_path, tree):
             for name in before.nodes.keys() - nodes.keys():
                 nodes[name], card.nodes[name] = before.nodes[name], before.card.nodes[name]
-        save_bundle(card_path, card, nodes)
+        save_bundle(card_path, card, nodes, force=force)
     return [name for name in (*tree.nodes, GATE) if name not in nodes]
 
 

@@ -248,7 +248,7 @@ def test_unreadable_files(tmp_path: Path) -> None:
     with pytest.raises(TreeError, match="cannot be read"):
         load_tree(tmp_path)
     (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\xfa")
-    with pytest.raises(TreeError, match="cannot be read"):
+    with pytest.raises(TreeError, match="line 1: not UTF-8"):
         load_tree(tmp_path / "bytes.yaml")
 
 

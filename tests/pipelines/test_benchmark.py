@@ -162,7 +162,7 @@ def test_a_name_that_is_none_is_told_with_near_ones(hier: Hier) -> None:
         (("--only", "harmonics"), "did you mean 'harmonic"),
         (("--only", "resnet50x"), "resnet50"),
         (("--preset", "smok"), "smoke"),
-        (("--preset", "missing.yaml"), "cannot be read"),
+        (("--preset", "missing.yaml"), "no such file"),
     ):
         code, _, err = hier(*arguments)
         assert code == 2, err

@@ -101,7 +101,7 @@ def test_labels_of_other_trees_are_taken_as_they_are(folder: Path) -> None:
     table(folder, "a.png,p1m1|none")
     assert read_table(folder, ("p1m1", "p11g"))[0].acceptable == ("p1m1", "none")
     table(folder, "a.png,pm")
-    with pytest.raises(HierError, match=r"row 2 .*'pm'"):
+    with pytest.raises(HierError, match=r"row 2, .*'pm'"):
         read_table(folder, ("p1m1", "p11g"))
 
 

@@ -182,10 +182,11 @@ def test_one_file_is_for_one_image(tmp_path: Path) -> None:
         OverlayFiles(str(tmp_path / "x.png"), ["a.png", "b.png"])
     with pytest.raises(HierError, match=r"unknown kind of overlay '\.jpg'"):
         OverlayFiles(str(tmp_path / "x.jpg"), ["a.png"])
-    files = OverlayFiles(str(tmp_path / "{name}.svg"), ["a.png", "b.png"])
-    names = [files._free(name).name for name in ("a/x.png", "b/x.png", "stack.h5::/entry/data", "x.tif")]
+    images = ["a/x.png", "b/x.png", "stack.h5::/entry/data", "x.tif"]
+    files = OverlayFiles(str(tmp_path / "{name}.svg"), images)
+    names = [path.name for image in images for path in files.paths[image]]
     assert names == ["x.svg", "x-2.svg", "data.svg", "x-3.svg"]
-    assert OverlayFiles(str(tmp_path), ["a.png", "b.png"])._free("q.png") == tmp_path / "q_overlay.png"
+    assert OverlayFiles(str(tmp_path), ["q.png"]).paths["q.png"][0] == tmp_path / "q_overlay.png"
 
 
 @pytest.fixture(scope="module")

@@ -162,7 +162,7 @@ def test_rows_of_other_settings_are_not_mixed(hier: Callable[..., Told], scans: 
     ("name", "text", "message"),
     [
         ("a.csv", "x,y\n1,2\n", "other columns"),
-        ("b.jsonl", "hello\n", "line 1 is not JSON"),
+        ("b.jsonl", "hello\n", "line 1, column 1 is not JSON"),
         ("c.jsonl", "[1]\n", "line 1 is not an object"),
         ("d.jsonl", '{"file": "a.png"}\n', "rows have no bytes"),
         ("nowhere/e.csv", None, "cannot write nowhere/e.csv"),

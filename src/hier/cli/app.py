@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from io import TextIOWrapper
+from errno import EACCES, EDQUOT, EFBIG, EIO, ENOSPC, EPERM, EROFS
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,8 @@ import typer
 
 from .. import __version__
 from ..hierarchy import HierError
+from ..hierarchy.names import on_screen
+from ..screen.streams import fail, prepare_streams
 from . import benchmark as cli_benchmark
 from . import calibrate as cli_calibrate
 from . import diagram as cli_diagram
@@ -21,7 +24,7 @@ from . import map as cli_map
 from . import predict as cli_predict
 from . import registry as cli_registry
 from . import train as cli_train
-from .options import ROOT, Json, fail
+from .options import ROOT, Force, Json
 
 EPILOG = "Examples:  hier predict image.png  |  hier train --level rotation  |  hier ui  |  hier tree"
 app = typer.Typer(
@@ -29,31 +32,44 @@ app = typer.Typer(
     help="Recognise the wallpaper group of a periodic image, step by step down the crystallographer's tree.",
 )  # fmt: skip
 
+DISK = (ENOSPC, EFBIG, EDQUOT, EROFS, EACCES, EPERM, EIO)  # a disk that is full, closed or fails
 INTERRUPTED = 130  # typer's exit code for it
 
 
 def main() -> None:
     """Entry point: errors of the user become one line and exit code 2, an interruption exit code 130."""
-    _tolerate_any_name()
+    prepare_streams()
     try:
-        app()
+        code = app(standalone_mode=False)
     except HierError as error:
         fail(str(error))
         sys.exit(2)
-    except SystemExit as stop:
-        if stop.code == INTERRUPTED:
-            fail("interrupted; rerun the same command to resume a training")
-        raise
+    except OSError as error:
+        if error.errno not in DISK:
+            raise
+        fail(f"cannot use {error.filename or 'a file'}: {error.strerror}: mend that, and run the same command again")
+        sys.exit(2)
+    except typer.Abort:
+        code = INTERRUPTED
+    except Exception as error:
+        sys.exit(_misused(error))
+    if code == INTERRUPTED:
+        fail("interrupted; rerun the same command to resume a training")
+    if code:
+        sys.exit(code)
 
 
-def _tolerate_any_name() -> None:
-    """Print what the output's encoding lacks as escapes, and take names from standard input byte by byte.
+def _misused(error: Exception) -> int:
+    """Show an error of typer about the command's arguments; raises any other."""
+    if not isinstance(code := getattr(error, "exit_code", None), int):
+        raise error
+    from typer.rich_utils import rich_format_error
 
-    A file's name may hold bytes that are not UTF-8, and a redirected output may be ASCII or cp1252.
-    """
-    for stream, errors in ((sys.stdin, "surrogateescape"), (sys.stdout, "backslashreplace")):
-        if isinstance(stream, TextIOWrapper) and stream.errors == "strict":
-            stream.reconfigure(errors=errors)
+    for name in ("message", "option_name"):
+        if isinstance(text := getattr(error, name, None), str):
+            setattr(error, name, on_screen(text))
+    rich_format_error(error)  # type: ignore[arg-type]
+    return code
 
 
 def _version(value: bool) -> None:
@@ -88,20 +104,20 @@ def tree(
     name: Annotated[str, typer.Argument(help="wallpaper, paper, or a YAML file.")] = "wallpaper",
     diagram: Annotated[str | None, typer.Option(help="Draw the symmetry elements of this group instead.")] = None,
     out: Annotated[Path | None, typer.Option(help="The diagram's file, .svg or .png; GROUP.svg if left out.")] = None,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Print a hierarchy: its levels, nodes, choices and labels. Or draw a group's cell with --diagram."""
     if diagram is not None:
-        return cli_diagram.diagram(diagram, out, as_json)
-    from rich.console import Console
-
+        return cli_diagram.diagram(diagram, out, as_json, force)
     from ..hierarchy import load_tree, rich_tree
+    from ..screen.console import Screen
 
     loaded = load_tree(name)
     if as_json:
-        typer.echo(loaded.to_spec().model_dump_json(indent=2))
+        typer.echo(json.dumps(loaded.to_spec().model_dump(), indent=2))
         return
-    Console().print(rich_tree(loaded))
+    Screen().print(rich_tree(loaded))
 
 
 @app.command()

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import ROOT, Device, Json, Photos, device_named
+from ..screen.streams import tell
+from .options import ROOT, Device, Force, Json, Photos, device_named
 
 if TYPE_CHECKING:
     from ..pipelines.benchmark.rows import Row
@@ -27,6 +28,7 @@ def benchmark(
         int | None, typer.Option(min=17, help="Limit on the images seen in the training of a network.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for tables and pictures.")] = None,
+    force: Force = False,
     photos: Photos = None,
     systems: Annotated[bool, typer.Option("--list", help="List the systems, and stop.")] = False,
     show: Annotated[bool, typer.Option("--show", help="Print the preset, to copy and change, and stop.")] = False,
@@ -46,35 +48,33 @@ def benchmark(
     if show:
         typer.echo(preset_file(preset).read_text(encoding="utf-8"), nl=False)
         return
-    from rich.console import Console
-
     from ..pipelines.benchmark.report import check_folder, write_all
     from ..pipelines.benchmark.run import benchmark as run
     from ..pipelines.benchmark.run import chosen_systems, hardware
     from ..pipelines.tracking.runs import store
     from ..screen.benchmark import rich_table
+    from ..screen.console import Screen
     from ..screen.progress import benchmark_progress
 
     names = only or []
     chosen_systems(chosen, names)
     device = device_named(device)
     folder = out or ROOT / "benchmark" / chosen.name
-    check_folder(folder)
+    check_folder(folder, force)
     command = shlex.join(["hier", *(Path(a).name if "/" in a else a for a in sys.argv[1:])])
     drawn: set[str] = set()
 
     def write(rows: list[Row]) -> None:
         write_all(rows, chosen, folder, command, hardware(device), photos is not None, drawn)
 
-    with benchmark_progress(Console(stderr=True)) as reporter:
+    with benchmark_progress(Screen(stderr=True)) as reporter:
         rows = run(chosen, names, ROOT, store(ROOT), photos, device, reporter, write)
     write(rows)
     if as_json:
         typer.echo((folder / "results.json").read_text(encoding="utf-8"))
         return
-    screen = Console()
-    screen.print(rich_table(rows, chosen))
-    screen.print(f"tables and confusion matrices are in {folder}; curves of every row with [bold]hier ui[/bold]")
+    Screen().print(rich_table(rows, chosen))
+    tell(f"tables and confusion matrices are in {folder}; curves of every row with `hier ui`")
 
 
 def _list(as_json: bool) -> None:
@@ -86,11 +86,12 @@ def _list(as_json: bool) -> None:
         typer.echo(json.dumps({name: asdict(system) for name, system in SYSTEMS.items()}, indent=2))
         return
     from rich.box import SIMPLE
-    from rich.console import Console
     from rich.table import Table
+
+    from ..screen.console import Screen
 
     table = Table("system", "route", "what it is", box=SIMPLE, show_edge=False)
     for name, system in SYSTEMS.items():
         table.add_row(name, system.route, system.about)
-    Console().print(table)
-    Console().print("and any timm model by its name, on pixels")
+    Screen().print(table)
+    tell("and any timm model by its name, on pixels")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import ROOT, Device, Json, Model, Photos, device_named
+from ..screen.streams import tell
+from .options import ROOT, Device, Force, Json, Model, Photos, device_named
 
 if TYPE_CHECKING:
     from ..pipelines.training.calibrate import Calibrated
@@ -21,6 +22,7 @@ def calibrate(
     out: Annotated[
         Path | None, typer.Option(help="Folder for the calibrated model. Default: overwrite the one given.")
     ] = None,
+    force: Force = False,
     count: Annotated[int, typer.Option(min=34, help="Patterns in each of three splits.")] = 1020,
     seed: Annotated[
         int, typer.Option(min=0, max=10**9, help="Random seed (disjoint from training and evaluation).")
@@ -38,12 +40,11 @@ def calibrate(
     Half of the patterns are corrupted as in training. The choices of nodes do not change. A reliability diagram is
     written beside the model, and MLflow records figures and temperatures in mlruns/.
     """
-    from rich.console import Console
-
     from ..datasets import SOURCES
     from ..hierarchy import UnknownNameError
     from ..pipelines.tracking.runs import store
     from ..pipelines.training.calibrate import Wanted, calibrate_file
+    from ..screen.console import Screen
     from ..screen.progress import training_progress
 
     for name in source or ():
@@ -51,8 +52,8 @@ def calibrate(
             raise UnknownNameError("source", name, SOURCES)
     device = device_named(device)
     wanted = Wanted(count, seed, photos, tuple(source or ()))
-    with training_progress(Console(stderr=True)) as reporter:
-        made, card, picture = calibrate_file(model, out, wanted, ROOT, store(ROOT), device, reporter.stage)
+    with training_progress(Screen(stderr=True)) as reporter:
+        made, card, picture = calibrate_file(model, out, wanted, ROOT, store(ROOT), device, reporter.stage, force)
     if as_json:
         typer.echo(json.dumps(made.as_dict() | {"card": str(card), "diagram": str(picture)}, indent=2))
     else:
@@ -60,11 +61,10 @@ def calibrate(
 
 
 def _show(made: Calibrated, card: Path, picture: Path) -> None:
-    from rich.console import Console
-
     from ..screen.comparisons import calibration_tables
+    from ..screen.console import Screen
 
-    console = Console()
     for table in calibration_tables(made):
-        console.print(table)
-    console.print(f"calibrated: {card}\nreliability: {picture}", soft_wrap=True)
+        Screen().print(table)
+    tell(f"calibrated: {card}")
+    tell(f"reliability: {picture}")

@@ -9,9 +9,10 @@ from typing import Any
 import typer
 
 from ..hierarchy import WallpaperGroup, group
+from ..screen.streams import tell
 
 
-def diagram(name: str, out: Path | None, as_json: bool) -> None:
+def diagram(name: str, out: Path | None, as_json: bool, force: bool = False) -> None:
     """Draw group `name` to `out` (SVG or PNG), by default ``<group>.svg`` here; with `as_json` print the elements."""
     drawn = group(name)
     if as_json and out is None:
@@ -21,9 +22,9 @@ def diagram(name: str, out: Path | None, as_json: bool) -> None:
     from ..pipelines.outputs import check_outputs
 
     path = out or Path(f"{drawn.name}.svg")
-    check_outputs({"--out": path}, [])
+    check_outputs({"--out": path}, [], force=force)
     draw_diagram(drawn, path)
-    typer.echo(json.dumps({"diagram": str(path)}) if as_json else f"drew {path}")
+    tell(json.dumps({"diagram": str(path)}) if as_json else f"drew {path}")
 
 
 def elements(of: WallpaperGroup) -> dict[str, Any]:

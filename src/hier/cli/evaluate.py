@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import Device, Json, Models, Photos, RouterName, Strain, Tolerance, device_named, fail, router_named
+from ..screen.streams import fail
+from .options import Device, Json, Models, Photos, RouterName, Strain, Tolerance, device_named, router_named
 
 if TYPE_CHECKING:
     from ..pipelines.measuring.evaluate import Report
@@ -57,8 +58,6 @@ def evaluate(
     them, and none where not periodic is one. Columns sure and kind, if there are any, divide the figures by their
     values.
     """
-    from rich.console import Console
-
     from ..pipelines.loading import load
     from ..pipelines.measuring.evaluate import (
         evaluate_folder,
@@ -68,6 +67,7 @@ def evaluate(
         parse_corruptions,
     )
     from ..pipelines.measuring.labelled import evaluate_table, has_table, read_table
+    from ..screen.console import Screen
     from ..screen.progress import progress
 
     device, chosen = device_named(device), router_named(router)
@@ -77,7 +77,7 @@ def evaluate(
     rows = read_table(folder, classifier.labels) if folder is not None and has_table(folder) else []
     expected = len(rows) or (folder_count(folder) if folder else count)
     report: Report | LabelledReport
-    with progress(Console(stderr=True), "images", expected) as advance:
+    with progress(Screen(stderr=True), "images", expected) as advance:
         if folder is not None and rows:
             report = evaluate_table(classifier, folder, rows, chosen, advance, tolerance)
         elif folder is not None:
@@ -117,27 +117,25 @@ def _dataset(
 
 
 def _show_refusals(refusals: dict[str, float], as_json: bool) -> None:
-    from rich.console import Console
-
+    from ..screen.console import Screen
     from ..screen.tables import refusal_table
 
     if as_json:
         typer.echo(json.dumps(refusals))
     else:
-        Console().print(refusal_table(refusals))
+        Screen().print(refusal_table(refusals))
 
 
 def _show(report: Report | LabelledReport, as_json: bool) -> None:
-    from rich.console import Console
-
     from ..pipelines.measuring.labelled import LabelledReport
+    from ..screen.console import Screen
     from ..screen.tables import labelled_tables, report_tables
 
     if as_json:
         typer.echo(json.dumps(report.as_dict()))
     else:
         for table in labelled_tables(report) if isinstance(report, LabelledReport) else report_tables(report):
-            Console().print(table)
+            Screen().print(table)
     for file, error in report.errors.items():
         fail(f"{file}: {error}")
     if report.errors:

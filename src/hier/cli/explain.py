@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from .options import ROOT, Device, Json, Model, device_named
+from ..screen.streams import tell
+from .options import ROOT, Device, Force, Json, Model, device_named
 
 EPILOG = "Examples:  hier explain image.png  |  hier explain image.png --backbone resnet --out why.png"
 
@@ -21,6 +22,7 @@ def explain(
     out: Annotated[
         Path | None, typer.Option(help="The picture, .png, .svg or .pdf; <image>-why.png if left out.")
     ] = None,
+    force: Force = False,
     model: Model = None,
     device: Device = "auto",
     as_json: Json = False,
@@ -36,7 +38,7 @@ def explain(
 
     path = out or Path(f"{Path(image).stem}-why.png")
     check_out(path)
-    check_outputs({"--out": path}, [image])
+    check_outputs({"--out": path}, [image], force=force)
     device = device_named(device)
     pixels = read_image(image)
     if backbone is not None:
@@ -46,7 +48,7 @@ def explain(
         answer = explain_pixels(ensemble.to(device), fitted(pixels, side))
         draw_pixels(answer, backbone, path)
         shown = {"answer": answer.answer, "probability": answer.probability, "picture": str(path)}
-        typer.echo(json.dumps(shown) if as_json else f"{answer.answer} ({100 * answer.probability:.1f} %): drew {path}")
+        tell(json.dumps(shown) if as_json else f"{answer.answer} ({100 * answer.probability:.1f} %): drew {path}")
         return
     from ..models.evidence.crops import best_view
     from ..pipelines.answering.explain import explain_maps
@@ -62,5 +64,5 @@ def explain(
     for step in steps:
         name, drop = max(step.drops.items(), key=lambda item: item[1])
         weight = f"depends most on {name}" if drop > 0.01 else "depends on no single operation"
-        typer.echo(f"{step.node}: {step.choice} ({100 * step.probability:.1f} %) {weight}")
-    typer.echo(f"drew {path}")
+        tell(f"{step.node}: {step.choice} ({100 * step.probability:.1f} %) {weight}")
+    tell(f"drew {path}")

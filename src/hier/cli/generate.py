@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..hierarchy import HierError, group
-from .options import On, Range, part_of
+from ..screen.streams import tell
+from .options import Force, On, Range, part_of
 
 if TYPE_CHECKING:
     from ..pipelines.generating.export import Export, Summary
@@ -43,6 +44,7 @@ def generate(
     out: Annotated[Path | None, typer.Option(help="Folder to write to.")] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Only compare what --out holds with its manifest.")] = False,
     preview: Annotated[Path | None, typer.Option(help="Draw one image of each group and source to this file.")] = None,
+    force: Force = False,
     device: Annotated[str, typer.Option(help="cpu, on all cores, or a GPU such as cuda.")] = "cpu",
     on: On = None,
     range_: Range = None,
@@ -72,9 +74,9 @@ def generate(
         given_beside = [name for name, value in (("--on", on), ("--range", range_)) if value]
         if given_beside:
             raise HierError(f"--preview draws one sheet on this machine: leave {given_beside[0]} out")
-        check_outputs({"--preview": preview}, photos.rglob("*") if photos else [])
+        check_outputs({"--preview": preview}, photos.rglob("*") if photos else [], force=force)
         draw_sheet(dataset, photos, preview, split)
-        typer.echo(json.dumps({"preview": str(preview)}) if as_json else f"drew {preview}")
+        tell(json.dumps({"preview": str(preview)}) if as_json else f"drew {preview}")
         return
     if out is None:
         raise HierError("no output given: pass --out FOLDER, or --preview FILE.png for a sheet to look at")
@@ -87,16 +89,15 @@ def generate(
 
 
 def _export(run: Export, verify: bool, device: str, on: str | None, as_json: bool) -> None:
-    from rich.console import Console
-
     from ..pipelines.generating.export import export
     from ..pipelines.generating.export import verify as check
+    from ..screen.console import Screen
     from ..screen.progress import progress
     from .options import connected
 
     with connected(on, device) as device:
         begun = time.perf_counter()
-        with progress(Console(stderr=True), "verify" if verify else "images", run.images) as advance:
+        with progress(Screen(stderr=True), "verify" if verify else "images", run.images) as advance:
             summary = check(run, advance) if verify else export(run, advance, device, on is not None)
     seconds = time.perf_counter() - begun
     if as_json:
@@ -106,7 +107,8 @@ def _export(run: Export, verify: bool, device: str, on: str | None, as_json: boo
         }  # fmt: skip
         typer.echo(json.dumps(values))
     else:
-        typer.echo(_told(run, summary, seconds, verify))
+        for line in _told(run, summary, seconds, verify):
+            tell(line)
     if summary.damaged:
         raise HierError(
             f"{summary.images - summary.found} of {summary.images} images are missing or damaged, first "
@@ -114,12 +116,12 @@ def _export(run: Export, verify: bool, device: str, on: str | None, as_json: boo
         )
 
 
-def _told(run: Export, summary: Summary, seconds: float, verify: bool) -> str:
+def _told(run: Export, summary: Summary, seconds: float, verify: bool) -> list[str]:
     of = "" if run.part == (1, 1) else " of part {}/{}".format(*run.part)
     if verify:
-        return f"{run.out}: {summary.found} of {summary.images} images{of} match the manifest"
+        return [f"{run.out}: {summary.found} of {summary.images} images{of} match the manifest"]
     if not summary.made:
-        return f"{run.out}: complete, all {summary.images} images{of} are there; --verify reads them again"
+        return [f"{run.out}: complete, all {summary.images} images{of} are there; --verify reads them again"]
     lines = [
         f"{run.out}: {summary.images} images{of}, {summary.made} made in {seconds:.1f} s "
         f"({summary.made / seconds:.0f} a second), {summary.found} found there"
@@ -130,7 +132,7 @@ def _told(run: Export, summary: Summary, seconds: float, verify: bool) -> str:
         lines.append(f"draws rejected for having more symmetry, most often: {refused}")
     if summary.skipped_photographs:
         lines.append(f"{summary.skipped_photographs} files in {run.photos} could not be read and were skipped")
-    return "\n".join(lines)
+    return lines
 
 
 def cell_range(text: str | None) -> tuple[float, float]:

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from .options import Channel, Device, Json, Model, Page, PixelSizeText, RawText, Strain, Tolerance, device_named, fail
+from ..screen.streams import fail, tell
+from .options import Channel, Device, Force, Json, Model, Page, PixelSizeText, RawText, Strain, Tolerance, device_named
 
 EPILOG = "Example:  hier map micrograph.tif --window 128 --stride 32 --pixel-size 0.02nm"
 
@@ -25,6 +26,7 @@ def map_(
     out: Annotated[
         Path | None, typer.Option(help="The picture, .png; the arrays go beside it as .npz. NAME_map.png if left out.")
     ] = None,
+    force: Force = False,
     pixel_size: PixelSizeText = None,
     page: Page = None,
     raw: RawText = None,
@@ -41,8 +43,6 @@ def map_(
     or lattice: without --exact a position between positions that agree gets their answer. Domains smaller than a
     window may be missed. The array `measured` in the .npz file shows which positions were measured.
     """
-    from rich.console import Console
-
     from ..hierarchy import HierError
     from ..pipelines.field.domains import as_arrays, domains
     from ..pipelines.field.measure import map_field, save_arrays, suits
@@ -53,6 +53,7 @@ def map_(
     from ..pipelines.reading.files import split_inside
     from ..pipelines.reading.images import ImageError, open_picture
     from ..pipelines.reading.picture import Reading
+    from ..screen.console import Screen
     from ..screen.progress import counter
     from ..screen.tables import map_table
 
@@ -61,13 +62,13 @@ def map_(
     if picture_file.suffix.lower() != ".png":
         raise HierError(f"--out {picture_file}: give a name that ends in .png; the arrays go beside it as .npz")
     arrays_file = picture_file.with_suffix(".npz")
-    check_outputs({"--out": picture_file, "--out, arrays in": arrays_file}, [image, *cards_of(model)])
+    check_outputs({"--out": picture_file, "--out, arrays in": arrays_file}, [image, *cards_of(model)], force=force)
     try:
         picture = open_picture(image, reading, mapped=True)
     except ImageError as error:
         raise HierError(f"{image}: {error}") from error
     classifier = load(model, device_named(device), tolerance=tolerance, strain=strain).classifier
-    with counter(Console(stderr=True), "windows") as advance:
+    with counter(Screen(stderr=True), "windows") as advance:
         found = map_field(classifier, picture, window, stride, exact, advance, tolerance)
     what = domains(found)
     draw_map(picture.array, found, what, picture_file)
@@ -76,8 +77,8 @@ def map_(
     if as_json:
         typer.echo(json.dumps({"picture": str(picture_file), "arrays": str(arrays_file), **figures}, indent=2))
     else:
-        Console().print(map_table(figures))
-        typer.echo(f"drew {picture_file}, arrays in {arrays_file}")
+        Screen().print(map_table(figures))
+        tell(f"drew {picture_file}, arrays in {arrays_file}")
     warning = suits(found, what.areas)
     if warning:
         fail(warning)

@@ -11,10 +11,12 @@ from typing import Annotated, Any
 import typer
 
 from ..hierarchy import HierError
+from ..screen.streams import fail
 
 ROOT = Path("mlruns")
 CLEAR = 0.9  # least level of the lattice in a pattern that is exact
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace an output even if hier did not write it.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, mps, or auto for the fastest that works.")]
 Photos = Annotated[Path | None, typer.Option(help="Folder of photographs; scikit-image's and textures if left out.")]
 Model = Annotated[
@@ -91,11 +93,6 @@ Range = Annotated[
 PixelSizeText = Annotated[
     str | None, typer.Option("--pixel-size", help="Pixel size, e.g. 0.02nm; overrides the file's metadata.")
 ]
-
-
-def fail(message: str) -> None:
-    """Show an error in one line on standard error."""
-    typer.secho(f"hier: {message}", fg="red", err=True)
 
 
 def device_named(name: str) -> str:

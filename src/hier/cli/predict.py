@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..hierarchy import HierError
+from ..screen.streams import fail, tell
 from .options import (
     Channel,
     Device,
+    Force,
     Json,
     Models,
     On,
@@ -27,7 +29,6 @@ from .options import (
     Tolerance,
     connected,
     device_named,
-    fail,
     part_of,
     router_named,
 )
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from ..pipelines.reporting.overlays import OverlayFiles
     from ..pipelines.reporting.report import Report
 
+KINDS = {"--csv": ".csv", "--jsonl": ".jsonl", "--report": ".html"}  # whatever the name
 EPILOG = (
     "Examples:  hier predict micrograph.tif --pixel-size 0.02nm  |  hier predict scans/ --csv scans.csv  |  "
     "hier predict image.png --overlay out.svg --report out.html  |  hier predict stack.h5::/entry/data --page 3  |  "
@@ -86,6 +88,7 @@ def predict(
         Path | None, typer.Option(help="Write all the evidence to one HTML page, of all images answered now.")
     ] = None,
     restart: Annotated[bool, typer.Option("--restart", help="Start the tables of --csv and --jsonl over.")] = False,
+    force: Force = False,
     device: Device = "auto",
     on: On = None,
     range_: Range = None,
@@ -96,34 +99,31 @@ def predict(
     are skipped, failed ones are retried. With --on all machines see the images under the same names. With --range each
     part has tables of its own: --range 3/64 --csv part-3.csv.
     """
-    from rich.console import Console
-
     from ..pipelines.answering.many import Tally, predict_into, run_of
     from ..pipelines.answering.rows import CsvRows, JsonRows
     from ..pipelines.loading import cards_of, load
     from ..pipelines.outputs import check_outputs, kept_apart
     from ..pipelines.reading.names import STDIN, image_names, in_part
     from ..pipelines.reading.picture import Reading
+    from ..screen.console import Screen
     from ..screen.progress import counter
 
     reading = Reading.of(page, raw, channel, pixel_size, tile)
     device, chosen = device if on else device_named(device), router_named(router)
     cards = cards_of(model)
     written = {"--csv": csv, "--jsonl": jsonl, "--report": report}
-    check_outputs(
-        written, [*images, *cards, *(card.with_suffix(".safetensors") for card in cards)], {"--report": ".html"}
-    )
+    check_outputs(written, [*images, *cards, *(card.with_suffix(".safetensors") for card in cards)], KINDS, force)
     if on and (overlay or report):
         raise HierError("--overlay and --report read every image on this machine again: leave --on out for them")
     part = part_of(range_)
     predictor = load(cards, "cpu" if on else device, chosen, min_confidence, tolerance, strain)
-    errors = Console(stderr=True)
+    errors = Screen(stderr=True)
     names = in_part(kept_apart(image_names(images, sys.stdin, raw is not None), written), part)
     if overlay is not None:
         from ..pipelines.reporting.overlays import OverlayFiles
 
         every = list(names)  # an overlay must not replace an image that is still to be read
-        overlays, names = OverlayFiles(overlay, every), iter(every)
+        overlays, names = OverlayFiles(overlay, every, force), iter(every)
     quiet = not (csv or jsonl or as_json)
     total = None
     if STDIN not in images and errors.is_terminal and not quiet:
@@ -140,7 +140,7 @@ def predict(
         if csv or jsonl:
             run = run_of(cards, (chosen, predictor.min_confidence, reading, tolerance, strain))
             labels = predictor.classifier.labels
-            tables = [stack.enter_context(kind(path, run, labels, restart)) for path, kind in kinds if path]
+            tables = [stack.enter_context(kind(path, run, labels, restart, force)) for path, kind in kinds if path]
         else:
             tables = []
         advance = stack.enter_context(counter(errors, "images", total)) if not quiet else lambda _: None
@@ -162,7 +162,7 @@ def predict(
             _print_panels(results)
     if report is not None:
         document.write(report)
-        typer.echo(f"report: {report}", err=True)
+        tell(f"report: {report}", err=True)
     if not tally.answered + tally.failed + tally.kept and range_ is None:
         raise HierError("no image was named: standard input was empty")
     if tables and not as_json:
@@ -179,9 +179,9 @@ def _drawn(results: Iterable[Prediction | Failure], overlays: OverlayFiles) -> I
         yield result
         if not isinstance(result, Failure):
             if result.symmetry is None and result.tried is None:
-                typer.echo(f"{result.file}: {result.statement}, no overlay is drawn", err=True)
+                tell(f"{result.file}: {result.statement}, no overlay is drawn", err=True)
             else:
-                typer.echo(f"overlay: {overlays.draw(result)}", err=True)
+                tell(f"overlay: {overlays.draw(result)}", err=True)
 
 
 def _reported(results: Iterable[Prediction | Failure], document: Report) -> Iterator[Prediction | Failure]:
@@ -192,12 +192,11 @@ def _reported(results: Iterable[Prediction | Failure], document: Report) -> Iter
 
 
 def _print_panels(results: Iterable[Prediction | Failure]) -> None:
-    from rich.console import Console
-
     from ..pipelines.answering.results import Failure
+    from ..screen.console import Screen
     from ..screen.panels import panel
 
-    console = Console()
+    console = Screen()
     for result in results:
         if not isinstance(result, Failure):
             console.print(panel(result, console.options.ascii_only))
@@ -226,4 +225,4 @@ def _sum_up(tally: Tally, files: list[Path]) -> None:
     parts = [f"{tally.answered} images answered"]
     parts += [f"{tally.kept} already there"] if tally.kept else []
     parts += [f"{tally.failed} could not be used"] if tally.failed else []
-    typer.echo(f"{', '.join(parts)}: {', '.join(str(f) for f in files)}")
+    tell(f"{', '.join(parts)}: {', '.join(str(f) for f in files)}")

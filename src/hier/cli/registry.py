@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from .options import ROOT, Device, Json, Photos, device_named
+from ..screen.streams import tell
+from .options import ROOT, Device, Force, Json, Photos, device_named
 
 COMPARE = "Examples:  hier compare  |  hier compare rotation --metric cross_atoms/accuracy"
 PROMOTE = "Examples:  hier promote all  |  hier promote rotation --version 2  |  hier promote tree --version 1"
@@ -27,14 +28,14 @@ def compare(
     from ..pipelines.tracking.compare import compare as run
     from ..pipelines.tracking.runs import store
     from ..screen.comparisons import comparison_table
+    from ..screen.console import Screen
 
     entries = run(store(ROOT), load_tree(tree), node or [], metric)
     if as_json:
         typer.echo(json.dumps({name: [e.as_dict() for e in of_node] for name, of_node in entries.items()}, indent=2))
         return
-    from rich.console import Console
 
-    Console().print(comparison_table(entries, metric))
+    Screen().print(comparison_table(entries, metric))
 
 
 def promote(
@@ -61,11 +62,12 @@ def promote(
         return
     for move in moves:
         before = {None: "the first", move.version: "it was already"}.get(move.before, f"before: version {move.before}")
-        typer.echo(f"{move.node}: version {move.version} of {move.model} is the champion ({before})")
+        tell(f"{move.node}: version {move.version} of {move.model} is the champion ({before})")
 
 
 def assemble(
     out: Annotated[Path | None, typer.Option(help="Folder for the bundle; mlruns/models/TREE if left out.")] = None,
+    force: Force = False,
     alias: Annotated[str, typer.Option(help="Which version of each node: champion, or candidate for the newest.")] = (
         "champion"
     ),
@@ -82,29 +84,28 @@ def assemble(
 
     For a tree NAME other than wallpaper, nodes are registered as hier-NAME-NODE and the whole as hier-tree-NAME.
     """
-    from rich.console import Console
-
     from ..hierarchy import load_tree
-    from ..models.bundle import check_replaceable
     from ..pipelines.tracking.runs import store
     from ..pipelines.training.assemble import Trial
     from ..pipelines.training.assemble import assemble as run
+    from ..pipelines.training.calibrate import check_files
+    from ..screen.console import Screen
     from ..screen.progress import training_progress
 
     loaded = load_tree(tree)
     folder = out or ROOT / "models" / loaded.name
-    check_replaceable(folder / f"{loaded.name}.json")
+    check_files(folder / f"{loaded.name}.json", force)
     device = device_named(device)
-    with training_progress(Console(stderr=True)) as reporter:
+    with training_progress(Screen(stderr=True)) as reporter:
         made = run(
-            store(ROOT), loaded, alias, folder, Trial(count, calibration, seed, size, photos), device, reporter.stage
-        )
+            store(ROOT), loaded, alias, folder, Trial(count, calibration, seed, size, photos), device, reporter.stage,
+            force,
+        )  # fmt: skip
     if as_json:
         typer.echo(json.dumps(made.as_dict(), indent=2))
         return
     from ..screen.comparisons import figures_table
 
-    console = Console()
-    console.print(figures_table(made.figures))
-    console.print(f"version {made.version} of {made.model} is the champion; the bundle is in {folder}")
-    console.print(f"use it: [bold]hier predict IMAGE --model models:/{made.model}@champion[/bold], or --model {folder}")
+    Screen().print(figures_table(made.figures))
+    tell(f"version {made.version} of {made.model} is the champion; the bundle is in {folder}")
+    tell(f"use it: hier predict IMAGE --model models:/{made.model}@champion, or --model {folder}")

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from ..hierarchy import HierError
-from .options import ROOT, Device, Json, On, Photos, connected
+from ..screen.streams import tell
+from .options import ROOT, Device, Force, Json, On, Photos, connected
 
 EPILOG = "Example:  hier train --level rotation --photos holiday/ --count 5000"
 
@@ -35,6 +36,7 @@ def train(
         bool | None,
         typer.Option("--endless", help="Make each image when it is needed, once; no evidence is kept. For a card."),
     ] = None,
+    force: Force = False,
     device: Device = "auto",
     on: On = None,
     as_json: Json = False,
@@ -50,13 +52,12 @@ def train(
         config, tree=tree, source=source or None, photos=photos, count=count, epochs=epochs,
         tune_epochs=tune_epochs, backbone=backbone, pretrained=pretrained, seed=seed, endless=endless,
     )  # fmt: skip
-    from rich.console import Console
-
     from ..hierarchy import load_tree
     from ..pipelines.tracking.runs import store
     from ..pipelines.training.settings import check
     from ..pipelines.training.train import nodes_at
     from ..pipelines.training.train import train as run
+    from ..screen.console import Screen
     from ..screen.progress import training_progress
     from ..screen.tables import training_table
 
@@ -64,19 +65,18 @@ def train(
     check(settings)
     if on and settings.endless:
         raise HierError("--endless trains all nodes at once, in one process: leave it out, or --on")
-    console = Console(stderr=True)
+    console = Screen(stderr=True)
     with connected(on, device) as there, training_progress(console) as reporter:
-        result = run(settings, chosen, ROOT, store(ROOT), there, reporter, on is not None)
+        result = run(settings, chosen, ROOT, store(ROOT), there, reporter, on is not None, force)
     if result is None:
         return  # one of several processes, of which the first tells what was made
     if as_json:
         typer.echo(json.dumps({"card": str(result.card), "missing": list(result.missing),
                                "nodes": {n.node: dict(n.metrics) for n in result.nodes}}, indent=2))  # fmt: skip
         return
-    out = Console()
-    out.print(training_table(result))
-    out.print(f"nodes are in {result.card.parent}; see them side by side with [bold]hier ui[/bold]")
+    Screen().print(training_table(result))
+    tell(f"nodes are in {result.card.parent}; see them side by side with `hier ui`")
     if result.missing:
-        out.print(f"still to train for a whole model: {', '.join(result.missing)}")
+        tell(f"still to train for a whole model: {', '.join(result.missing)}")
     else:
-        out.print(f"use them: [bold]hier predict IMAGE --model {result.card.parent}[/bold]")
+        tell(f"use them: hier predict IMAGE --model {result.card.parent}")

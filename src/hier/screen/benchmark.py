@@ -10,6 +10,7 @@ from rich.table import Table
 from ..pipelines.benchmark.report import HEAD, NOT_SHOWN, cells, full_rows, not_run
 from ..pipelines.benchmark.rows import Row
 from ..pipelines.benchmark.settings import Preset
+from .console import named
 
 
 def rich_table(rows: Sequence[Row], preset: Preset) -> Table:
@@ -22,7 +23,7 @@ def rich_table(rows: Sequence[Row], preset: Preset) -> Table:
     before = ""
     for row in full_rows(rows, preset):
         if row.route != before:
-            table.add_row(f"[dim]{row.route}[/dim]")
+            table.add_row(named(row.route, "dim"))
             before = row.route
         table.add_row(*(cells(row)[k] for k in shown))
     missing = not_run(rows, preset)

@@ -7,11 +7,13 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from ..hierarchy.names import on_screen
 from ..pipelines.answering.cells import EQUAL, NEEDED, LatticeFound
 from ..pipelines.answering.ladder import in_words
 from ..pipelines.answering.results import Failure, Prediction
 from ..pipelines.answering.words import percent
 from ..pipelines.reading.pixel_size import shown
+from .console import named
 
 OBLONG, SKEW = 0.02, 1.5  # relative length, and degrees, from which a cell is off what its group needs
 
@@ -23,31 +25,31 @@ def panel(result: Prediction | Failure, ascii_only: bool = False) -> Panel:
     """
     full, empty, gamma, degree = ("#", "-", "gamma", " deg") if ascii_only else ("█", "░", "γ", "°")
     if isinstance(result, Failure):
-        return Panel(Text(result.error, style="red"), title=Text(result.file), title_align="left", border_style="red")
+        return Panel(named(result.error, "red"), title=named(result.file), title_align="left", border_style="red")
     if not result.periodic:
         text = Text.assemble(
             ("not periodic", "bold yellow"), f"  (P(periodic) = {percent(result.periodic_probability)})"
         )
-        return Panel(text, title=Text(result.file), title_align="left", border_style="yellow")
+        return Panel(text, title=named(result.file), title_align="left", border_style="yellow")
     decided = result.group is not None
     if result.region is not None:
         left, top, width, height = result.region
         region = Text(f"only in {width} x {height} px from ({left}, {top}); the whole is not periodic", style="yellow")
     else:
         region = None
-    head = Text.assemble((str(result.group), "bold green"), "  ", (percent(result.probability), "bold"))
+    head = Text.assemble((on_screen(result.group), "bold green"), "  ", (percent(result.probability), "bold"))
     if not decided:
-        head = Text(result.statement, style="bold yellow")
+        head = named(result.statement, "bold yellow")
     steps = Table.grid(padding=(0, 2))
     for step in result.path:
         filled = round(12 * step.probability)
         bar = Text(full * filled, style="green") + Text(empty * (12 - filled), style="dim")
-        steps.add_row(Text(step.level, style="cyan"), step.choice, bar, percent(step.probability))
+        steps.add_row(Text(step.level, style="cyan"), named(step.choice), bar, percent(step.probability))
     rows: list[Text | Table] = [head, *([] if region is None else [region]), steps]
     others = sorted(((p, g) for g, p in result.groups.items() if g != result.group), reverse=True)
     likely = [f"{g} {percent(p)}" for p, g in others[:3] if p >= 0.001]
     if likely:
-        rows.append(Text(("else " if decided else "likeliest: ") + ", ".join(likely), style="dim"))
+        rows.append(named(("else " if decided else "likeliest: ") + ", ".join(likely), "dim"))
     if result.disagreement is not None:
         rows.append(Text(f"the models disagree by {result.disagreement:.3f} nats", style="dim"))
     if len(result.ladder) > 1:
@@ -62,9 +64,9 @@ def panel(result: Prediction | Failure, ascii_only: bool = False) -> Panel:
             needed = f"{'a = b, ' if cell.system in EQUAL else ''}{gamma} = {NEEDED[cell.system]:.0f}{degree}"
             rows.append(Text(f"off by {' and '.join(off)}: the group needs {needed}", style="yellow"))
         if cell.unit is not None:
-            unit = shown(cell.unit)
+            unit = on_screen(shown(cell.unit))
             rows.append(Text(f"a = {cell.a_length:.4g} {unit}, b = {cell.b_length:.4g} {unit}", style="dim"))
-    return Panel(Group(*rows), title=Text(result.file), title_align="left",
+    return Panel(Group(*rows), title=named(result.file), title_align="left",
                  border_style="green" if decided else "yellow", expand=False)  # fmt: skip
 
 

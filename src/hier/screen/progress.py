@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 def _bars(console: Console) -> Progress:
     return Progress(
-        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(12), MofNCompleteColumn(),
-        TimeRemainingColumn(compact=True, elapsed_when_finished=True), TextColumn("{task.fields[note]}"),
+        SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(12), MofNCompleteColumn(),
+        TimeRemainingColumn(compact=True, elapsed_when_finished=True), TextColumn("{task.fields[note]}", markup=False),
         console=console,
     )  # fmt: skip
 
@@ -90,7 +90,7 @@ def counter(console: Console, name: str, total: int | None = None) -> Iterator[C
     """Yields what advances the count; without a total the bar only shows activity."""
     count = TextColumn("{task.completed}" if total is None else "{task.completed}/{task.total}")
     with Progress(
-        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(12), count,
+        SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(12), count,
         TimeElapsedColumn() if total is None else TimeRemainingColumn(compact=True),
         console=console, disable=not console.is_terminal, transient=True,
     ) as bar:  # fmt: skip

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE
 from rich.table import Table
-from rich.text import Text
 
 from ..pipelines.answering.words import percent
 from ..pipelines.reading.pixel_size import shown
+from .console import named
 
 if TYPE_CHECKING:
     from ..pipelines.measuring.evaluate import Report
@@ -63,7 +63,7 @@ def report_tables(report: Report) -> list[Table]:
     for title in ("true", "predicted", "images"):
         confusions.add_column(title)
     for n, truth, found in sorted(wrong, reverse=True)[:8]:
-        confusions.add_row(truth, found, str(n))
+        confusions.add_row(named(truth), named(found), str(n))
     return [table, figures, confusions] if wrong else [table, figures]
 
 
@@ -95,7 +95,7 @@ def labelled_tables(report: LabelledReport) -> list[Table]:
     lines += [(f"kind: {name or '-'}", tally, "") for name, tally in report.kind.items()]
     for title, t, style in lines:
         counts = map(str, (t.count, t.right, percent(t.share), t.wrong, t.refused, t.unread))
-        table.add_row(Text(title), *counts, style=style)
+        table.add_row(named(title), *counts, style=style)
     sure = report.confident
     if sure["count"]:
         share = percent(sure["right"] / sure["count"])
@@ -106,7 +106,7 @@ def labelled_tables(report: LabelledReport) -> list[Table]:
         wrong.add_column(title)
     wrong.add_column("probability", justify="right")
     for m in report.mistakes[:10]:
-        wrong.add_row(Text(m["file"]), " ".join(m["acceptable"]), m["answer"], percent(m["probability"]))
+        wrong.add_row(named(m["file"]), named(" ".join(m["acceptable"])), named(m["answer"]), percent(m["probability"]))
     return [table, wrong] if report.mistakes else [table]
 
 
@@ -133,5 +133,5 @@ def map_table(figures: dict[str, Any]) -> Table:
             cells = [f"{entry[name + suffix]:.4g} {unit}" for name in ("a", "b")]
             cells.append(f"{entry['gamma']:.1f}°")
         name = entry["group"] or "not periodic"
-        table.add_row(name, percent(entry["share"]), percent(entry["probability"]), *cells)
+        table.add_row(named(name), percent(entry["share"]), percent(entry["probability"]), *cells)
     return table
