@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from ..hierarchy import Tree, TreeError, TreeSpec, UnknownNameError
-from ..hierarchy.files import whole
+from ..hierarchy.files import sweep, whole
 from .node import BackboneError, NodeClassifier, NodeSettings
 from .routing.mixture import Mix, Stack
 from .routing.router import FLAT as FLAT  # kept next to GATE for code that reads bundles
@@ -106,6 +106,8 @@ def save_bundle(
         tensors |= {f"{STACK}/weight": stack.weight.cpu().contiguous(), f"{STACK}/bias": stack.bias.cpu().contiguous()}
     stamped = card.model_copy(update={"format": FORMAT, "weights": digest(tensors)})
     text = stamped.model_dump_json(indent=1) + "\n"
+    for file in (card_path, card_path.with_suffix(".safetensors")):
+        sweep(file.parent, file)
     save_weights(card_path.with_suffix(".safetensors"), tensors, text)
     with whole(card_path) as file:
         file.write_text(text, encoding="utf-8")
@@ -124,6 +126,11 @@ def find_card(path: Path) -> Path:
     if not path.exists():
         raise BundleError(f"no model at {path}: train one with `hier train --level all`, or leave --model out")
     return path
+
+
+def check_digest(path: Path) -> None:
+    """BundleError for a bundle whose card or weights are not those that were saved."""
+    _read(find_card(path))
 
 
 def load_bundle(path: Path = BUNDLED) -> Bundle:

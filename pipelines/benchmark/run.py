@@ -13,7 +13,7 @@ import torch
 from pydantic import ValidationError
 
 from ...hierarchy import HierError, UnknownNameError, compile_tree, load_tree
-from ...hierarchy.files import only_one, whole
+from ...hierarchy.files import only_one, sweep, whole
 from ...models.systems import LOSSES, REPRESENTATIONS, SYSTEMS, Sizes, System, system_named
 from ...models.systems.table import MAPS
 from ..generating.parts import Part
@@ -115,6 +115,7 @@ def benchmark(
     sizes = Sizes(preset.size, preset.width, preset.networks, preset.pretrained)
     if waiting:
         check_disk(plan, folder)
+        sweep(folder)
         trees = {system.tree or preset.tree for system in systems.values()}
         plans: dict[str, object] = {name: compile_tree(load_tree(name)) for name in trees}
         check_memory(waiting, preset, sizes, plans, free_memory(device))
@@ -140,6 +141,7 @@ def benchmark(
                         reporter.epoch(f"{title}: {part}", epoch, of, metrics)  # noqa: B023
 
                     with only_one(job.work, "benchmark"):
+                        sweep(job.work)
                         row = run_row(job.name, job.system, job.count, bench, job.work, after)
                     seen = {"images_seen": float(row.images_seen), "seconds": row.seconds}
                     run.metrics({**row.figures, **seen, "parameters": float(row.parameters)})

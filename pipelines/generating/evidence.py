@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ...datasets import PatternDataset
 from ...hierarchy import HierError
-from ...hierarchy.files import whole
+from ...hierarchy.files import sweep, whole
 from .parts import REVISION, Dataset, Part, digests, make
 from .processes import ALONE, Processes
 from .stored import Rows, StoredRows
@@ -79,6 +79,7 @@ def gather(
         else:
             advance(count)
     if missing and processes.first:
+        sweep(cache / STORE)
         _tell_of_others(cache)
     with closing(_made([pieces[i] for i in missing], device, advance, processes.count)) as made:
         for i, (maps, numbers, misfits) in zip(missing, made, strict=True):

@@ -18,7 +18,7 @@ from filelock import FileLock
 from sklearn.metrics import confusion_matrix
 
 from ...hierarchy import Tree, UnknownNameError, load_tree
-from ...hierarchy.files import only_one, whole
+from ...hierarchy.files import only_one, sweep, whole
 from ...models.bundle import (
     FLAT,
     GATE,
@@ -121,6 +121,8 @@ def train(
             steps.side_by_side(chosen, steps.backbone())
             return None
         with only_one(work, "training"):
+            for folder in (work, work / "nodes"):
+                sweep(folder)
             with whole(work / "settings.json") as file:
                 file.write_text(settings.model_dump_json(indent=1), encoding="utf-8")
             return _train(steps, chosen, root, store, on_cluster)

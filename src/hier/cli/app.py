@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +12,7 @@ import typer
 
 from .. import __version__
 from ..hierarchy import HierError
+from ..pipelines.stopping import Stop, Stopped, stoppable
 from . import benchmark as cli_benchmark
 from . import calibrate as cli_calibrate
 from . import diagram as cli_diagram
@@ -29,21 +31,35 @@ app = typer.Typer(
     help="Recognise the wallpaper group of a periodic image, step by step down the crystallographer's tree.",
 )  # fmt: skip
 
-INTERRUPTED = 130  # typer's exit code for it
-
 
 def main() -> None:
-    """Entry point: errors of the user become one line and exit code 2, an interruption exit code 130."""
+    """Entry point: errors of the user become one line and exit code 2.
+
+    Ctrl-C, SIGTERM and SIGHUP end a command with one line and exit code 130, 143 and 129.
+    """
     _tolerate_any_name()
-    try:
-        app()
-    except HierError as error:
-        fail(str(error))
-        sys.exit(2)
-    except SystemExit as stop:
-        if stop.code == INTERRUPTED:
-            fail("interrupted; rerun the same command to resume a training")
-        raise
+    with stoppable() as stop:
+        try:
+            app()
+        except HierError as error:
+            _stopped(stop)
+            fail(str(error))
+            sys.exit(2)
+        except SystemExit as end:
+            if end.code:  # else it was done before the stop reached it
+                _stopped(stop)
+            raise
+        except (KeyboardInterrupt, OSError):
+            _stopped(stop)
+            raise
+
+
+def _stopped(stop: Stop) -> None:
+    """End a command that was stopped, whatever its unwinding made of that."""
+    if stop.code is not None:
+        with suppress(OSError):  # nobody may be there to read it
+            fail("interrupted; what is finished is kept, and the same command again makes the rest")
+        sys.exit(stop.code)
 
 
 def _tolerate_any_name() -> None:
@@ -114,4 +130,9 @@ def ui(
     from ..pipelines.tracking.runs import store
     from ..pipelines.tracking.ui import serve_ui
 
-    serve_ui(store(ROOT), host, port, browser)
+    try:
+        serve_ui(store(ROOT), host, port, browser)
+    except Stopped:
+        raise
+    except KeyboardInterrupt:
+        typer.echo("stopped", err=True)

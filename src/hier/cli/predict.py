@@ -35,6 +35,7 @@ from .options import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from ..hierarchy.locks import only_one_writes
     from ..pipelines.answering.many import Answering, Tally
     from ..pipelines.answering.results import Failure, Prediction
     from ..pipelines.reporting.overlays import OverlayFiles
@@ -130,6 +131,8 @@ def predict(
         total = sum(1 for _ in in_part(image_names(images, sys.stdin, raw is not None), part))
     tally = Tally()
     with ExitStack() as stack:
+        for path in (csv, jsonl):
+            stack.enter_context(only_one_writes(path, "hier predict"))
         answering: Answering = predictor
         if on:
             from ..pipelines.answering.on_ray import OnRay
