@@ -103,12 +103,18 @@ def _handled(handler: Any, numbers: list[int]) -> Iterator[None]:
 
 
 def begin_worker() -> None:
-    """To be called first in a worker process: its parent alone answers a terminal, and it dies with the parent."""
+    """To be called first in a worker process: its parent alone answers a terminal, and it dies with the parent.
+
+    It has one thread for torch, which is imported only then: that takes long enough for the parent to die meanwhile.
+    """
     for number in TERMINAL:
         signal.signal(number, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, TERMINAL)
     die_with_parent()
+    import torch
+
+    torch.set_num_threads(1)
 
 
 def die_with_parent() -> None:

@@ -8,8 +8,6 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import TypeVar
 
-import torch
-
 from ..stopping import begin_worker, held
 
 Job = TypeVar("Job")
@@ -32,7 +30,7 @@ def in_order(
     if workers <= 1:
         yield from map(work, jobs)
         return
-    executor = ProcessPoolExecutor(workers, get_context("spawn"), _begin)
+    executor = ProcessPoolExecutor(workers, get_context("spawn"), begin_worker)
     waiting: deque[Future[Result]] = deque()
     done = False
     try:
@@ -54,8 +52,3 @@ def _kill(executor: ProcessPoolExecutor) -> None:
     """End all workers at once, in the middle of their jobs."""
     for process in list((executor._processes or {}).values()):  # Python 3.14 has a method for it
         process.kill()
-
-
-def _begin() -> None:
-    begin_worker()
-    torch.set_num_threads(1)

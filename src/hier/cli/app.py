@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import sys
 from contextlib import suppress
 from io import TextIOWrapper
@@ -38,6 +40,7 @@ def main() -> None:
     Ctrl-C, SIGTERM and SIGHUP end a command with one line and exit code 130, 143 and 129.
     """
     _tolerate_any_name()
+    atexit.register(gc.freeze)  # to look for cycles in all of torch and MLflow once more takes seconds
     with stoppable() as stop:
         try:
             app()

@@ -35,7 +35,6 @@ from .options import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from ..hierarchy.locks import only_one_writes
     from ..pipelines.answering.many import Answering, Tally
     from ..pipelines.answering.results import Failure, Prediction
     from ..pipelines.reporting.overlays import OverlayFiles
@@ -99,6 +98,7 @@ def predict(
     """
     from rich.console import Console
 
+    from ..hierarchy.locks import only_one_writes
     from ..pipelines.answering.many import Tally, predict_into, run_of
     from ..pipelines.answering.rows import CsvRows, JsonRows
     from ..pipelines.loading import cards_of, load
