@@ -6,8 +6,8 @@ is first asked for; ``__init__.pyi`` says where it is.
 `operations`, `groups` and `lattices` are typed tables and exact arithmetic, `finite` closes generators to groups,
 `relations` (sub- and supergroups) and `identification` follow from them, `placements` and `elements` say where
 operations lie. `spec`, `tree` and `compiled` are a tree as text, as a graph, and as arrays; `build` leads from the
-first to the second, `render` prints it. `errors`, `files` (written whole or not at all) and `locks` (one command at
-a time) are used by all packages.
+first to the second, `render` prints it. `errors`, `files` (written whole or not at all), `kept` (what one command keeps
+for the next) and `locks` (one command at a time) are used by all packages.
 """
 
 import lazy_loader

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +20,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...hierarchy.kept import keep_text, kept_text
+from ...hierarchy.locks import locked
 from .artifacts import NODE, TREE, node_model, slug, tree_model
 from .errors import StoreError, reason, shown, store_errors
 from .machine import load
@@ -77,10 +80,11 @@ def store(root: Path) -> Store:
 
 def send_pending(store: Store, sender: Sender | None = None) -> int:
     """Send what trainings before could not; how many records that were. StoreError if it fails again."""
-    sent = 0
-    if store.pending:
-        sender = sender or store.connect()
-        for file, records in store.pending.batches():
+    if not store.pending:
+        return 0
+    sender, sent = sender or store.connect(), 0
+    with locked(store.pending.folder / ".lock") as mine:
+        for file, records in store.pending.batches() if mine else ():  # else another process is sending them
             try:
                 for record in records:
                     sender.send(record)
@@ -215,16 +219,11 @@ def _ending(run: Run) -> Iterator[None]:
 
 
 def _key(resume: Path) -> str:
-    try:
-        return resume.read_text(encoding="utf-8").strip() or _new_key(resume)
-    except FileNotFoundError:
-        return _new_key(resume)
-
-
-def _new_key(resume: Path) -> str:
+    found = kept_text(resume, "the training is recorded as a new run")
+    if found is not None and re.fullmatch("[0-9a-f]{32}", found):
+        return found
     key = uuid.uuid4().hex
-    resume.parent.mkdir(parents=True, exist_ok=True)
-    resume.write_text(key + "\n", encoding="utf-8")
+    keep_text(resume, key)
     return key
 
 

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ...hierarchy.kept import make_room
 from .errors import StoreError, reason, shown, store_errors
 from .registry import check_there
 from .runs import Store, send_pending
@@ -92,6 +93,7 @@ def serving(store: Store, host: str, port: int) -> Iterator[tuple[subprocess.Pop
     """A running MLflow server on a database, and its address; it is gone when the block ends."""
     log = store.root / "work" / "ui.log"
     log.parent.mkdir(parents=True, exist_ok=True)
+    make_room(log)
     command = [
         sys.executable, "-c", SERVER, "server", "--backend-store-uri", store.uri, "--artifacts-destination",
         (store.root / "artifacts").resolve().as_uri(), "--host", host, "--port", str(port), "--workers", "1",
