@@ -30,6 +30,7 @@ from .sender import Sender
 from .store import connect
 
 RETRY = 60.0  # s between attempts to reach a store that failed
+LOST = 2.0  # s that a training may lose by failures and still try again: a server that hangs takes more at once
 logger = logging.getLogger("hier")
 
 
@@ -103,36 +104,41 @@ class _Way:
     key: str
     sender: Sender | None = None
     failed: float | None = None
+    lost: float = 0.0
 
     def put(self, record: Record) -> None:
         """Send or keep a record; never raises for the store."""
-        if self.sender is None and (self.failed is None or time.monotonic() - self.failed > RETRY):
+        waited = self.failed is None or (self.lost < LOST and time.monotonic() - self.failed > RETRY)
+        if self.sender is None and waited:
             self._open()
         if self.sender is not None:
+            started = time.monotonic()
             try:
                 return self.sender.send(record)
             except store_errors() as error:
-                self._fail(StoreError(f"MLflow's store {shown(self.store.uri)} failed: {reason(error)}"))
+                self._fail(StoreError(f"MLflow's store {shown(self.store.uri)} failed: {reason(error)}"), started)
         self.store.pending.keep(record)
 
     def _open(self) -> None:
+        started = time.monotonic()
         try:
             sender = self.store.connect()
             sent = send_pending(self.store, sender)
         except StoreError as error:
-            return self._fail(error)
+            return self._fail(error, started)
         self.sender = sender
         if sent:
             logger.warning("MLflow's store answers: %d records kept earlier are sent", sent)
         return None
 
-    def _fail(self, error: StoreError) -> None:
+    def _fail(self, error: StoreError, started: float) -> None:
         if self.failed is None or self.sender is not None:
             logger.warning(
                 "%s. The training continues; its records are kept in %s and sent when the store answers, "
                 "at the latest by the next `hier train`, `hier compare` or `hier ui`", error, self.store.pending.folder,
             )  # fmt: skip
         self.sender, self.failed = None, time.monotonic()
+        self.lost += self.failed - started
 
 
 @dataclass
