@@ -24,7 +24,8 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstrai
 from .errors import HierError
 
 SLUG = r"^[a-z0-9][a-z0-9_-]*$"
-Slug = Annotated[str, StringConstraints(pattern=SLUG)]
+LONGEST = 100  # letters of a name: files are named by it, with more around it
+Slug = Annotated[str, StringConstraints(pattern=SLUG, max_length=LONGEST)]
 Text = Annotated[str, StringConstraints(min_length=1)]
 
 
@@ -143,7 +144,7 @@ def _problem(raw: dict[Any, Any], error: dict[str, Any]) -> str:
         if isinstance(at, dict) and step in at:
             at = at[step]
             keys.append(str(step))
-            if isinstance(at, dict) and isinstance(at.get("name"), str):
+            if isinstance(at, dict) and isinstance(at.get("name"), str) and len(at["name"]) <= LONGEST:
                 where, keys = f"node {at['name']!r}: ", []
         elif isinstance(at, dict) and step not in ("leaf", "node", "[key]"):
             keys.append(str(step))
@@ -159,6 +160,8 @@ def _problem(raw: dict[Any, Any], error: dict[str, Any]) -> str:
             return f"{where}{key} holds {len(value)}; a node has two or more choices"
         case "string_pattern_mismatch":
             return f"{where}{key} is {value!r}; use lower-case letters, digits, '_' and '-'"
+        case "string_too_long":
+            return f"{where}{key} has {len(value)} letters; use at most {LONGEST}"
         case "string_too_short":
             return f"{where}{key} is empty; give it a text"
         case "dict_type":

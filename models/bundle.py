@@ -115,7 +115,11 @@ def save_bundle(
 
 def find_card(path: Path) -> Path:
     """The card that `path` stands for: itself, or the only ``*.json`` of the folder that has weights beside it."""
-    if path.is_dir():
+    try:
+        is_folder, exists = path.is_dir(), path.exists()
+    except OSError as error:  # such as a name that is too long
+        raise BundleError(f"no model at {str(path)[:60]}...: {error.strerror}") from error
+    if is_folder:
         cards = [p for p in sorted(path.glob("*.json")) if p.with_suffix(".safetensors").exists()]
         if len(cards) != 1:
             raise BundleError(
@@ -123,7 +127,7 @@ def find_card(path: Path) -> Path:
                 "train one with `hier train --level all`, or name the card"
             )
         return cards[0]
-    if not path.exists():
+    if not exists:
         raise BundleError(f"no model at {path}: train one with `hier train --level all`, or leave --model out")
     return path
 

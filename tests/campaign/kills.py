@@ -148,13 +148,21 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--commands", nargs="+", choices=list(STAGES))
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--states", type=Path, help="keep what commands start from in this folder, for the next time")
     parser.add_argument("--signal", choices=SIGNALS, help="one case for each command, as a failure tells it")
     parser.add_argument("--step", type=int, default=0)
     parser.add_argument("--share", type=float, default=0.5)
     parser.add_argument("--group", action="store_true")
     given = parser.parse_args(arguments)
+
+    def tell(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    if given.states is not None:
+        given.states.mkdir(parents=True, exist_ok=True)
+        return campaign(given, given.states.resolve(), tell)
     with tempfile.TemporaryDirectory() as work:
-        return campaign(given, Path(work).resolve(), lambda line: print(line, file=sys.stderr, flush=True))
+        return campaign(given, Path(work).resolve(), tell)
 
 
 if __name__ == "__main__":

@@ -79,6 +79,7 @@ def _assembled(folder: Path) -> Any:
     return {**_bundle(folder / "a"), "records": forked.records(folder / "mlruns")}
 
 
+ALL = ("bare", "evidence", "trained", "before", "evidence of assembling", "promoted", "model")
 STAGES = {
     stage.name: stage
     for stage in (
@@ -101,7 +102,12 @@ STAGES = {
 
 def prepare(chosen: list[str], work: Path, folder: Path) -> dict[str, Path]:
     """The state that each of the chosen commands starts from, made at its place `folder` and kept in `work`."""
-    needed = {STAGES[name].begins for name in chosen}
+    begins = {name: work / STAGES[name].begins for name in chosen}
+    needed = {state.name for state in begins.values() if not state.exists()}
+    if not needed:
+        return begins
+    for kept in (folder, *(work / name for name in ALL)):
+        shutil.rmtree(kept, ignore_errors=True)
     folder.mkdir()
     (folder / "tiny.yaml").write_text(json.dumps(TINY), encoding="utf-8")
     _keep(folder, work / "bare")
@@ -117,14 +123,14 @@ def prepare(chosen: list[str], work: Path, folder: Path) -> dict[str, Path]:
         _run(folder, ["promote", "all"])
         _keep(folder, work / "before")
         _run(folder, ASSEMBLE)  # leaves its evidence
-        evidence = work / "evidence of assemble"
+        evidence = work / "evidence of assembling"
         shutil.copytree(folder / "mlruns" / "work" / "evidence", evidence)
         forked.again(folder, work / "before")
         shutil.copytree(evidence, folder / "mlruns" / "work" / "evidence", dirs_exist_ok=True)
         _keep(folder, work / "promoted")
     if "model" in needed:
         _with_model(folder, work)
-    return {name: work / STAGES[name].begins for name in chosen}
+    return begins
 
 
 def _with_model(folder: Path, work: Path) -> None:

@@ -95,7 +95,8 @@ def test_all_files_damaged_at_once_are_made_again(
     caplog.clear()
     assert run(tmp_path) == first
     told = [record.getMessage() for record in caplog.records]
-    assert len(set(told)) == len(told) and all("\n" not in line for line in told)
+    assert len(set(told)) == len(told)
+    assert all("\n" not in line for line in told)
     for kind in ("backbone.pt", "finer-4.pt", ".safetensors", "run-"):
         assert any(kind in line for line in told), kind
     assert run(tmp_path) == first

@@ -109,7 +109,7 @@ def predict(
 
     reading = Reading.of(page, raw, channel, pixel_size, tile)
     device, chosen = device if on else device_named(device), router_named(router)
-    cards = cards_of(model)
+    cards = cards_of(model or None)
     written = {"--csv": csv, "--jsonl": jsonl, "--report": report}
     check_outputs(
         written, [*images, *cards, *(card.with_suffix(".safetensors") for card in cards)], {"--report": ".html"}
