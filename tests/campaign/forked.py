@@ -6,6 +6,7 @@ command in milliseconds. Each is the leader of a session of its own, as a comman
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import json
 import os
@@ -33,7 +34,7 @@ IMPORTED = (
 )  # fmt: skip
 
 
-@dataclass
+@dataclass(frozen=True)
 class Command:
     """A running command: its process, and where its output goes."""
 
@@ -48,10 +49,14 @@ class Command:
             if pid:
                 return os.waitstatus_to_exitcode(status)
             time.sleep(0.005)
-        for process in self.family():
-            process.kill()
+        self.end()
         os.waitpid(self.pid, 0)
         return None
+
+    def end(self) -> None:
+        """Kill what is left of it."""
+        for process in self.family():
+            process.kill()
 
     def family(self) -> list[psutil.Process]:
         """All living processes of its session."""
@@ -72,6 +77,7 @@ class Command:
         told = [" ".join(process.cmdline()) for process in left if process.is_running()]
         for process in left:
             process.kill()
+        atexit.unregister(self.end)
         return told
 
     def said(self) -> str:
@@ -86,16 +92,21 @@ def ready() -> None:
     import_module("matplotlib.pyplot").switch_backend("agg")
 
 
-def start(arguments: list[str], folder: Path, stop: tuple[int, int] | None = None, **environment: str) -> Command:
+def start(
+    arguments: list[str], folder: Path, stop: tuple[int, int] | None = None, said: str = "output.txt",
+    **environment: str,
+) -> Command:  # fmt: skip
     """Run ``hier ARGUMENTS`` in `folder`; with `stop` it gets the signal before it changes files for the n-th time.
 
-    The number of changes is written to ``steps`` beside the folder.
+    Beside the folder `said` has its output, and ``steps`` the number of changes.
     """
-    output = folder.with_name("output.txt")
+    output = folder.with_name(said)
     started = time.monotonic()
     pid = os.fork()
     if pid:
-        return Command(pid, output, started)
+        command = Command(pid, output, started)
+        atexit.register(command.end)
+        return command
     code = 70
     try:
         os.setsid()

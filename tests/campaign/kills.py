@@ -84,6 +84,7 @@ def tried(case: Case, stage: Stage, whole: Whole, folder: Path, state: Path) -> 
     problems += [f"left alive: {line[:200]}" for line in command.left_alone()]
     command = forked.start(stage.arguments, folder)
     code, second = command.ended(), command.said()
+    problems += [f"left alive: {line[:200]}" for line in command.left_alone()]
     if code != 0:
         problems.append("the second command was stuck" if code is None else f"exit code {code} of the second command")
     if "Traceback" in second:
@@ -109,9 +110,10 @@ def undisturbed(stage: Stage, folder: Path, state: Path) -> Whole:
     """Run a command to its end."""
     forked.again(folder, state)
     command = forked.start(stage.arguments, folder)
-    if command.ended() != 0:
+    code, seconds = command.ended(), time.monotonic() - command.started
+    command.left_alone()
+    if code != 0:
         raise SystemExit(f"{stage.name} fails without a stop:\n{command.said()}")
-    seconds = time.monotonic() - command.started
     return Whole(stage.made(folder), int(folder.with_name("steps").read_text(encoding="utf-8")), seconds)
 
 
@@ -158,6 +160,7 @@ def main(arguments: list[str] | None = None) -> int:
     def tell(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no command outlives the campaign either
     if given.states is not None:
         given.states.mkdir(parents=True, exist_ok=True)
         return campaign(given, given.states.resolve(), tell)

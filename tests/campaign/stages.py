@@ -164,5 +164,7 @@ def _keep(folder: Path, state: Path) -> None:
 
 def _run(folder: Path, arguments: list[str]) -> None:
     command = forked.start(arguments, folder)
-    if command.ended(600) != 0:
+    code = command.ended(600)
+    command.left_alone()
+    if code != 0:
         raise SystemExit(f"hier {' '.join(arguments)} fails without a stop:\n{command.said()}")
