@@ -54,13 +54,14 @@ class Whole:
 
 
 def cases(inputs: int, seed: int, commands: list[str], wholes: dict[str, Whole]) -> list[Case]:
-    """Commands and signals in turn; every other stop at a step, spread over all that there are."""
+    """Commands and signals in turn; half of the stops at a step, spread over all that there are."""
     rng, made = random.Random(seed), []
+    turns = [name for k in range(3) for name in commands if k < STAGES[name].often]
     for k in range(inputs):
-        command = commands[k % len(commands)]
-        turn = k // len(commands)
+        command = turns[k % len(turns)]
+        turn = k // len(turns)
         name = SIGNALS[(turn + k) % len(SIGNALS)]
-        step = 1 + int(rng.random() * wholes[command].steps) if turn % 2 == 0 else 0
+        step = 1 + int(rng.random() * wholes[command].steps) if rng.random() < 0.5 else 0
         made.append(Case(command, name, step, rng.random(), name == "SIGINT" and rng.random() < 0.3))
     return made
 

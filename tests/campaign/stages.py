@@ -32,6 +32,11 @@ class Stage:
     begins: str
     made: Callable[[Path], Any]
 
+    @property
+    def often(self) -> int:
+        """How often it is stopped, compared with others: what takes seconds more often than what takes longer."""
+        return 1 if self.name in SLOW else 3
+
 
 def _generate(kind: str, count: int = 34) -> Stage:
     arguments = shlex.split(f"generate --source noise --count {count} --size 64 --shard 10 --format {kind} --out g")
@@ -79,6 +84,7 @@ def _assembled(folder: Path) -> Any:
     return {**_bundle(folder / "a"), "records": forked.records(folder / "mlruns")}
 
 
+SLOW = ("train", "first", "generate-workers", "calibrate", "assemble")
 ALL = ("bare", "evidence", "trained", "before", "evidence of assembling", "promoted", "model")
 STAGES = {
     stage.name: stage
