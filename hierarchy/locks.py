@@ -17,16 +17,22 @@ from .errors import HierError
 
 @contextmanager
 def only_one(folder: Path, what: str, name: str = ".lock") -> Iterator[None]:
-    """Lock `folder`, made if need be, for this process.
+    """Lock `folder`, made if need be, for this process. Made in vain, and still empty, it is removed.
 
     HierError when another one holds it, `what` names what that one is doing; or when nothing can be written there.
     """
+    new = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise HierError(f"cannot write {folder}: {error.strerror or error}") from error
-    with _wanted(folder / name, f"another {what} is writing to {folder}: wait for it to end"):
-        yield
+    try:
+        with _wanted(folder / name, f"another {what} is writing to {folder}: wait for it to end"):
+            yield
+    finally:
+        with suppress(OSError):
+            for path in new:
+                path.rmdir()
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import signal
 import sys
 from contextlib import suppress
 from io import TextIOWrapper
@@ -50,6 +51,8 @@ def main() -> None:
             sys.exit(2)
         except SystemExit as end:
             if end.code:  # else it was done before the stop reached it
+                if stop.number is None and end.code == 128 + signal.SIGINT:  # typer makes that of it
+                    stop.number = signal.SIGINT
                 _stopped(stop)
             raise
         except (KeyboardInterrupt, OSError):
