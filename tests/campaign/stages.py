@@ -109,9 +109,9 @@ STAGES = {
 def prepare(chosen: list[str], work: Path, folder: Path) -> dict[str, Path]:
     """The state that each of the chosen commands starts from, made at its place `folder` and kept in `work`."""
     begins = {name: work / STAGES[name].begins for name in chosen}
-    needed = {state.name for state in begins.values() if not state.exists()}
-    if not needed:
+    if all(state.exists() for state in begins.values()):
         return begins
+    needed = {state.name for state in begins.values()}
     for kept in (folder, *(work / name for name in ALL)):
         shutil.rmtree(kept, ignore_errors=True)
     folder.mkdir()
