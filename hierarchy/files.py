@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from errno import EACCES
+from glob import escape
 from pathlib import Path
 from secrets import token_hex
 
 from .errors import HierError
+from .locks import claim, in_use
+from .locks import only_one as only_one
+
+UNFINISHED = re.compile(r"\..*\.[0-9a-f]{8}(\.\w+)?")
 
 
 @contextmanager
@@ -30,8 +36,9 @@ def whole(path: Path) -> Iterator[Path]:
         raise PermissionError(EACCES, os.strerror(EACCES), str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.stem[:40]}.{token_hex(4)}{path.suffix}")
+    held = None
     try:
-        os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666))
+        held = claim(unfinished)
         yield unfinished
         _sync(unfinished)
         if path.exists():
@@ -40,36 +47,28 @@ def whole(path: Path) -> Iterator[Path]:
         _sync(path.parent)
     finally:
         unfinished.unlink(missing_ok=True)
+        if held is not None:
+            os.close(held)
 
 
 @contextmanager
 def output(path: Path) -> Iterator[Path]:
-    """`whole`, with HierError for what the disk cannot write."""
+    """`whole`, with HierError for what the disk cannot write. What a kill left of an earlier attempt is removed."""
     try:
+        sweep(path.resolve().parent, path.resolve())
         with whole(path) as file:
             yield file
     except OSError as error:
         raise HierError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-@contextmanager
-def only_one(folder: Path, what: str) -> Iterator[None]:
-    """Lock `folder` for this process. HierError when another one holds it; `what` names what that one is doing.
-
-    The lock is released when the process ends, however it ends.
-    """
-    from filelock import FileLock, Timeout
-
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise HierError(f"another {what} is writing to {folder}: wait for it to end") from error
-    try:
-        yield
-    finally:
-        lock.release()
+def sweep(folder: Path, of: Path | None = None) -> None:
+    """Remove what `whole` began in `folder` and a kill left unfinished: of any file, or of one."""
+    pattern = ".*" if of is None else f".{escape(of.stem[:40])}.*{escape(of.suffix)}"
+    for file in folder.glob(pattern):
+        if UNFINISHED.fullmatch(file.name) and not in_use(file):
+            with suppress(OSError):
+                file.unlink()
 
 
 def _sync(path: Path) -> None:

@@ -34,7 +34,8 @@ from .names import on_screen
 from .yaml_text import PROBLEMS, YamlError, brief, parse_yaml, read_text
 
 SLUG = r"^[a-z0-9][a-z0-9_-]*$"
-Slug = Annotated[str, StringConstraints(pattern=SLUG)]
+LONGEST = 100  # letters of a name: files are named by it, with more around it
+Slug = Annotated[str, StringConstraints(pattern=SLUG, max_length=LONGEST)]
 
 
 def _printable(text: str) -> str:
@@ -150,6 +151,8 @@ def _problem(raw: dict[Any, Any], error: dict[str, Any]) -> str:
             return f"{where}{key} holds {len(value)}; a node has two or more choices"
         case "string_pattern_mismatch":
             return f"{where}{key} is {brief(value)}; use lower-case letters, digits, '_' and '-'"
+        case "string_too_long":
+            return f"{where}{key} has {len(value)} letters; use at most {LONGEST}"
         case "string_too_short":
             return f"{where}{key} is empty; give it a text"
         case "dict_type":

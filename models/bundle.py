@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from ..hierarchy import Tree, TreeError, TreeSpec, UnknownNameError
-from ..hierarchy.files import whole
+from ..hierarchy.files import sweep, whole
 from .node import BackboneError, NodeClassifier, NodeSettings
 from .routing.mixture import Mix, Stack
 from .routing.router import FLAT as FLAT  # kept next to GATE for code that reads bundles
@@ -110,6 +110,8 @@ def save_bundle(
         tensors |= {f"{STACK}/weight": stack.weight.cpu().contiguous(), f"{STACK}/bias": stack.bias.cpu().contiguous()}
     stamped = card.model_copy(update={"format": FORMAT, "weights": digest(tensors)})
     text = stamped.model_dump_json(indent=1) + "\n"
+    for file in (card_path, card_path.with_suffix(".safetensors")):
+        sweep(file.parent, file)
     save_weights(card_path.with_suffix(".safetensors"), tensors, text)
     with whole(card_path) as file:
         file.write_text(text, encoding="utf-8")
@@ -117,7 +119,11 @@ def save_bundle(
 
 def find_card(path: Path) -> Path:
     """The card that `path` stands for: itself, or the only ``*.json`` of the folder that has weights beside it."""
-    if path.is_dir():
+    try:
+        is_folder, exists = path.is_dir(), path.exists()
+    except OSError as error:  # such as a name that is too long
+        raise BundleError(f"no model at {str(path)[:60]}...: {error.strerror}") from error
+    if is_folder:
         cards = [p for p in sorted(path.glob("*.json")) if p.with_suffix(".safetensors").exists()]
         if len(cards) != 1:
             raise BundleError(
@@ -125,9 +131,14 @@ def find_card(path: Path) -> Path:
                 "train one with `hier train --level all`, or name the card"
             )
         return cards[0]
-    if not path.exists():
+    if not exists:
         raise BundleError(f"no model at {path}: train one with `hier train --level all`, or leave --model out")
     return path
+
+
+def check_digest(path: Path) -> None:
+    """BundleError for a bundle whose card or weights are not those that were saved."""
+    _read(find_card(path))
 
 
 def load_bundle(path: Path = BUNDLED) -> Bundle:

@@ -295,6 +295,15 @@ def check_tolerance(tolerance: float | None) -> None:
         raise HierError(f"tolerance = {tolerance}: give a number between 0 and 1, the largest misfit that still counts")
 
 
+def check_device(device: str | torch.device) -> None:
+    """HierError for a device that torch does not know or cannot use."""
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0].partition(". ")[0]
+        raise HierError(f"device {str(device)!r} cannot be used: {reason}; cpu always works") from error
+
+
 def check_strain(strain: float) -> None:
     """HierError for a strain that is not above 0, or above `STRAIN`, from which no operation is looked for."""
     if not 0 < strain <= STRAIN:

@@ -15,6 +15,7 @@
 `benchmark`    every system of Guo, Qin and Agar beside ours
 `loading`      `hier.load`: a model by its path or its name in the registry
 `serving`      what MLflow keeps beside a model
+`stopping`     what ends a command before it is done; children that do not outlive it
 `marks`        the mark in every file that hier writes
 `outputs`      rejects an output that is an input or a file that hier did not write
 =============  ========================================================================================

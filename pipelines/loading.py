@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..models.bundle import BUNDLED, BundleError, find_card, load_bundle
-from ..models.classifier import Classifier, check_strain
+from ..models.classifier import Classifier, check_device, check_strain
 from ..models.evidence.representation import STRAIN, SymmetryEvidence
 from ..models.routing.router import Router
 from .answering.predict import Predictor
@@ -42,12 +42,18 @@ def load(
     """
     most = STRAIN if strain is None else strain
     check_strain(most)
+    check_device(device)
     return Predictor(Classifier.load(cards_of(model), device, most), router, min_confidence, tolerance)
 
 
 def cards_of(model: Path | str | Sequence[Path | str] | None = None) -> list[Path]:
-    """The cards of the models that `load` would read, fetched from the registry where that is where they are."""
-    several = [model] if isinstance(model, (Path, str)) else model or [BUNDLED]
+    """The cards of the models that `load` would read, fetched from the registry where that is where they are.
+
+    None stands for the bundled model; BundleError for an empty list, or what is no model.
+    """
+    several = [model] if isinstance(model, (Path, str)) else [BUNDLED] if model is None else list(model)
+    if not several:
+        raise BundleError("no model named: give a folder, a card or models:/NAME@ALIAS, or None for the bundled one")
     return [find_card(_local(m)) for m in several]
 
 

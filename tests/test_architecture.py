@@ -36,6 +36,7 @@ ORDER = (
     "models.routing",
     "models.systems",
     "models",
+    "pipelines.stopping",
     "pipelines.reading",
     "pipelines.marks",
     "pipelines.outputs",

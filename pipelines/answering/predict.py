@@ -12,14 +12,14 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from ...hierarchy import GROUP_NAMES, HierError, group
+from ...hierarchy import GROUP_NAMES, HierError, UnknownNameError, group
 from ...models.classifier import Answer, Classifier, check_tolerance
 from ...models.evidence.batches import on_cpu, rows
 from ...models.evidence.crops import View, best_view, stacked
 from ...models.evidence.flatten import Flattened
 from ...models.parts import clearest_part
 from ...models.routing.partial import Statements, candidates, climb, in_words
-from ...models.routing.router import Router
+from ...models.routing.router import ROUTERS, Router
 from ..reading.images import PLAIN, ImageError, ImageLike, Read
 from ..reading.picture import Reading
 from .ahead import read_each, readers
@@ -51,10 +51,12 @@ class Predictor:
         self, classifier: Classifier, router: Router = "soft", min_confidence: float | None = None,
         tolerance: float | None = None,
     ) -> None:  # fmt: skip
-        """BundleError when the model lacks what the router needs.
+        """UnknownNameError for another router, BundleError when the model lacks what it needs.
 
         HierError for a minimum confidence outside [0, 1] or a tolerance outside (0, 1).
         """
+        if router not in ROUTERS:
+            raise UnknownNameError("router", router, ROUTERS)
         check_tolerance(tolerance)
         if min_confidence is None:
             min_confidence = CLIMB if router == "climb" else 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -20,10 +21,10 @@ from ...datasets import Pattern, PatternDataset, split_pool
 from ...hierarchy import HierError, group
 from ...hierarchy.elements import rotation_centres
 from ...hierarchy.files import whole
+from ...hierarchy.kept import keep_text, kept_text, make_room
 from ...models.evidence.representation import SymmetryEvidence
 from ...models.systems import centred_side
-from ...models.weights import write_tensors
-from ..generating.evidence import read_evidence
+from ..generating.evidence import keep_evidence, read_evidence
 from ..generating.parts import REVISION, Part
 from ..training.data import CROSS, TRAIN, VALID
 from .settings import Preset
@@ -31,6 +32,7 @@ from .settings import Preset
 BATCH = 16  # images drawn at a time on the CPU
 BATCH_GPU = 256
 SETS = ("train", "valid", "cross_atoms", "cross_noise")
+logger = logging.getLogger("hier")
 Stage = Callable[[str, int], Callable[[int], None]]
 
 
@@ -101,10 +103,32 @@ def image_set(part: Part, name: str, folder: Path, device: str, stage: Stage) ->
     """The images of `part`, read from `folder` or drawn now."""
     file = folder / f"{part.digest()}.npy"
     windows = file.with_suffix(".windows.npy")
-    if not (file.exists() and windows.exists()):
+    if not _kept(file, windows):
         _draw(part, name, file, windows, device, stage)
+        keep_text(file.with_suffix(".sha256"), _digest(file, windows))
     labels = tuple(part.dataset.label(i) for i in range(part.start, part.stop))
     return ImageSet(np.load(file, mmap_mode="r"), np.load(windows, mmap_mode="r"), labels, file)
+
+
+def _kept(file: Path, windows: Path) -> bool:
+    """Whether the images are there and are those that were drawn."""
+    if not (file.is_file() and windows.is_file()):
+        make_room(file)
+        make_room(windows)
+        return False
+    found = kept_text(file.with_suffix(".sha256"), f"the images in {file} are drawn again")
+    if found is not None and found != _digest(file, windows):
+        logger.warning("%s is damaged: its images are drawn again", file)
+        return False
+    return found is not None
+
+
+def _digest(*files: Path) -> str:
+    both = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as opened:
+            both.update(hashlib.file_digest(opened, "sha256").digest())
+    return both.hexdigest()
 
 
 def _draw(part: Part, name: str, file: Path, windows: Path, device: str, stage: Stage) -> None:
@@ -162,7 +186,7 @@ def crops(images: Tensor, centres: Tensor, side: int) -> Tensor:
 def evidence_of(images: ImageSet, name: str, device: str, stage: Stage) -> Evidence:
     """Symmetry maps of the very images that the pixel networks see, kept beside them."""
     file = images.file.with_suffix(f".maps-{REVISION}.safetensors")
-    kept = read_evidence(file, len(images))
+    kept = read_evidence(file, len(images), ("maps", "numbers"))
     if kept is None:
         advance = stage(f"symmetry maps: {name}", len(images))
         represent, maps, numbers = SymmetryEvidence(), [], []
@@ -174,7 +198,7 @@ def evidence_of(images: ImageSet, name: str, device: str, stage: Stage) -> Evide
             advance(len(maps[-1]))
         kept = {"maps": torch.cat(maps), "numbers": torch.cat(numbers)}
         kept["seconds"] = torch.tensor(time.monotonic() - started)
-        write_tensors(file, kept)
+        keep_evidence(file, kept)
     return Evidence(kept["maps"], kept["numbers"], float(kept["seconds"]))
 
 

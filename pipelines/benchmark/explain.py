@@ -13,13 +13,16 @@ from torch import Tensor, nn
 from ...arrays import gaussian_blur
 from ...hierarchy import HierError, compile_tree, load_tree
 from ...hierarchy.files import output
+from ...hierarchy.kept import kept_text
 from ...hierarchy.names import in_picture
 from ...models.evidence.crops import best_view
 from ...models.systems import MAPS as MAPS_SYSTEM
 from ...models.systems import Network, Part, Sizes, System, assembled, build, parts_of, system_named
 from ..marks import save_figure
+from ..training.checkpoints import load_checkpoint
 from .run import find_network
 
+AGAIN = "the networks in {} cannot be read: delete that folder and run the same `hier benchmark` again"
 DRAWS, NOISE = 16, 0.08  # noisy copies whose gradients are averaged, and their noise
 
 
@@ -44,10 +47,10 @@ class Ensemble(nn.Module):
         self.networks = nn.ModuleList()
         for k, part in enumerate(self.parts.values()):
             network = build(system, sizes, part)
-            try:
-                network.load_state_dict(torch.load(folder / f"part-{k}.weights", weights_only=True))
-            except (OSError, RuntimeError) as error:
-                raise HierError(f"the networks in {folder} cannot be read, train them again: {error}") from error
+            weights = load_checkpoint(folder / f"part-{k}.weights")
+            if weights is None:
+                raise HierError(AGAIN.format(folder))
+            network.load_state_dict({name: value for name, value in weights.items() if name != "made_of"})
             self.networks.append(network.eval())
 
     @property
@@ -72,7 +75,10 @@ def load_ensemble(root: Path, name: str) -> tuple[Ensemble, int]:
     if system.centred:
         raise HierError(f"{name} reads windows about hand-picked centres, which an image of your own does not have")
     folder = find_network(root, name).parent
-    made = json.loads((folder / "made.json").read_text(encoding="utf-8"))
+    made_of = kept_text(folder / "made.json", "the networks beside it cannot be used")
+    if made_of is None:
+        raise HierError(AGAIN.format(folder))
+    made = json.loads(made_of)
     sizes = Sizes(**made["sizes"])
     return Ensemble(system, sizes, made["tree"], folder), sizes.side
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,15 +11,16 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, NonNegativeFloat, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, NonNegativeFloat, TypeAdapter
 from sklearn.metrics import confusion_matrix
 from torch import Tensor
 
 from ...hierarchy import CompiledTree, compile_tree, load_tree
-from ...hierarchy.files import whole
+from ...hierarchy.kept import keep_text, kept_text, make_room
 from ...models.node import NodeClassifier, NodeSettings
 from ...models.systems import BACKBONES, LOSSES, MAPS, Part, Sizes, System, assembled, build, parts_of
 from ...models.systems.table import timm_name
+from ..training.checkpoints import save_checkpoint
 from ..training.fit import Reporter, Samples, fit
 from ..training.fit import predict as predict_maps
 from ..training.loop import Metrics, Schedule
@@ -30,7 +29,6 @@ from .fit import answers_of, epoch_of, fit_network
 from .settings import Preset
 
 Report = Callable[[str, int, int, Metrics], None]
-logger = logging.getLogger("hier")
 
 
 class Row(BaseModel):
@@ -94,19 +92,16 @@ class Clock:
         known = self.read()
         known.setdefault(f"{part} {epoch}", time.monotonic() - self.started)
         self.started = time.monotonic()
-        with whole(self.file) as file:
-            file.write_text(json.dumps(known), encoding="utf-8")
+        keep_text(self.file, json.dumps(known))
 
     def read(self) -> dict[str, float]:
         """The seconds that are kept; none, with a warning, if the file is damaged."""
-        if not self.file.exists():
+        text = kept_text(self.file, "the seconds of earlier epochs are not counted")
+        if text is None:
+            make_room(self.file)
+            self.file.unlink(missing_ok=True)
             return {}
-        try:
-            return TypeAdapter(dict[str, NonNegativeFloat]).validate_json(self.file.read_bytes())
-        except ValidationError:
-            logger.warning("clock %s is damaged: the seconds of earlier epochs are not counted", self.file)
-            self.file.unlink()
-            return {}
+        return TypeAdapter(dict[str, NonNegativeFloat]).validate_json(text)
 
     def total(self) -> float:
         """The sum over all epochs."""
@@ -201,12 +196,8 @@ def _pixels(
 def keep_network(file: Path, network: torch.nn.Module, sizes: Sizes, tree: str) -> None:
     """Weights, and what the network was built from, for `hier explain`."""
     made = {"sizes": {**vars(sizes), "networks": dict(sizes.networks)}, "tree": tree}
-    with whole(file.with_name("made.json")) as about:
-        about.write_text(json.dumps(made, indent=1), encoding="utf-8")
-    weights = io.BytesIO()  # torch reports a full disk as an error of its own
-    torch.save({k: v.cpu() for k, v in network.state_dict().items()}, weights)
-    with whole(file) as unfinished:
-        unfinished.write_bytes(weights.getbuffer())
+    keep_text(file.with_name("made.json"), json.dumps(made, indent=1))
+    save_checkpoint(file, {k: v.cpu() for k, v in network.state_dict().items()}, tree)
 
 
 def _maps(

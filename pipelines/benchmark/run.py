@@ -10,10 +10,10 @@ from pathlib import Path
 
 import psutil
 import torch
-from pydantic import ValidationError
 
 from ...hierarchy import HierError, UnknownNameError, compile_tree, load_tree
-from ...hierarchy.files import only_one, whole
+from ...hierarchy.files import only_one, sweep
+from ...hierarchy.kept import keep_text, kept_text
 from ...models.systems import LOSSES, REPRESENTATIONS, SYSTEMS, Sizes, System, system_named
 from ...models.systems.table import MAPS
 from ..generating.parts import Part
@@ -44,11 +44,9 @@ class Job:
         return self.work / "row.json"
 
     def finished(self) -> Row | None:
-        """The row, if it was finished before."""
-        try:
-            return Row.model_validate_json(self.file.read_text(encoding="utf-8"))
-        except (OSError, ValidationError):
-            return None
+        """The row, if it was finished before; a damaged one was not."""
+        text = kept_text(self.file, "this row is measured again")
+        return None if text is None else Row.model_validate_json(text)
 
 
 def chosen_systems(preset: Preset, only: Sequence[str]) -> dict[str, System]:
@@ -109,12 +107,14 @@ def benchmark(
     systems = chosen_systems(preset, only)
     plan = plan_of(preset, photos)
     jobs = jobs_of(preset, systems, plan, root, device)
-    waiting = {job.name: job.system for job in jobs if job.finished() is None}
+    finished = [job.finished() for job in jobs]
+    waiting = {job.name: job.system for job, row in zip(jobs, finished, strict=True) if row is None}
     rows: list[Row] = []
     folder = root / "work" / "benchmark" / "images"
     sizes = Sizes(preset.size, preset.width, preset.networks, preset.pretrained)
     if waiting:
         check_disk(plan, folder)
+        sweep(folder)
         trees = {system.tree or preset.tree for system in systems.values()}
         plans: dict[str, object] = {name: compile_tree(load_tree(name)) for name in trees}
         check_memory(waiting, preset, sizes, plans, free_memory(device))
@@ -124,10 +124,9 @@ def benchmark(
     resume = jobs[0].work.parent / f"run-{preset.name}-{images_digest(plan)}.txt"
     tags = {"hier.benchmark": preset.name, "hier.hardware": hardware(device)}
     if not waiting:
-        return [row for job in jobs if (row := job.finished()) is not None]
+        return [row for row in finished if row is not None]
     with store.training(f"benchmark {preset.name}", params, tags, resume) as training:
-        for job in jobs:
-            row = job.finished()
+        for job, row in zip(jobs, finished, strict=True):
             if row is None:
                 title = job.name if job.count == preset.count else f"{job.name} on {job.count}"
                 own = {**params, "system": job.name, "images": job.count, "network": network_name(job.system, sizes)}
@@ -140,12 +139,12 @@ def benchmark(
                         reporter.epoch(f"{title}: {part}", epoch, of, metrics)  # noqa: B023
 
                     with only_one(job.work, "benchmark"):
+                        sweep(job.work)
                         row = run_row(job.name, job.system, job.count, bench, job.work, after)
                     seen = {"images_seen": float(row.images_seen), "seconds": row.seconds}
                     run.metrics({**row.figures, **seen, "parameters": float(row.parameters)})
                     run.put("confusion", counts=row.confusion["valid"], choices=list(row.classes))
-                with whole(job.file) as file:
-                    file.write_text(row.model_dump_json(indent=1), encoding="utf-8")
+                keep_text(job.file, row.model_dump_json(indent=1))
             rows.append(row)
             row_done(rows)
         training.metrics({"rows": float(len(rows)), "seconds": sum(row.seconds for row in rows)})
@@ -156,11 +155,9 @@ def find_network(root: Path, name: str) -> Path:
     """The newest finished row of system `name` under `root`; HierError when there is none."""
     found = []
     for file in (root / "work" / "benchmark").glob("*/row.json"):
-        try:
-            row = Row.model_validate_json(file.read_text(encoding="utf-8"))
-        except ValidationError:
-            continue
-        if row.system == name and file.with_name("part-0.weights").exists():
+        text = kept_text(file, "it is passed over")
+        row = None if text is None else Row.model_validate_json(text)
+        if row is not None and row.system == name and file.with_name("part-0.weights").exists():
             found.append((row.count, file.stat().st_mtime, file))
     if not found:
         raise HierError(f"no trained network {name!r} in {root}: train it with `hier benchmark --only {name}`")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -12,13 +12,14 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ...datasets import PatternDataset
 from ...hierarchy import HierError
-from ...models.weights import write_tensors
+from ...hierarchy.files import sweep
+from ...hierarchy.kept import make_room
+from ...models.weights import digest, write_tensors
 from .parts import REVISION, Dataset, Part, digests, make
 from .processes import ALONE, Processes
 from .stored import Rows, StoredRows
@@ -27,6 +28,8 @@ from .workers import in_order
 TOGETHER = 4096  # rows on their way to a card
 STORE = f"{version('hier')}-{REVISION}"  # folder of pieces: those of other versions hold something else
 FEW = 32  # images that one process makes sooner than others would start
+DIGEST = "sha256"  # the entry of a file's metadata that holds the digest of its tensors
+TENSORS = {"maps": (torch.float16, 4), "numbers": (torch.float32, 2), "misfits": (torch.float32, 2)}  # type, axes
 logger = logging.getLogger("hier")
 
 
@@ -79,10 +82,11 @@ def gather(
         else:
             advance(count)
     if missing and processes.first:
+        sweep(cache / STORE)
         _tell_of_others(cache)
     with closing(_made([pieces[i] for i in missing], device, advance, processes.count)) as made:
         for i, (maps, numbers, misfits) in zip(missing, made, strict=True):
-            write_tensors(files[i], {"maps": maps, "numbers": numbers, "misfits": misfits})
+            keep_evidence(files[i], {"maps": maps, "numbers": numbers, "misfits": misfits})
     processes.wait()
     rows = (StoredRows.of(name, files) for name in ("maps", "numbers", "misfits"))
     stored_maps, stored_numbers, stored_misfits = rows
@@ -122,13 +126,26 @@ def _on(rows: Rows, device: str) -> Tensor:
     return whole
 
 
-def read_evidence(file: Path, count: int) -> dict[str, Tensor] | None:
-    """The tensors in `file`, evidence of `count` images; None without a file or, with a warning, for a bad one."""
+def keep_evidence(file: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write evidence with its digest."""
+    make_room(file)
+    write_tensors(file, tensors, {DIGEST: digest(tensors)})
+
+
+def read_evidence(file: Path, count: int, names: Sequence[str] = tuple(TENSORS)) -> dict[str, Tensor] | None:
+    """The tensors in `file`, evidence of `count` images; None without a file or, with a warning, for a bad one.
+
+    `names` are those that must be there.
+    """
     if not file.exists():
         return None
     try:
-        kept = load_file(file)
-        problem = _problem(kept, count)
+        with safe_open(file, "pt") as opened:
+            kept = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+            saved = (opened.metadata() or {}).get(DIGEST)
+        problem = _problem(kept, count, names)
+        if not problem and saved is not None and saved != digest(kept):
+            problem = "its digest is not the one saved"
     except (SafetensorError, OSError) as error:
         problem = str(error)
     if not problem:
@@ -137,8 +154,9 @@ def read_evidence(file: Path, count: int) -> dict[str, Tensor] | None:
     return None
 
 
-def _problem(kept: dict[str, Tensor], count: int) -> str:
-    for name, dtype, axes in (("maps", torch.float16, 4), ("numbers", torch.float32, 2), ("misfits", torch.float32, 2)):
+def _problem(kept: dict[str, Tensor], count: int, names: Sequence[str]) -> str:
+    for name in names:
+        dtype, axes = TENSORS[name]
         tensor = kept.get(name)
         if tensor is None or tensor.dtype != dtype or tensor.ndim != axes or len(tensor) != count:
             return f"it does not hold {name} of {count} images"

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from ...datasets import PatternDataset, photo_content, split_pool
+from ...hierarchy.locks import only_one
 from .formats import check_format, shard_files
 from .manifest import PATTERN, ExportError, Record, append, manifest_of, records, start
-from .shards import hash_of, made_by_cluster, made_here, size_of
+from .shards import hash_of, made_by_cluster, made_here, size_of, sweep
 
 SHARD = 500  # images: 100 MB at 256 x 256 px
 
@@ -108,14 +109,23 @@ def export(
 ) -> Summary:
     """Write what is missing of an export; with `shared`, by the machines of the `cluster`, all of which see its folder.
 
-    Raises ExportError for another export's folder or a full disk, ClusterError for workers that died again and again.
+    Raises HierError when another call writes the same part, ExportError for another export's folder or a full disk,
+    ClusterError for workers that died again and again.
     """
     run = replace(run, out=run.out.absolute(), photos=run.photos and run.photos.absolute()) if shared else run
     settings = run.settings  # reads the photographs, which may fail: before anything is written
+    with only_one(run.out, "hier generate", ".lock" if run.part == (1, 1) else ".lock-{}-of-{}".format(*run.part)):
+        return _export(run, settings, advance, device, shared)
+
+
+def _export(
+    run: Export, settings: dict[str, Any], advance: Callable[[int], None], device: str, shared: bool
+) -> Summary:
     manifest = manifest_of(run.out, run.part)
     try:
         written = records(run.out, settings) or {}
         start(manifest, settings)
+        sweep(run, set(run.shards))
     except OSError as error:
         raise _no_room(run, error, 0) from error
     present = {k for k in run.shards if k in written and size_of(run.files(k)) == written[k]["bytes"]}

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...datasets import PatternDataset, split_pool
+from ...hierarchy.locks import in_use
 from ..cluster import spread
 from .formats import Images, Pixels, encoded, shard
 from .manifest import ExportError, Record
@@ -151,5 +152,5 @@ def sweep(run: Export, shards: set[int]) -> None:
     one = run.shard_size if run.format == "png" else 1  # numbers in the names are those of images, or of shards
     for file in run.out.rglob(".*"):
         found = re.fullmatch(r"\.(?:shard-)?(\d+)\.[0-9a-f]{8}\.\w+", file.name)
-        if found and int(found[1]) // one in shards:
+        if found and int(found[1]) // one in shards and not in_use(file):
             file.unlink(missing_ok=True)

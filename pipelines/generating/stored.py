@@ -14,6 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ...hierarchy import HierError
+
 DTYPES: dict[str, np.dtype[np.floating]] = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4")}  # as safetensors names them
 
 
@@ -65,7 +67,7 @@ class StoredRows:
             with open(self.files[p], "rb", buffering=0) as file:
                 file.seek(place)
                 if file.readinto(memoryview(rows[k]).cast("B")) != size:
-                    raise OSError(f"{self.files[p]} is cut off")
+                    raise HierError(f"{self.files[p]} was cut off while it was read: the same command makes it again")
         return torch.from_numpy(rows)
 
 

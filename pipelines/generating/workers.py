@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import contextmanager
 from multiprocessing import get_context
 from typing import TypeVar
 
-import torch
+from ..stopping import begin_worker, held
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -24,8 +21,8 @@ def in_order(
 
     `work` is a function of a module; jobs and results travel pickled (arrays rather than tensors: those would need
     shared memory). At most `ahead` jobs per worker are taken beyond the result that is waited for, so `jobs` may be
-    endless. Closing the iterator cancels the jobs that no worker has begun. Raises what `work` raises, and
-    BrokenProcessPool when a worker was killed.
+    endless. Closing the iterator, or an exception, kills workers that have not finished: `work` must leave nothing
+    half done. Raises what `work` raises, and BrokenProcessPool when a worker was killed.
 
     >>> list(in_order(abs, [-2, 1, -3], workers=1))
     [2, 1, 3]
@@ -33,33 +30,25 @@ def in_order(
     if workers <= 1:
         yield from map(work, jobs)
         return
-    with ProcessPoolExecutor(workers, get_context("spawn"), _begin) as executor:
-        waiting: deque[Future[Result]] = deque()
-        try:
-            for job in jobs:
-                with _interruption_ignored():  # the first job starts the workers, which inherit this
-                    waiting.append(executor.submit(work, job))
-                if len(waiting) > ahead * workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            executor.shutdown(wait=False, cancel_futures=True)
-
-
-def _begin() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(1)
-
-
-@contextmanager
-def _interruption_ignored() -> Iterator[None]:
-    """A terminal sends Ctrl-C to all processes, also to those that are still importing: the parent alone answers it."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    executor = ProcessPoolExecutor(workers, get_context("spawn"), begin_worker)
+    waiting: deque[Future[Result]] = deque()
+    done = False
     try:
-        yield
+        for job in jobs:
+            with held():  # the first job starts the workers: one half started would be nobody's child
+                waiting.append(executor.submit(work, job))
+            if len(waiting) > ahead * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+        done = True
     finally:
-        signal.signal(signal.SIGINT, before)
+        if not done:
+            _kill(executor)
+        executor.shutdown(cancel_futures=True)
+
+
+def _kill(executor: ProcessPoolExecutor) -> None:
+    """End all workers at once, in the middle of their jobs."""
+    for process in list((executor._processes or {}).values()):  # Python 3.14 has a method for it
+        process.kill()

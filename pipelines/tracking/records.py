@@ -12,7 +12,9 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
+
+from ...hierarchy.kept import make_room, sealed, unsealed
 
 Kind = Literal["start", "metrics", "input", "confusion", "file", "model", "end"]
 logger = logging.getLogger("hier")
@@ -44,8 +46,9 @@ class Pending:
         file = self.folder / f"{record.run.partition('/')[0]}.jsonl"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            make_room(file)
             with file.open("a", encoding="utf-8") as out:
-                out.write(json.dumps(asdict(record)) + "\n")
+                out.write(f"{sealed(json.dumps(asdict(record)))}\n")
         except OSError as error:
             logger.warning("a record of the training is lost: %s cannot be written: %s", file, error)
 
@@ -62,19 +65,29 @@ class Pending:
             yield taken, _read(taken)
 
     def __bool__(self) -> bool:
-        return any(self.folder.glob("*.sending")) or any(self.folder.glob("*.jsonl"))
+        return any(file.is_file() for kind in ("*.sending", "*.jsonl") for file in self.folder.glob(kind))
 
 
 def _by_age(files: Iterable[Path]) -> list[Path]:
-    return sorted(files, key=lambda f: f.stat().st_mtime)
+    """Of those that are files: a folder holds no records."""
+    return sorted((f for f in files if f.is_file()), key=lambda f: f.stat().st_mtime)
 
 
 def _read(file: Path) -> list[Record]:
     records = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         try:
-            records.append(Record(**json.loads(line)))
-        except (json.JSONDecodeError, TypeError):
+            text = unsealed(line)
+            records.append(_record(json.loads(line if text is None else text)))
+        except (ValueError, TypeError, RecursionError):
             # the power may fail in the middle of a line
             logger.warning("%s, line %d is not a record and is skipped", file, number)
     return records
+
+
+def _record(values: dict[str, Any]) -> Record:
+    """TypeError or ValueError for what is none."""
+    record = Record(**values)
+    if record.kind not in get_args(Kind) or not isinstance(record.run, str) or not isinstance(record.data, dict):
+        raise ValueError(f"not a record: {record}")
+    return record

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shutil
 import tempfile
 from pathlib import Path
 
+from filelock import FileLock
+
 from ...hierarchy import UnknownNameError
-from ...models.bundle import find_card
+from ...models.bundle import BundleError, check_digest, find_card
 from .errors import StoreError, shown, telling
 from .registry import Registered, registered
 from .runs import store
 from .sender import Sender
 
 SCHEME = "models:/"
+logger = logging.getLogger("hier")
 
 
 def local_model(model: Path | str, root: Path = Path("mlruns")) -> Path:
@@ -48,34 +52,43 @@ HINT = "`hier train --level all`, `hier promote all` and `hier assemble` make hi
 
 
 def fetch(model: Registered, version: int, root: Path, sender: Sender) -> Path:
-    """The card of a version, fetched unless it is there already: versions never change."""
-    import mlflow
-
+    """The card of a version, fetched unless it is there already, undamaged: versions never change."""
     entity = model.versions[version]
     kept = root / "work" / "models" / (entity.model_id or f"{entity.run_id}-{model.name}")
-    if not kept.exists():
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=kept.parent, prefix="unfinished-") as folder:
-            got = mlflow.artifacts.download_artifacts(
-                # an address models:/NAME would be looked up in the store that the program has set for itself
-                sender.client.get_model_version_download_uri(model.name, str(version)),
-                dst_path=folder,
-                tracking_uri=sender.uri,
-                registry_uri=sender.uri,
-            )
-            if not Path(got, "artifacts").is_dir():
-                raise StoreError(f"{model.name} version {version} was not made by hier: it holds no bundle")
-            _put(Path(got, "artifacts"), kept)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(kept.parent / ".lock"):  # so that what is unfinished there was left by a kill
+        if not _is_whole(kept):
+            for left in (kept, *kept.parent.glob("unfinished-*")):
+                shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
+            _fetch(model, version, kept, sender)
     return find_card(kept)
 
 
-def _put(folder: Path, kept: Path) -> None:
-    """Move a finished folder into place; another process may have been faster."""
+def _is_whole(kept: Path) -> bool:
+    if not kept.exists():
+        return False
     try:
-        os.replace(folder, kept)
-    except OSError:
-        if not kept.exists():
-            shutil.copytree(folder, kept)
+        check_digest(kept)
+    except BundleError as error:
+        logger.warning("the model kept in %s is damaged and is fetched again: %s", kept, error)
+        return False
+    return True
+
+
+def _fetch(model: Registered, version: int, kept: Path, sender: Sender) -> None:
+    import mlflow
+
+    with tempfile.TemporaryDirectory(dir=kept.parent, prefix="unfinished-") as folder:
+        got = mlflow.artifacts.download_artifacts(
+            # an address models:/NAME would be looked up in the store that the program has set for itself
+            sender.client.get_model_version_download_uri(model.name, str(version)),
+            dst_path=folder,
+            tracking_uri=sender.uri,
+            registry_uri=sender.uri,
+        )
+        if not Path(got, "artifacts").is_dir():
+            raise StoreError(f"{model.name} version {version} was not made by hier: it holds no bundle")
+        os.replace(Path(got, "artifacts"), kept)
 
 
 def _version(model: Registered, alias: str | None, number: str | None) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +20,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...hierarchy.kept import keep_text, kept_text
+from ...hierarchy.locks import locked
 from ...hierarchy.names import on_screen
 from .artifacts import NODE, TREE, node_model, slug, tree_model
 from .errors import StoreError, reason, shown, store_errors
@@ -28,6 +31,7 @@ from .sender import Sender
 from .store import connect
 
 RETRY = 60.0  # s between attempts to reach a store that failed
+LOST = 2.0  # s that a training may lose by failures and still try again: a server that hangs takes more at once
 logger = logging.getLogger("hier")
 
 
@@ -78,10 +82,11 @@ def store(root: Path) -> Store:
 
 def send_pending(store: Store, sender: Sender | None = None) -> int:
     """Send what trainings before could not; how many records that were. StoreError if it fails again."""
-    sent = 0
-    if store.pending:
-        sender = sender or store.connect()
-        for file, records in store.pending.batches():
+    if not store.pending:
+        return 0
+    sender, sent = sender or store.connect(), 0
+    with locked(store.pending.folder / ".lock") as mine:
+        for file, records in store.pending.batches() if mine else ():  # else another process is sending them
             try:
                 for record in records:
                     sender.send(record)
@@ -100,36 +105,41 @@ class _Way:
     key: str
     sender: Sender | None = None
     failed: float | None = None
+    lost: float = 0.0
 
     def put(self, record: Record) -> None:
         """Send or keep a record; never raises for the store."""
-        if self.sender is None and (self.failed is None or time.monotonic() - self.failed > RETRY):
+        waited = self.failed is None or (self.lost < LOST and time.monotonic() - self.failed > RETRY)
+        if self.sender is None and waited:
             self._open()
         if self.sender is not None:
+            started = time.monotonic()
             try:
                 return self.sender.send(record)
             except store_errors() as error:
-                self._fail(StoreError(f"MLflow's store {shown(self.store.uri)} failed: {reason(error)}"))
+                self._fail(StoreError(f"MLflow's store {shown(self.store.uri)} failed: {reason(error)}"), started)
         self.store.pending.keep(record)
 
     def _open(self) -> None:
+        started = time.monotonic()
         try:
             sender = self.store.connect()
             sent = send_pending(self.store, sender)
         except StoreError as error:
-            return self._fail(error)
+            return self._fail(error, started)
         self.sender = sender
         if sent:
             logger.warning("MLflow's store answers: %d records kept earlier are sent", sent)
         return None
 
-    def _fail(self, error: StoreError) -> None:
+    def _fail(self, error: StoreError, started: float) -> None:
         if self.failed is None or self.sender is not None:
             logger.warning(
                 "%s. The training continues; its records are kept in %s and sent when the store answers, "
                 "at the latest by the next `hier train`, `hier compare` or `hier ui`", error, self.store.pending.folder,
             )  # fmt: skip
         self.sender, self.failed = None, time.monotonic()
+        self.lost += self.failed - started
 
 
 @dataclass
@@ -216,16 +226,11 @@ def _ending(run: Run) -> Iterator[None]:
 
 
 def _key(resume: Path) -> str:
-    try:
-        return resume.read_text(encoding="utf-8").strip() or _new_key(resume)
-    except FileNotFoundError:
-        return _new_key(resume)
-
-
-def _new_key(resume: Path) -> str:
+    found = kept_text(resume, "the training is recorded as a new run")
+    if found is not None and re.fullmatch("[0-9a-f]{32}", found):
+        return found
     key = uuid.uuid4().hex
-    resume.parent.mkdir(parents=True, exist_ok=True)
-    resume.write_text(key + "\n", encoding="utf-8")
+    keep_text(resume, key)
     return key
 
 

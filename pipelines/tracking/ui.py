@@ -16,8 +16,8 @@ import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
+from ...hierarchy.kept import make_room
 from .errors import StoreError, reason, shown, store_errors
 from .registry import check_there
 from .runs import Store, send_pending
@@ -29,6 +29,10 @@ VIEW = "hier-nodes"
 WIDTH = 160  # px of a column: its title fits
 COLUMNS = ("valid/accuracy", "cross_atoms/accuracy", "cross_noise/accuracy", "cross_photos/accuracy",
            "cross_outlines/accuracy", "valid/loss", "images", "seconds")  # fmt: skip
+SERVER = (  # MLflow's own command, in a process that does not outlive ours
+    "import runpy; from hier.pipelines.stopping import die_with_input; die_with_input(); "
+    "runpy.run_module('mlflow', run_name='__main__', alter_sys=True)"
+)
 logger = logging.getLogger("hier")
 
 
@@ -89,23 +93,23 @@ def serving(store: Store, host: str, port: int) -> Iterator[tuple[subprocess.Pop
     """A running MLflow server on a database, and its address; it is gone when the block ends."""
     log = store.root / "work" / "ui.log"
     log.parent.mkdir(parents=True, exist_ok=True)
+    make_room(log)
     command = [
-        sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store.uri, "--artifacts-destination",
+        sys.executable, "-c", SERVER, "server", "--backend-store-uri", store.uri, "--artifacts-destination",
         (store.root / "artifacts").resolve().as_uri(), "--host", host, "--port", str(port), "--workers", "1",
     ]  # fmt: skip
     environment = {**QUIET, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **os.environ}
     with log.open("wb") as out:
         # a group of its own: Ctrl-C reaches us alone, and we end the server with its workers
-        server = subprocess.Popen(command, env=environment, stdout=out, stderr=out, start_new_session=True)
-    address = f"http://{_reachable(host)}:{port}"
-    with _termination_as_interruption():
-        try:
-            _wait(server, address, log)
-            yield server, address
-        except KeyboardInterrupt:
-            pass
-        finally:
-            _end(server)
+        server = subprocess.Popen(
+            command, env=environment, stdin=subprocess.PIPE, stdout=out, stderr=out, start_new_session=True
+        )
+    try:
+        address = f"http://{_reachable(host)}:{port}"
+        _wait(server, address, log)
+        yield server, address
+    finally:
+        _end(server)
 
 
 def _check(store: Store, host: str, port: int) -> None:
@@ -152,24 +156,6 @@ def _end(server: subprocess.Popen[bytes]) -> None:
             server.wait(10)
         except subprocess.TimeoutExpired:
             continue
-
-
-@contextmanager
-def _termination_as_interruption() -> Iterator[None]:
-    """SIGTERM would leave the server behind; it ends the block as Ctrl-C does."""
-
-    def interrupt(number: int, frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    try:
-        before = signal.signal(signal.SIGTERM, interrupt)
-    except ValueError:  # not in the main thread: nobody sends us signals
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _show(address: str, browser: bool) -> None:

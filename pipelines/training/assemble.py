@@ -14,6 +14,7 @@ from typing import Any
 
 from ...datasets import SOURCES, PatternDataset
 from ...hierarchy import Tree
+from ...hierarchy.files import only_one
 from ...models.bundle import Bundle, Card, load_bundle
 from ...models.classifier import Classifier
 from ..measuring.evaluate import Report, evaluate_patterns
@@ -65,9 +66,16 @@ def assemble(
     """Join the versions that bear `alias` to a bundle in `out`, and register it as the tree's champion.
 
     Raises StoreError when the store fails or a node has no version of that alias or one of another tree, HierError
-    for a tree over other labels than the groups.
+    for a tree over other labels than the groups, or when another call writes to `out`.
     """
-    sender = reopen(store)
+    with only_one(out, "hier assemble"):
+        return _assemble(reopen(store), store, tree, alias, out, trial, device, stage, force)
+
+
+def _assemble(
+    sender: Sender, store: Store, tree: Tree, alias: str, out: Path, trial: Trial, device: str, stage: Stage,
+    force: bool,
+) -> Assembled:  # fmt: skip
     with telling(store.uri):
         chosen = chosen_versions(sender.client, tree, alias)
         cards = {node: fetch(model, number, store.root, sender) for node, (model, number) in chosen.items()}

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...datasets import OF_PATTERN, Corruption, NonPatternDataset, PatternDataset, split_pool
 from ...hierarchy import GROUP_NAMES, CompiledTree, HierError
-from ...hierarchy.files import output
+from ...hierarchy.files import only_one, output
 from ...models.bundle import BUNDLED, GATE, Bundle, Routing, check_replaceable, find_card, load_bundle, save_bundle
 from ...models.classifier import Answer, Classifier
 from ...models.routing.calibration import fit_temperature
@@ -188,7 +188,7 @@ def calibrate_file(
     """Calibrate the model in a bundle, write it to the folder `out` or over itself, and record it in the store.
 
     Returns the calibration, its card and its diagram. HierError when it would overwrite the bundled model, or a file
-    that hier did not write, unless `force` replaces that.
+    that hier did not write, unless `force` replaces that; also when another call writes there.
     """
     card = find_card(BUNDLED if model is None else local_model(model, root))
     if out is None and (model is None or str(model).startswith(SCHEME)):
@@ -196,6 +196,14 @@ def calibrate_file(
     bundle = load_bundle(card)
     target = card if out is None else out / card.name
     check_files(target, force)
+    with only_one(target.parent, "calibration"):
+        return _calibrate_file(bundle, target, wanted, root, store, device, stage, force)
+
+
+def _calibrate_file(
+    bundle: Bundle, target: Path, wanted: Wanted, root: Path, store: Store | None, device: str, stage: Stage,
+    force: bool,
+) -> tuple[Calibrated, Path, Path]:  # fmt: skip
     splits = calibration_splits(
         bundle, wanted.count, wanted.seed, wanted.photos, wanted.sources, root / "work" / "evidence", device, stage
     )

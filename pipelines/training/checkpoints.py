@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import logging
 from pathlib import Path
@@ -10,8 +9,9 @@ from typing import Any
 
 import torch
 
-from ...hierarchy.files import whole
+from ...hierarchy.kept import keep, kept
 
+OVER = "this part of the training starts over"
 logger = logging.getLogger("hier")
 
 
@@ -19,8 +19,7 @@ def save_checkpoint(path: Path, state: dict[str, Any], made_of: str) -> None:
     """Write `state` with a digest of its bytes; `made_of` says which training it belongs to."""
     buffer = io.BytesIO()
     torch.save({**state, "made_of": made_of}, buffer)
-    with whole(path) as file:
-        file.write_bytes(hashlib.sha256(buffer.getbuffer()).digest() + buffer.getbuffer())
+    keep(path, buffer.getvalue())
 
 
 def load_checkpoint(
@@ -30,15 +29,11 @@ def load_checkpoint(
 
     `made_of` None takes any training's.
     """
-    if not path.exists():
+    found = kept(path, OVER)
+    if found is None:
         return None
-    found = path.read_bytes()
-    digest, rest = found[:32], found[32:]
-    if hashlib.sha256(rest).digest() != digest:
-        logger.warning("checkpoint %s is damaged: this part of the training starts over", path)
-        return None
-    state: dict[str, Any] = torch.load(io.BytesIO(rest), device, weights_only=True)
+    state: dict[str, Any] = torch.load(io.BytesIO(found), device, weights_only=True)
     if made_of is not None and state["made_of"] != made_of:
-        logger.warning("checkpoint %s belongs to another training: this part of the training starts over", path)
+        logger.warning("checkpoint %s belongs to another training: %s", path, OVER)
         return None
     return state

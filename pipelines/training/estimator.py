@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from ...hierarchy import Tree, TreeSpec, compile_tree, load_tree, parse_spec
+from ...models.classifier import check_device
 from ...models.evidence.crops import best_view
 from ...models.evidence.representation import SymmetryEvidence
 from ...models.node import NodeClassifier, NodeSettings
@@ -107,8 +108,10 @@ class HierarchicalClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[mi
                 none = "" if name == "batch" else ", or None"
                 raise ValueError(f"{name} = {value!r}: an integer of at least {least} is needed{none}")
         for name in ("lr", "tune_lr"):
-            if not 0 < getattr(self, name) < np.inf:
-                raise ValueError(f"{name} = {getattr(self, name)!r}: a positive number is needed")
+            value = getattr(self, name)
+            if not (isinstance(value, int | float | np.number) and 0 < value < np.inf):
+                raise ValueError(f"{name} = {value!r}: a positive number is needed")
+        check_device(self.device)
 
     def _trained(self, evidence: EvidenceSet, seed: int) -> dict[str, NodeClassifier]:
         plan = compile_tree(self.tree_)

@@ -19,7 +19,8 @@ from filelock import FileLock
 from sklearn.metrics import confusion_matrix
 
 from ...hierarchy import Tree, UnknownNameError, load_tree
-from ...hierarchy.files import only_one, whole
+from ...hierarchy.files import only_one, sweep
+from ...hierarchy.kept import make_room, renewed
 from ...models.bundle import (
     FLAT,
     GATE,
@@ -28,6 +29,7 @@ from ...models.bundle import (
     BundleError,
     Card,
     NodeCard,
+    check_digest,
     check_replaceable,
     load_bundle,
     save_bundle,
@@ -125,7 +127,9 @@ def train(
             steps.side_by_side(chosen, steps.backbone())
             return None
         with only_one(work, "training"):
-            with whole(work / "settings.json") as file:
+            for folder in (work, work / "nodes"):
+                sweep(folder)
+            with renewed(work / "settings.json") as file:
                 file.write_text(json.dumps(settings.model_dump(mode="json"), indent=1), encoding="utf-8")
             return _train(steps, chosen, root, store, on_cluster, force)
 
@@ -176,9 +180,24 @@ def _train_node(
         run.confusion(confusion_matrix(truth, found, labels=np.arange(len(about.choices))), about.choices)
         one = steps.work / "nodes" / f"{name}.json"
         card = _card(tree, settings, {name: (node, metrics)})
+        _make_room(one)
         save_bundle(one, card, {name: node})
         run.model(one)
     return node, NodeResult(name, about.level, metrics)
+
+
+def _make_room(card: Path) -> None:
+    """For a bundle in the place of an earlier one, which is removed where it is damaged."""
+    weights = card.with_suffix(".safetensors")
+    make_room(card)
+    make_room(weights)
+    if card.exists() or weights.exists():
+        try:
+            check_digest(card)
+        except BundleError as error:
+            logger.warning("%s is made again: %s", card, error)
+            card.unlink(missing_ok=True)
+            weights.unlink(missing_ok=True)
 
 
 def _card(tree: Tree, settings: TrainSettings, nodes: Mapping[str, tuple[NodeClassifier, Mapping[str, float]]]) -> Card:

@@ -5,6 +5,7 @@ Neither of the two may import the other, and `hierarchy`, which both may, needs 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import reduce
@@ -18,6 +19,10 @@ S = TypeVar("S")
 T = TypeVar("T")
 PIECE = 2**16  # px at a time, see `pieces`
 SINGLE = frozenset({"mps"})  # devices without float64: Apple's GPU
+
+if hasattr(os, "register_at_fork"):
+    # a forked process has none of OpenMP's threads, for which its first operation would wait for ever
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
 def finest(device: torch.device) -> torch.dtype:

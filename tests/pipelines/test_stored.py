@@ -7,6 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
+from hier.hierarchy import HierError
 from hier.pipelines.generating.stored import JoinedRows, Rows, StoredRows, in_memory, picked
 from hypothesis import HealthCheck, given, settings, strategies
 from safetensors.torch import save_file
@@ -61,7 +62,7 @@ def test_a_file_that_was_cut_off_meanwhile_is_named(tmp_path: Path) -> None:
     rows = StoredRows.of("maps", [tmp_path / "piece.safetensors"])
     (tmp_path / "piece.safetensors").write_bytes((tmp_path / "piece.safetensors").read_bytes()[:4000])
     assert torch.equal(rows[:10], rows[torch.arange(10)])
-    with pytest.raises(OSError, match=r"piece\.safetensors is cut off"):
+    with pytest.raises(HierError, match=r"piece\.safetensors was cut off"):
         rows[45:]
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import json
+import signal
 import sys
+from contextlib import suppress
 from errno import EACCES, EDQUOT, EFBIG, EIO, ENOSPC, EPERM, EROFS
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +17,7 @@ import typer
 from .. import __version__
 from ..hierarchy import HierError
 from ..hierarchy.names import on_screen
+from ..pipelines.stopping import Stop, Stopped, stoppable
 from ..screen.streams import fail, prepare_streams
 from . import benchmark as cli_benchmark
 from . import calibrate as cli_calibrate
@@ -33,30 +38,52 @@ app = typer.Typer(
 )  # fmt: skip
 
 DISK = (ENOSPC, EFBIG, EDQUOT, EROFS, EACCES, EPERM, EIO)  # a disk that is full, closed or fails
-INTERRUPTED = 130  # typer's exit code for it
+MISUSED, INTERRUPTED = 2, 128 + signal.SIGINT  # the latter is typer's exit code for Ctrl-C too
 
 
 def main() -> None:
-    """Entry point: errors of the user become one line and exit code 2, an interruption exit code 130."""
+    """Entry point: errors of the user become one line and exit code 2.
+
+    Ctrl-C, SIGTERM and SIGHUP end a command with one line and exit code 130, 143 and 129.
+    """
     prepare_streams()
+    atexit.register(gc.freeze)  # to look for cycles in all of torch and MLflow once more takes seconds
+    with stoppable() as stop:
+        code = _code(stop)
+        if stop.number is None and code == INTERRUPTED:
+            stop.number = signal.SIGINT
+        if code:  # else it was done before the stop reached it
+            _stopped(stop)
+            sys.exit(code)
+
+
+def _code(stop: Stop) -> int:
+    """Run the command; its exit code. What its unwinding raises once it was stopped is not shown."""
     try:
-        code = app(standalone_mode=False)
+        return app(standalone_mode=False) or 0
+    except (typer.Abort, KeyboardInterrupt):
+        return INTERRUPTED
     except HierError as error:
-        fail(str(error))
-        sys.exit(2)
+        if stop.number is None:
+            fail(str(error))
+        return MISUSED
     except OSError as error:
-        if error.errno not in DISK:
-            raise
-        fail(f"cannot use {error.filename or 'a file'}: {error.strerror}: mend that, and run the same command again")
-        sys.exit(2)
-    except typer.Abort:
-        code = INTERRUPTED
+        if stop.number is None:
+            if error.errno not in DISK:
+                raise
+            what = error.filename or "a file"
+            fail(f"cannot use {what}: {error.strerror}: mend that, and run the same command again")
+        return MISUSED
     except Exception as error:
-        sys.exit(_misused(error))
-    if code == INTERRUPTED:
-        fail("interrupted; rerun the same command to resume a training")
-    if code:
-        sys.exit(code)
+        return _misused(error)
+
+
+def _stopped(stop: Stop) -> None:
+    """End a command that was stopped, whatever its unwinding made of that."""
+    if stop.code is not None:
+        with suppress(OSError):  # nobody may be there to read it
+            fail("interrupted; what is finished is kept, and the same command again makes the rest")
+        sys.exit(stop.code)
 
 
 def _misused(error: Exception) -> int:
@@ -130,4 +157,9 @@ def ui(
     from ..pipelines.tracking.runs import store
     from ..pipelines.tracking.ui import serve_ui
 
-    serve_ui(store(ROOT), host, port, browser)
+    try:
+        serve_ui(store(ROOT), host, port, browser)
+    except Stopped:
+        raise
+    except KeyboardInterrupt:
+        typer.echo("stopped", err=True)

@@ -48,6 +48,7 @@ def benchmark(
     if show:
         typer.echo(preset_file(preset).read_text(encoding="utf-8"), nl=False)
         return
+    from ..hierarchy.locks import only_one
     from ..pipelines.benchmark.report import check_folder, write_all
     from ..pipelines.benchmark.run import benchmark as run
     from ..pipelines.benchmark.run import chosen_systems, hardware
@@ -67,9 +68,9 @@ def benchmark(
     def write(rows: list[Row]) -> None:
         write_all(rows, chosen, folder, command, hardware(device), photos is not None, drawn)
 
-    with benchmark_progress(Screen(stderr=True)) as reporter:
+    with only_one(folder, "hier benchmark"), benchmark_progress(Screen(stderr=True)) as reporter:
         rows = run(chosen, names, ROOT, store(ROOT), photos, device, reporter, write)
-    write(rows)
+        write(rows)
     if as_json:
         typer.echo((folder / "results.json").read_text(encoding="utf-8"))
         return

@@ -73,7 +73,7 @@ def evaluate(
     device, chosen = device_named(device), router_named(router)
     corruptions = parse_corruptions(corrupt or [])
     dataset: Any = _dataset(source, seed, size, orientation, construction, cells, near_misses, corruptions)
-    classifier = load(model, device, chosen, tolerance=tolerance, strain=strain).classifier
+    classifier = load(model or None, device, chosen, tolerance=tolerance, strain=strain).classifier
     rows = read_table(folder, classifier.labels) if folder is not None and has_table(folder) else []
     expected = len(rows) or (folder_count(folder) if folder else count)
     report: Report | LabelledReport

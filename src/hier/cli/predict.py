@@ -99,6 +99,7 @@ def predict(
     are skipped, failed ones are retried. With --on all machines see the images under the same names. With --range each
     part has tables of its own: --range 3/64 --csv part-3.csv.
     """
+    from ..hierarchy.locks import only_one_writes
     from ..pipelines.answering.many import Tally, predict_into, run_of
     from ..pipelines.answering.rows import CsvRows, JsonRows
     from ..pipelines.loading import cards_of, load
@@ -110,7 +111,7 @@ def predict(
 
     reading = Reading.of(page, raw, channel, pixel_size, tile)
     device, chosen = device if on else device_named(device), router_named(router)
-    cards = cards_of(model)
+    cards = cards_of(model or None)
     written = {"--csv": csv, "--jsonl": jsonl, "--report": report}
     check_outputs(written, [*images, *cards, *(card.with_suffix(".safetensors") for card in cards)], KINDS, force)
     if on and (overlay or report):
@@ -130,6 +131,8 @@ def predict(
         total = sum(1 for _ in in_part(image_names(images, sys.stdin, raw is not None), part))
     tally = Tally()
     with ExitStack() as stack:
+        for path in (csv, jsonl):
+            stack.enter_context(only_one_writes(path, "hier predict"))
         answering: Answering = predictor
         if on:
             from ..pipelines.answering.on_ray import OnRay
