@@ -31,7 +31,7 @@ def copies(images: Tensor, basis: Tensor) -> Tensor:
     side = (height * width) ** 0.5 / ACROSS
     cell = basis * (side / basis.norm(dim=1, keepdim=True).clamp_min(1e-6)).ceil().clamp_min(1)
     y, x = ((torch.arange(n, device=images.device) + 0.5) * step for n in content.shape[-2:])
-    points = torch.stack(torch.broadcast_tensors(x, y[:, None]), 0).flatten(1)
+    points = torch.stack(torch.meshgrid(x, y, indexing="xy"), 0).flatten(1)
     (a, b), (c, d) = cell.unbind(1)[0].unbind(1), cell.unbind(1)[1].unbind(1)
     area = (a * d - b * c).abs().clamp_min(1e-6) * (a * d - b * c).sign()
     inverse = torch.stack([torch.stack([d, -b], -1), torch.stack([-c, a], -1)], 1) / area[:, None, None]
@@ -69,6 +69,7 @@ def _background(images: Tensor, y: Tensor, x: Tensor) -> Tensor:
     terms = torch.stack([ones, ones * x, ones * y[:, None]], -1).flatten(0, 1)
     values = v.flatten(2)
     off = (values - values.median(-1, keepdim=True).values).abs()
+    plane = values.new_zeros(*values.shape[:2], 3)
     damping = 1e-3 * torch.eye(3, device=images.device, dtype=images.dtype)
     for _ in range(TRIMMED):
         near = (off <= off.median(-1, keepdim=True).values + 1e-6).to(values)

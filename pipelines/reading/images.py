@@ -13,6 +13,7 @@ from torch import Tensor
 
 from .errors import FlatImageError, ImageError, readable, too_large
 from .files import SUFFIXES, read_file
+from .masked import without_masked
 from .picture import Picture, Reading, check_numbers, page_of_stack
 from .pillow import from_pillow
 from .pixel_size import PixelSize
@@ -49,9 +50,9 @@ class Read:
 def read(source: ImageLike, reading: Reading = PLAIN) -> Read:
     """One image with its pixel size.
 
-    Paths to any format of `image_files`; arrays (H, W), (H, W, 1 to 4) or (1 or 3, H, W), and stacks (..., H, W) with
-    a page. Bytes are divided by 255, floats that fill part of [0, 1] kept, all else is scaled by its own range;
-    transparent pixels are laid on white. Raises ImageError.
+    Paths to any format of `image_files`; arrays (H, W), (H, W, 1 to 4) or (1 or 3, H, W), of masked ones what is not
+    masked, and stacks (..., H, W) with a page. Bytes are divided by 255, floats that fill part of [0, 1] kept, all else
+    is scaled by its own range; transparent pixels are laid on white. Raises ImageError.
     """
     picture = open_picture(source, reading)
     array = tiled(picture.array) if reading.tile else picture.array
@@ -90,6 +91,8 @@ def open_picture(source: ImageLike, reading: Reading = PLAIN, mapped: bool = Fal
         case Tensor():
             whole = source.detach().cpu()
             found = Picture((whole.float() if whole.is_floating_point() else whole).numpy())
+        case np.ma.MaskedArray():
+            found = Picture(without_masked(source))
         case np.ndarray():
             found = Picture(source)
         case str() | Path():

@@ -114,6 +114,25 @@ def test_arrays_tensors_and_pictures_are_read_like_files() -> None:
     check(read_image(torch.from_numpy(GREY).requires_grad_()), GREY, 0.005)
 
 
+def test_nothing_masked_is_read() -> None:
+    """What is masked may be anything, NaN too: at the edges it is cut off, elsewhere the median of the rest."""
+    high, wide = GREY.shape
+    framed = np.ma.masked_all((high + 3, wide + 5), GREY.dtype)
+    framed.data[:] = np.nan
+    framed[3:, :wide] = GREY
+    check(read_image(framed), GREY, 0.005)
+    spoilt = np.ma.masked_array(RGB8.copy())
+    spoilt[4:9, 6:8, 1] = np.ma.masked
+    spoilt.data[4:9, 6:8] = 255
+    expected = np.moveaxis(RGB8, -1, 0) / np.float32(255)
+    found = read_image(spoilt).numpy()
+    expected[:, 4:9, 6:8] = found[:, 4:9, 6:8]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert np.ptp(found[:, 4:9, 6:8], (1, 2)).max() == 0
+    with pytest.raises(ImageError, match="all of it is masked"):
+        read_image(np.ma.masked_all((64, 64)))
+
+
 def test_transparent_pixels_are_laid_on_white(tmp_path: Path) -> None:
     alpha = np.where(x < W // 2, 0, 255).astype(np.uint8)
     for name, array in {"colour": np.dstack([RGB8, alpha]), "grey": np.dstack([GREY8, alpha])}.items():
