@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import signal
@@ -67,6 +68,7 @@ def read_one(path: Path) -> tuple[str, str]:
     page = (None, None, None, 1, 2)[index // 50 % 5]
     started, reader = time.monotonic(), reading()
     signal.alarm(HANGS)
+    faulthandler.dump_traceback_later(HANGS + 20, exit=True)  # where a library does not come back for the alarm
     wrong = ""
     try:
         inside = "::/soft" if path.suffix in HDF5 and index % 3 == 0 else ""
@@ -87,6 +89,7 @@ def read_one(path: Path) -> tuple[str, str]:
         what, wrong = "tracebacks", traceback.format_exc(limit=-4)
     finally:
         signal.alarm(0)
+        faulthandler.cancel_dump_traceback_later()
     took = time.monotonic() - started
     if took > SECONDS + STARTED * (reading() != reader) and not wrong:
         wrong = f"took {took:.1f} s ({what})"
@@ -127,7 +130,7 @@ def command(folder: Path, table: Path) -> tuple[Counter[str], Failures]:
             [sys.executable, "-c", code, *arguments], capture_output=True, timeout=COMMAND, env=environment
         )
     except subprocess.TimeoutExpired:
-        return counts, [{"what": "the command hangs", "index": first_of(files)}]
+        return counts, [{"what": "the command hangs", "index": first_of(files), "files": len(files)}]
     rows = [json.loads(line) for line in table.read_text(encoding="utf-8").splitlines()] if table.exists() else []
     rows = [row for row in rows if "file" in row]
     counts.update(commands=1, rows=len(rows), answers=sum(not row.get("error") for row in rows))
@@ -141,7 +144,7 @@ def command(folder: Path, table: Path) -> tuple[Counter[str], Failures]:
     if sorted(str(row["file"]) for row in rows) != files:
         wrong.append(f"{len(rows)} rows of {len(files)} files")
     if wrong:
-        return counts, [{"what": ", ".join(wrong), "index": first_of(files), "said": said[-1500:]}]
+        return counts, [{"what": ", ".join(wrong), "index": first_of(files), "files": len(files), "said": said[-1500:]}]
     return counts, []
 
 
