@@ -19,19 +19,19 @@ EM, AFM = tuple(em.MODULES), afm.SUFFIXES
 GWY = ".gwy"
 TIFF = (".tif", ".tiff")
 FOREIGN = (*HDF5, *EM, *AFM, GWY, *TIFF)
-LIBRARIES = {
-    **dict.fromkeys(HDF5, "h5py"),
-    **dict.fromkeys(TIFF, "tifffile"),
-    **{suffix: f"rsciio.{module}" for suffix, module in em.MODULES.items()},
-    **{suffix: f"AFMReader.{suffix[1:]}" for suffix in AFM},
+LIBRARIES: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(HDF5, ("h5py",)),
+    **dict.fromkeys(TIFF, ("tifffile",)),
+    **{suffix: ("dask.array", f"rsciio.{module}") for suffix, module in em.MODULES.items()},
+    **{suffix: (f"AFMReader.{suffix[1:]}",) for suffix in AFM},
 }
 
 
 def prepare(suffix: str) -> None:
     """Import what reads files of this suffix, so that it does not count as time of the first one."""
-    if suffix in LIBRARIES:
+    for library in LIBRARIES.get(suffix, ()):
         with contextlib.suppress(ImportError):  # told when a file is read
-            importlib.import_module(LIBRARIES[suffix])
+            importlib.import_module(library)
 
 
 def read_foreign(path: Path, inside: str, reading: Reading, largest: int | None) -> Picture:

@@ -96,14 +96,13 @@ def campaign(
             done += min(BATCH, first + inputs - start)
             told = f"{done}/{inputs} inputs, {len(failures)} failures, {time.monotonic() - started:.0f} s"
             print(told, file=sys.stderr, flush=True)
-    repeat = f"python tests/campaign/formats.py --seed {seed} --inputs 1"
-    repeat += f" --formats {','.join(formats)}" if formats else ""
+    base = f"python tests/campaign/formats.py --seed {seed}" + (f" --formats {','.join(formats)}" if formats else "")
     for failure in failures:
-        failure["repeat"] = f"{repeat} --first {failure.get('index', first)}"
+        share_of_one = f"--share {int('files' in failure)}"  # the command is asked about a folder
+        failure["repeat"] = f"{base} --first {failure['index']} --inputs {failure.get('files', 1)} {share_of_one}"
     return {
-        "part": "formats", "command": f"{repeat[:-1]}{inputs}" if not formats else f"{repeat}, {inputs} inputs",
-        "inputs": inputs, "seed": seed, "failed": len(failures), "failures": failures[:SHOWN], **counts,
-        "seconds": round(time.monotonic() - started),
+        "part": "formats", "command": f"{base} --inputs {inputs} --share {share}", "inputs": inputs, "seed": seed,
+        "failed": len(failures), "failures": failures[:SHOWN], **counts, "seconds": round(time.monotonic() - started),
     }  # fmt: skip
 
 

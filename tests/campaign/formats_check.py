@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import signal
@@ -24,7 +25,7 @@ from hier.pipelines.reading.images import ImageError, read
 from hier.pipelines.reading.picture import Reading
 
 SECONDS = apart.SECONDS + 3  # of one input; a busy machine is slow to notice that time is over
-STARTED = 20.0  # more where a process had to be started, whose libraries a busy machine imports slowly
+STARTED = 20.0  # more where libraries had to be imported, which a busy machine does slowly
 MEMORY = 2 * 2**30  # bytes, of this process or the one that reads
 HANGS = 40  # seconds after which this process gives up an input
 COMMAND = 30 * 60  # seconds of a folder
@@ -65,8 +66,9 @@ def read_one(path: Path) -> tuple[str, str]:
     """What came of it, and what is wrong, if anything is."""
     index = int(path.name.partition("-")[0])
     page = (None, None, None, 1, 2)[index // 50 % 5]
-    started, reader = time.monotonic(), reading()
+    started, ready = time.monotonic(), prepared(path.suffix)
     signal.alarm(HANGS)
+    faulthandler.dump_traceback_later(HANGS + 20, exit=True)  # where a library does not come back for the alarm
     wrong = ""
     try:
         inside = "::/soft" if path.suffix in HDF5 and index % 3 == 0 else ""
@@ -87,8 +89,9 @@ def read_one(path: Path) -> tuple[str, str]:
         what, wrong = "tracebacks", traceback.format_exc(limit=-4)
     finally:
         signal.alarm(0)
+        faulthandler.cancel_dump_traceback_later()
     took = time.monotonic() - started
-    if took > SECONDS + STARTED * (reading() != reader) and not wrong:
+    if took > SECONDS + STARTED * (not ready or not prepared(path.suffix)) and not wrong:
         wrong = f"took {took:.1f} s ({what})"
     for pid in filter(None, (os.getpid(), reading())):
         peak = most_memory(pid)
@@ -100,6 +103,11 @@ def read_one(path: Path) -> tuple[str, str]:
 def reading() -> int:
     """The process that reads; 0 if there is none."""
     return apart._kept.worker.process.pid if apart._kept.worker else 0
+
+
+def prepared(suffix: str) -> bool:
+    """Whether there is a process that has imported what reads such files."""
+    return apart._kept.worker is not None and suffix.lower() in apart._kept.worker.ready
 
 
 def most_memory(pid: int) -> int:
@@ -127,7 +135,7 @@ def command(folder: Path, table: Path) -> tuple[Counter[str], Failures]:
             [sys.executable, "-c", code, *arguments], capture_output=True, timeout=COMMAND, env=environment
         )
     except subprocess.TimeoutExpired:
-        return counts, [{"what": "the command hangs", "index": first_of(files)}]
+        return counts, [{"what": "the command hangs", "index": first_of(files), "files": len(files)}]
     rows = [json.loads(line) for line in table.read_text(encoding="utf-8").splitlines()] if table.exists() else []
     rows = [row for row in rows if "file" in row]
     counts.update(commands=1, rows=len(rows), answers=sum(not row.get("error") for row in rows))
@@ -141,7 +149,7 @@ def command(folder: Path, table: Path) -> tuple[Counter[str], Failures]:
     if sorted(str(row["file"]) for row in rows) != files:
         wrong.append(f"{len(rows)} rows of {len(files)} files")
     if wrong:
-        return counts, [{"what": ", ".join(wrong), "index": first_of(files), "said": said[-1500:]}]
+        return counts, [{"what": ", ".join(wrong), "index": first_of(files), "files": len(files), "said": said[-1500:]}]
     return counts, []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -19,6 +20,8 @@ import psutil
 import pytest
 from hier.pipelines.reading import apart
 from hier.pipelines.reading.images import ImageError, open_picture, read
+
+from hier.cli.app import main
 
 PIXELS = np.random.default_rng(0).integers(0, 2**16, (40, 48), dtype=np.uint16)
 # a reader that does what the name of a file says, in place of the real one for such names
@@ -123,6 +126,29 @@ def test_threads_share_the_process(files: Path) -> None:
         thread.join()
     assert found == [True] * 20
     assert (open_picture(files / "good.h5").array == PIXELS).all()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_the_command_has_a_row_for_each_file_whatever_the_readers_do(
+    files: Path, card_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, capfd: Any
+) -> None:
+    monkeypatch.setattr(apart, "SECONDS", 1)
+    table = tmp_path_factory.mktemp("table") / "rows.jsonl"
+    command = ["hier", "predict", str(files), "--jsonl", str(table), "--model", str(card_path), "--device", "cpu"]
+    monkeypatch.setattr(sys, "argv", command)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    rows = [json.loads(line) for line in table.read_text(encoding="utf-8").splitlines()]
+    told = {Path(row["file"]).stem: row.get("error") or "" for row in rows if "file" in row}
+    assert {name for name, error in told.items() if not error} == {"good", "print", "once"}
+    assert "signal 11" in told["crash"]
+    assert "longer than 1 s" in told["sleep"]
+    assert "more than 2 GB" in told["swell"]
+    assert len(told) == len(list(files.iterdir()))
+    said = capfd.readouterr().err
+    assert "Traceback" not in said
+    assert "in vain" not in said
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
