@@ -215,10 +215,10 @@ def complete(writer: Writer, whole: dict[str, bytes]) -> list[str]:
 
 def rows(name: str, content: bytes) -> object:
     """What a file holds; of a table the images and their answers, as the last digits depend on the batch."""
-    lines = content.decode().splitlines() if name.endswith((".csv", ".jsonl")) else []
-    if name.endswith(".csv"):
+    lines = content.decode().splitlines() if name in ("t.csv", "t.jsonl") else []
+    if name == "t.csv":
         return [[row["file"], row["group"]] for row in csv.DictReader(lines)]
-    return [[row["file"], row["group"]] for row in map(json.loads, lines)] if "t.jsonl" in name else content
+    return [[row["file"], row["group"]] for row in map(json.loads, lines)] if name == "t.jsonl" else content
 
 
 def prepared(folder: Path) -> None:

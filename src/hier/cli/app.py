@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from errno import EACCES, EDQUOT, EFBIG, EIO, ENOSPC, EPERM, EROFS
+from errno import EACCES, EDQUOT, EFBIG, EIO, ELOOP, ENAMETOOLONG, ENOSPC, EPERM, EROFS
 from pathlib import Path
 from typing import Annotated
 
@@ -32,7 +32,7 @@ app = typer.Typer(
     help="Recognise the wallpaper group of a periodic image, step by step down the crystallographer's tree.",
 )  # fmt: skip
 
-DISK = (ENOSPC, EFBIG, EDQUOT, EROFS, EACCES, EPERM, EIO)  # a disk that is full, closed or fails
+OF_THE_DISK = (ENOSPC, EFBIG, EDQUOT, EROFS, EACCES, EPERM, EIO, ELOOP, ENAMETOOLONG)  # no bugs of ours
 INTERRUPTED = 130  # typer's exit code for it
 
 
@@ -45,7 +45,7 @@ def main() -> None:
         fail(str(error))
         sys.exit(2)
     except OSError as error:
-        if error.errno not in DISK:
+        if error.errno not in OF_THE_DISK:
             raise
         fail(f"cannot use {error.filename or 'a file'}: {error.strerror}: mend that, and run the same command again")
         sys.exit(2)
