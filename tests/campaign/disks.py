@@ -77,7 +77,6 @@ WRITERS = {
         Writer("train", "train --node finer-4 --config tiny.yaml --device cpu", model=False, folder="mlruns"),
     )
 }  # fmt: skip
-QUICK = tuple(name for name in WRITERS if name != "train")
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -277,4 +276,4 @@ def play(campaign: Campaign, inputs: int, rng: random.Random, commands: Sequence
 
 
 if __name__ == "__main__":
-    run("disks", 300, play, __doc__.splitlines()[0])
+    run("disks", 300, play, tuple(WRITERS), __doc__.splitlines()[0])

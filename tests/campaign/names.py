@@ -315,4 +315,4 @@ def play(campaign: Campaign, inputs: int, rng: random.Random, commands: Sequence
 
 
 if __name__ == "__main__":
-    run("names", 400, play, __doc__.splitlines()[0])
+    run("names", 400, play, tuple(COMMANDS), __doc__.splitlines()[0])
