@@ -249,6 +249,7 @@ def play(campaign: Campaign, inputs: int, rng: random.Random, commands: Sequence
         import_module(module)
     wholes: dict[str, dict[str, bytes]] = {}
     pairs = [(name, fault) for fault in dict.fromkeys(FAULTS) for name in commands]
+    rng.shuffle(pairs)
     with beside() as folder:
         prepared(folder)
         for i in range(inputs):

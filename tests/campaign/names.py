@@ -249,7 +249,7 @@ def channel(case: Case) -> None:
 def options(case: Case) -> None:
     path = case.image()
     for option in ("--router", "--raw", "--pixel-size", "--range", "--model", "--page", "--tolerance", "--on"):
-        case.say("predict", path, f"{option}={case.name}", codes=(2,))
+        case.say("predict", path, f"{option}={case.name}")
     case.say("predict", path, f"--device={case.name}", codes=(2,))
     case.say("predict", path, "--model", f"models:/{case.name}", codes=(2,))
     case.say("predict", path, f"--{case.name}", codes=(0, 2))
