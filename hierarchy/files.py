@@ -45,6 +45,10 @@ def whole(path: Path) -> Iterator[Path]:
             unfinished.chmod(path.stat().st_mode & 0o777)
         os.replace(unfinished, path)
         _sync(path.parent)
+    except OSError as error:
+        if error.filename in (None, unfinished, str(unfinished)):  # a name that nobody knows
+            error.filename = str(path)
+        raise
     finally:
         unfinished.unlink(missing_ok=True)
         if held is not None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
@@ -101,6 +103,46 @@ def test_the_command_itself_ends_without_a_traceback(images: Path, card_path: Pa
     done = subprocess.run(command, cwd=images.parent, env=os.environ | variables, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout.count(b"+- in/") == len(NAMES)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+@pytest.mark.parametrize("command", [["--help"], ["predict", "--help"], ["tree"], ["benchmark", "--list"], ["map"]])
+def test_every_command_shows_itself_in_any_encoding(
+    command: list[str], encoding: str, hier: Callable[..., Told], card_path: Path
+) -> None:
+    if command == ["map"]:
+        x = np.arange(96)
+        Image.fromarray((100 * np.cos(x / 2) + 120).astype(np.uint8)[:, None] * np.ones(96, np.uint8)).save("m.png")
+        command = ["map", "m.png", "--window", "48", "--model", str(card_path), "--device", "cpu"]
+    code, out, told = hier(*command, encoding=encoding)
+    assert (code, told) == (0, ""), told
+    assert "\\u" not in out.decode(encoding)
+
+
+def test_logs_and_warnings_are_one_line_that_steers_nothing(hier: Callable[..., Told]) -> None:
+    assert hier("--version")[0] == 0
+    told = TextIOWrapper(BytesIO(), "ascii")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stderr", told)
+        logging.Logger("alone").warning("%s is damaged", "a\x1b[2J\nhier: b")
+        told.flush()
+    assert told.buffer.getvalue() == b"hier: a\\x1b[2J\\nhier: b is damaged\n"  # type: ignore[attr-defined]
+    assert warnings.formatwarning("c\nd", UserWarning, "x.py", 1) == "hier: c\\nd\n"
+
+
+def test_an_option_that_is_none_is_shown_without_its_control_characters(hier: Callable[..., Told]) -> None:
+    code, _, told = hier("predict", "--\x1b[2Jx\nhier: y")
+    assert (code, "\x1b" in told, "\nhier: y" in told) == (2, False, False)
+    assert "No such option: --\\x1b[2Jx" in told
+
+
+def test_a_tree_of_hostile_labels_is_refused_and_questions_are_one_line(hier: Callable[..., Told]) -> None:
+    text = "name: t\nroot: {{name: a, level: l, question: {}, children: {{x: p1, y: {}}}}}\n"
+    Path("t.yaml").write_text(text.format('"is it\\nso?"', '"p\\e[2J"'))
+    code, _, told = hier("tree", "t.yaml")
+    assert (code, told.count("\n"), "cannot be shown" in told, "\x1b" in told) == (2, 1, True, False), told
+    Path("t.yaml").write_text(text.format('"is it\\nso?"', "p2"))
+    assert b"is it so?" in hier("tree", "t.yaml")[1]
 
 
 def test_an_overlay_bears_any_name(hier: Callable[..., Told]) -> None:

@@ -9,11 +9,14 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from hier.cli.app import main
 
@@ -83,7 +86,7 @@ def test_an_input_named_by_a_folder_or_a_list_is_one_too(hier: Callable[..., Tol
     shutil.copy(card_path, "m.json")
     shutil.copy(card_path.with_suffix(".safetensors"), "m.safetensors")
     for file in ("m.json", "m.safetensors"):
-        assert "is an input" in hier("predict", "in", "--model", "m.json", "--report", file)[1]
+        assert "is an input" in hier("predict", "in", "--model", "m.json", "--report", file, "--force")[1]
 
 
 @pytest.mark.parametrize("name", [*COMMANDS, *OTHERS])
@@ -95,6 +98,80 @@ def test_a_file_of_another_kind_is_left_alone(name: str, hier: Callable[..., Tol
         code, told = hier(*{**COMMANDS, **OTHERS}[name], mine, *options)
         assert (code, str(mine) in told) == (2, True), told
         assert mine.read_text() == text
+
+
+def foreign(suffix: str) -> bytes:
+    """A good file of that kind that others wrote."""
+    if suffix in (".png", ".jpg"):
+        file = BytesIO()
+        info = PngInfo()
+        info.add_text("Software", "Paint, not hier 1")
+        Image.new("RGB", (40, 40)).save(file, suffix[1:].replace("jpg", "jpeg"), pnginfo=info)
+        return file.getvalue()
+    if suffix == ".npz":
+        file = BytesIO()
+        np.savez(file, a=np.arange(3))
+        return file.getvalue()
+    if suffix in (".svg", ".pdf"):
+        file = BytesIO()
+        Figure().savefig(file, format=suffix[1:])
+        return file.getvalue()
+    return {".html": b"<!doctype html><p>mine, made beside hier 1", ".csv": b"file,group\na.png,p4\n"}.get(
+        suffix, b'{"file": "a.png"}\n'
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "suffix"),
+    [
+        *((name, SUFFIX.get(name, ".png")) for name in {**COMMANDS, **OTHERS}), ("overlay", ".svg"),
+        ("overlay", ".pdf"), ("explain", ".svg"), ("explain", ".pdf"), ("diagram", ".svg"), ("sheet", ".jpg"),
+    ],
+)  # fmt: skip
+def test_a_file_of_the_same_kind_that_others_wrote_is_replaced_by_force_alone(
+    name: str, suffix: str, hier: Callable[..., Told], card_path: Path, pictures: Path
+) -> None:
+    mine = Path(f"mine{suffix}")
+    mine.write_bytes(before := foreign(suffix))
+    command = [str(pictures) if a == "." else a for a in ({**COMMANDS, **OTHERS}[name])]
+    command += [str(mine), *(("--model", str(card_path)) if name in WITH_MODEL else ())]
+    code, told = hier(*command)
+    assert (code, str(mine) in told, "--force" in told, told.count("\n")) == (2, True, True, 1), told
+    assert mine.read_bytes() == before
+    assert hier(*command, "--force")[0] == 0
+    assert mine.read_bytes() != before
+    code, told = hier(*command)
+    assert code == 0, told  # its own it knows again
+
+
+def test_the_arrays_of_a_map_are_not_those_of_others(hier: Callable[..., Told], card_path: Path) -> None:
+    arrays = Path("m.npz")
+    arrays.write_bytes(foreign(".npz"))
+    command = ("map", "b.png", "--window", "48", "--device", "cpu", "--out", "m.png", "--model", card_path)
+    code, told = hier(*command)
+    assert (code, "m.npz exists" in told, Path("m.png").exists()) == (2, True, False)
+    assert (hier(*command, "--force")[0], hier(*command)[0]) == (0, 0)
+    with np.load(arrays) as made:
+        assert "group" in made.files
+
+
+def test_no_overlay_is_drawn_before_all_can_be(hier: Callable[..., Told], card_path: Path) -> None:
+    os.mkdir("out")
+    Path("out/b_overlay.png").write_bytes(foreign(".png"))
+    command = (*PREDICT, "--overlay", "out", "--model", card_path)
+    code, told = hier(*command)
+    assert (code, "--force" in told, os.listdir("out")) == (2, True, ["b_overlay.png"])
+    assert hier(*command, "--force")[0] == 0
+    assert sorted(os.listdir("out")) == ["a_overlay.png", "b_overlay.png"]
+
+
+def test_names_that_no_file_can_have_are_one_line(hier: Callable[..., Told]) -> None:
+    os.symlink("circle.png", "circle.png")
+    for out in ("x" * 300 + ".png", "a.png/b.png"):
+        for command in (("tree", "--diagram", "p4", "--out"), (*PREDICT, "--overlay"), COMMANDS["map"]):
+            code, told = hier(*command, out)
+            assert (code, told.count("\n")) == (2, 1), told
+    assert hier("tree", "--diagram", "p4", "--out", "circle.png")[0] == 0
 
 
 def test_tables_are_recognised_whatever_their_name(hier: Callable[..., Told]) -> None:
@@ -167,4 +244,9 @@ def test_a_benchmark_and_a_bundle_do_not_replace_the_files_of_others(hier: Calla
         assert (code, file in told) == (2, True), told
         assert Path("out", file).read_text() == "mine"
         assert os.listdir("out") == [file]
+        Path("out", file).unlink()
+    for command, file in (("assemble", "wallpaper.safetensors"), ("assemble", "wallpaper-reliability.png")):
+        Path("out", file).write_bytes(foreign(".png"))
+        code, told = hier(command, "--out", "out", "--device", "cpu")
+        assert (code, file in told, "--force" in told) == (2, True, True), told
         Path("out", file).unlink()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import defaultdict, deque
 from collections.abc import Sequence
@@ -26,7 +27,7 @@ class OverlayFiles:
 
     def __init__(self, target: str, images: Sequence[str], force: bool = False) -> None:
         path = Path(target)
-        if target.endswith(("/", "\\")) or path.is_dir() or not path.suffix:
+        if target.endswith(("/", "\\")) or os.path.isdir(path) or not path.suffix:
             path = path / f"{NAME}_overlay.png"
         if path.suffix.lower() not in SUFFIXES:
             raise UnknownNameError("kind of overlay", path.suffix, SUFFIXES)

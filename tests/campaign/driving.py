@@ -12,7 +12,7 @@ import resource
 import sys
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from io import BytesIO, TextIOWrapper
@@ -138,16 +138,21 @@ def beside() -> Iterator[Path]:
             os.chdir(before)
 
 
-def run(part: str, inputs: int, play: Callable[[Campaign, int, random.Random], None], text: str) -> None:
+Play = Callable[[Campaign, int, random.Random, Sequence[str]], None]
+
+
+def run(part: str, inputs: int, play: Play, known: Sequence[str], text: str) -> None:
     """The script: options, `inputs` rounds of `play`, one line of JSON; exit code 1 where something failed."""
     parser = argparse.ArgumentParser(description=text)
     parser.add_argument("--inputs", type=int, default=inputs, help="cases to try")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="append the line of JSON to this file, too")
+    parser.add_argument("--commands", nargs="+", choices=known, default=known, help="only these; all if left out")
     given = parser.parse_args()
     command = f"python tests/campaign/{part}.py --inputs {given.inputs} --seed {given.seed}"
+    command += "" if given.commands == known else f" --commands {' '.join(given.commands)}"
     campaign = Campaign(part, command)
-    play(campaign, given.inputs, random.Random(given.seed))
+    play(campaign, given.inputs, random.Random(given.seed), given.commands)
     line = json.dumps(campaign.as_dict())
     print(line)
     if given.out:

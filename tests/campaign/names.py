@@ -249,7 +249,7 @@ def channel(case: Case) -> None:
 def options(case: Case) -> None:
     path = case.image()
     for option in ("--router", "--raw", "--pixel-size", "--range", "--model", "--page", "--tolerance", "--on"):
-        case.say("predict", path, f"{option}={case.name}", codes=(2,))
+        case.say("predict", path, f"{option}={case.name}")
     case.say("predict", path, f"--device={case.name}", codes=(2,))
     case.say("predict", path, "--model", f"models:/{case.name}", codes=(2,))
     case.say("predict", path, f"--{case.name}", codes=(0, 2))
@@ -315,4 +315,4 @@ def play(campaign: Campaign, inputs: int, rng: random.Random, commands: Sequence
 
 
 if __name__ == "__main__":
-    run("names", 400, play, __doc__.splitlines()[0])
+    run("names", 400, play, tuple(COMMANDS), __doc__.splitlines()[0])

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -218,3 +219,55 @@ def test_no_more_images_are_held_than_share_a_batch(card_path: Path) -> None:
     for _ in range(3):
         next(results)
     assert taken == AHEAD
+
+
+REWRITTEN = {
+    "semicolons": (lambda t: t.replace(",", ";"), "line 1 names other columns: column 1 is 'file;group;"),
+    "byte order mark": (lambda t: "\ufeff" + t, "line 1 names other columns: column 1 is '\\ufefffile' instead"),
+    "a column less": (lambda t: t.replace(",p(p2)", "", 1), "line 2 has"),
+    "columns in another order": (lambda t: t.replace("group,statement", "statement,group"), "column 2 is 'statement'"),
+    "a large number": (
+        lambda t: re.sub(r",\d{19},", ",1.7E+18,", t), "line 2, column modified_ns: '1.7E+18' is not a whole number",
+    ),
+    "an empty line": (lambda t: t.replace("\n", "\n\n", 1), "line 2 has 0 cells"),
+    "a quote": (lambda t: t.replace("\n", '\n"', 1), "line 2 has 33 cells instead of 34"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("how", REWRITTEN)
+def test_a_table_that_a_spreadsheet_has_rewritten_is_told_of_by_line_and_column(
+    how: str, hier: Callable[..., Told], scans: Path, card_path: Path
+) -> None:
+    command = ("predict", "scans", "--csv", "out.csv", "--model", card_path, "--device", "cpu")
+    hier(*command)
+    change, message = REWRITTEN[how]
+    Path("out.csv").write_text(changed := change(Path("out.csv").read_text()), encoding="utf-8")
+    code, _, err = hier(*command)
+    assert (code, message in err, err.count("\n")) == (2, True, 1), err
+    assert Path("out.csv").read_text(encoding="utf-8") == changed
+    assert hier(*command, "--force")[1].startswith("3 images answered")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"file": ["a.png"]}, "line 1, column file: \"['a.png']\" is not a text"),
+        ({"file": None}, "line 1, column file: 'None' is not a text"),
+        ({"bytes": "12"}, "line 1, column bytes: '12' is not a whole number"),
+        ({"bytes": float("nan")}, "line 1, column bytes: 'nan' is not a whole number"),
+        ({"modified_ns": None}, "line 1, column modified_ns: 'None' is not a whole number"),
+        ({"bytes": None}, "line 1, column modified_ns"),
+        ({"run": 7}, "line 1, column run: '7' is not a text"),
+    ],
+)
+def test_rows_of_other_types_are_told_of(
+    change: dict[str, Any], message: str, hier: Callable[..., Told], scans: Path, card_path: Path
+) -> None:
+    command = ("predict", "scans/a.png", "--jsonl", "o.jsonl", "--model", card_path, "--device", "cpu")
+    assert hier(*command)[0] == 0
+    row = json.loads(Path("o.jsonl").read_text())
+    Path("o.jsonl").write_text(json.dumps(row | change) + "\n")
+    code, _, err = hier(*command)
+    assert (code, message in err, err.count("\n")) == (2, True, 1), err
+    Path("o.jsonl").write_text('{"file": ' + "[" * 20000 + "\n")
+    assert "line 1" in hier(*command)[2]

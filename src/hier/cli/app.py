@@ -8,7 +8,7 @@ import json
 import signal
 import sys
 from contextlib import suppress
-from errno import EACCES, EDQUOT, EFBIG, EIO, ENOSPC, EPERM, EROFS
+from errno import EACCES, EDQUOT, EFBIG, EIO, ELOOP, ENAMETOOLONG, ENOSPC, EPERM, EROFS
 from pathlib import Path
 from typing import Annotated
 
@@ -37,7 +37,7 @@ app = typer.Typer(
     help="Recognise the wallpaper group of a periodic image, step by step down the crystallographer's tree.",
 )  # fmt: skip
 
-DISK = (ENOSPC, EFBIG, EDQUOT, EROFS, EACCES, EPERM, EIO)  # a disk that is full, closed or fails
+OF_THE_DISK = (ENOSPC, EFBIG, EDQUOT, EROFS, EACCES, EPERM, EIO, ELOOP, ENAMETOOLONG)  # no bugs of ours
 MISUSED, INTERRUPTED = 2, 128 + signal.SIGINT  # the latter is typer's exit code for Ctrl-C too
 
 
@@ -69,7 +69,7 @@ def _code(stop: Stop) -> int:
         return MISUSED
     except OSError as error:
         if stop.number is None:
-            if error.errno not in DISK:
+            if error.errno not in OF_THE_DISK:
                 raise
             what = error.filename or "a file"
             fail(f"cannot use {what}: {error.strerror}: mend that, and run the same command again")

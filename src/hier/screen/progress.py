@@ -24,9 +24,13 @@ if TYPE_CHECKING:
     from ..pipelines.training.loop import Metrics
 
 
+def _spinner(console: Console) -> SpinnerColumn:
+    return SpinnerColumn("line" if console.options.ascii_only else "dots")
+
+
 def _bars(console: Console) -> Progress:
     return Progress(
-        SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(12), MofNCompleteColumn(),
+        _spinner(console), TextColumn("{task.description}", markup=False), BarColumn(12), MofNCompleteColumn(),
         TimeRemainingColumn(compact=True, elapsed_when_finished=True), TextColumn("{task.fields[note]}", markup=False),
         console=console,
     )  # fmt: skip
@@ -90,7 +94,7 @@ def counter(console: Console, name: str, total: int | None = None) -> Iterator[C
     """Yields what advances the count; without a total the bar only shows activity."""
     count = TextColumn("{task.completed}" if total is None else "{task.completed}/{task.total}")
     with Progress(
-        SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(12), count,
+        _spinner(console), TextColumn("{task.description}", markup=False), BarColumn(12), count,
         TimeElapsedColumn() if total is None else TimeRemainingColumn(compact=True),
         console=console, disable=not console.is_terminal, transient=True,
     ) as bar:  # fmt: skip

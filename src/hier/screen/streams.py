@@ -12,7 +12,6 @@ from io import TextIOWrapper
 
 import typer
 
-# `file` is named in every call: left to itself, typer takes an output in ASCII for one in UTF-8
 from ..hierarchy.names import SIGNS, on_screen
 
 ERRORS = "hier.signs"  # the name of `_signs` among Python's handlers of encoding errors
@@ -20,6 +19,7 @@ ERRORS = "hier.signs"  # the name of `_signs` among Python's handlers of encodin
 
 def tell(line: object, err: bool = False) -> None:
     """Print one line."""
+    # `file` is named here and below: left to itself, typer takes an output in ASCII for one in UTF-8
     typer.echo(on_screen(line), file=sys.stderr if err else sys.stdout)
 
 
@@ -45,8 +45,11 @@ class _Lines(logging.Handler):
     """Prints what is logged, of an exception its text."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        told = [record.getMessage(), *([str(record.exc_info[1])] if record.exc_info and record.exc_info[1] else [])]
-        fail(": ".join(told))
+        try:
+            cause = record.exc_info[1] if record.exc_info else None
+            fail(record.getMessage() + (f": {cause}" if cause else ""))
+        except Exception:
+            self.handleError(record)  # as all handlers do: what cannot be logged stops nobody
 
 
 def _one_line(message: Warning | str, *_: object, **__: object) -> str:
