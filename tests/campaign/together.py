@@ -186,7 +186,8 @@ def campaign(given: argparse.Namespace, work: Path, tell: Callable[[str], None])
     folder, rng = work / "case", random.Random(given.seed)
     states, failures, counts, started = prepare(commands, work, folder), [], Counter[str](), time.monotonic()
     wholes = {name: undisturbed(STAGES[name], folder, states[name]) for name in commands}
-    here = given.inputs * 4 // 5 if commands else 0
+    alone = SERVER not in (given.commands or [SERVER])
+    here = given.inputs if alone else given.inputs * 4 // 5 if commands else 0
     for k in range(here):
         name, share = commands[k % len(commands)], rng.choice([0.0, rng.random()])
         problems = both(STAGES[name], wholes[name], folder, states[name], share)
@@ -196,7 +197,7 @@ def campaign(given: argparse.Namespace, work: Path, tell: Callable[[str], None])
             tell(f"FAILED {name} {share:.3f} later: {problems[:-2]}")
         if (k + 1) % 10 == 0:
             tell(f"{k + 1} of {here}, {len(failures)} failed, {time.monotonic() - started:.0f} s")
-    if SERVER in (given.commands or [SERVER]):
+    if not alone:
         counts[SERVER] = max(2, given.inputs - here)
         failures += servers(counts[SERVER], rng, work, folder, tell)
     seconds = round(time.monotonic() - started)
