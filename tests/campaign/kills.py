@@ -93,7 +93,7 @@ def tried(case: Case, stage: Stage, whole: Whole, folder: Path, state: Path) -> 
     if code == 0 and (found := stage.made(folder)) != whole.made:
         problems.append(f"another result: {difference(whole.made, found)}")
     problems += [f"stray: {name}" for name in forked.stray(folder)]
-    return [*problems, first[-1500:], second[-1500:]] if problems else []
+    return [*problems, first[-4000:], second[-4000:]] if problems else []
 
 
 def difference(one: Any, two: Any, where: str = "") -> str:
@@ -137,7 +137,7 @@ def campaign(given: argparse.Namespace, work: Path, tell: Callable[[str], None])
         counts[f"{case.command} {case.signal}"] += 1
         if problems:
             failures.append({"repeat": f"{sys.argv[0]} {case}", "problems": problems})
-            tell(f"FAILED {case}: {problems[:-2]}")
+            tell(f"FAILED {case}: {problems[:-2]}\n{problems[-2]}")
         if k % 20 == 0:
             tell(f"{k} of {len(made)}, {len(failures)} failed, {time.monotonic() - started:.0f} s")
     seconds = round(time.monotonic() - started)
