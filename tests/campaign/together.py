@@ -134,7 +134,7 @@ def cut_off(server: Server, usual: float, weights: Any, folder: Path, state: Pat
         problems.append(f"{seconds:.1f} s instead of {usual:.1f} s")
     if said.count("The training continues") > 1:
         problems.append("told more than once")
-    if not problems and STAGES["train"].made(folder)["weights"] != weights:
+    if not problems and _weights(folder) != weights:
         problems.append("other weights")
     later = forked.start(["compare"], folder, MLFLOW_TRACKING_URI=server.address)
     if later.ended() != 0:
