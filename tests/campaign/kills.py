@@ -57,10 +57,11 @@ def cases(inputs: int, seed: int, commands: list[str], wholes: dict[str, Whole])
     """Commands and signals in turn; half of the stops at a step, spread over all that there are."""
     rng, made = random.Random(seed), []
     turns = [name for k in range(3) for name in commands if k < STAGES[name].often]
+    stopped = Counter({name: k for k, name in enumerate(commands)})  # so that few cases have all signals too
     for k in range(inputs):
         command = turns[k % len(turns)]
-        turn = k // len(turns)
-        name = SIGNALS[(turn + k) % len(SIGNALS)]
+        name = SIGNALS[stopped[command] % len(SIGNALS)]
+        stopped[command] += 1
         step = 1 + int(rng.random() * wholes[command].steps) if rng.random() < 0.5 else 0
         made.append(Case(command, name, step, rng.random(), name == "SIGINT" and rng.random() < 0.3))
     return made

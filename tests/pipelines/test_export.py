@@ -188,7 +188,7 @@ def test_folders_of_others_are_not_written_to(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="holds other files"):
         export(run_of(other))
     (tmp_path / "file").write_text("")
-    with pytest.raises(ExportError, match="cannot write to"):
+    with pytest.raises(HierError, match="cannot write"):
         export(run_of(tmp_path / "file" / "out"))
     (run.out / MANIFEST).write_text("{")
     with pytest.raises(ExportError, match="is damaged"):
