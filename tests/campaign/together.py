@@ -16,7 +16,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -213,16 +212,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--states", type=Path, help="keep what commands start from in this folder, for the next time")
     given = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-
-    def tell(line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
-
-    if given.states is not None:
-        given.states.mkdir(parents=True, exist_ok=True)
-        return campaign(given, given.states.resolve(), tell)
-    with tempfile.TemporaryDirectory() as work:
-        return campaign(given, Path(work).resolve(), tell)
+    return forked.in_folder(given.states, lambda work: campaign(given, work, forked.say))
 
 
 if __name__ == "__main__":
