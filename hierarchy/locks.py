@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 try:
@@ -27,7 +28,7 @@ def only_one(folder: Path, what: str, name: str = ".lock") -> Iterator[None]:
     except OSError as error:
         raise HierError(f"cannot write {folder}: {error.strerror or error}") from error
     try:
-        with _wanted(folder / name, f"another {what} is writing to {folder}: wait for it to end"):
+        with _wanted(folder / name, what, folder):
             yield
     finally:
         with suppress(OSError):
@@ -42,21 +43,20 @@ def only_one_writes(file: Path | None, what: str) -> Iterator[None]:
         yield
         return
     path = file.resolve()
-    with _wanted(path.with_name(f".{path.name[:40]}.lock"), f"another {what} is writing to {file}: wait for it to end"):
+    with _wanted(path.with_name(f".{path.name[:40]}.lock"), what, file):
         yield
 
 
 @contextmanager
-def _wanted(lock: Path, otherwise: str) -> Iterator[None]:
-    try:
-        with locked(lock) as mine:
-            if not mine:
-                raise HierError(otherwise)
-            yield
-    except PermissionError as error:
-        if error.filename != str(lock):
-            raise
-        raise HierError(f"cannot write {lock.parent}: {error.strerror}") from error
+def _wanted(lock: Path, what: str, output: Path) -> Iterator[None]:
+    with ExitStack() as held:
+        try:
+            mine = held.enter_context(locked(lock))
+        except OSError as error:
+            raise HierError(f"cannot write {output}: {error.strerror or error}") from error
+        if not mine:
+            raise HierError(f"another {what} is writing to {output}: wait for it to end")
+        yield
 
 
 @contextmanager
@@ -86,7 +86,7 @@ def _handle(path: Path) -> int | None:
     while True:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _take(handle)
             if os.path.samestat(os.fstat(handle), os.stat(path)):
                 return handle
         except BlockingIOError:
@@ -98,6 +98,15 @@ def _handle(path: Path) -> int | None:
             os.close(handle)
             raise
         os.close(handle)
+
+
+def _take(handle: int) -> None:
+    """BlockingIOError where another process has the lock. A file system without locks refuses nobody."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise
 
 
 def claim(path: Path) -> int | None:

@@ -19,6 +19,7 @@ from typing import Any
 
 TERMINAL = tuple(getattr(signal, name) for name in ("SIGINT", "SIGHUP") if hasattr(signal, name))
 STOPS = (*TERMINAL, signal.SIGTERM)  # a terminal sends the others to all processes in it
+AGAIN = 0.01  # s until a stop that was ignored comes again
 LOOK = 0.5  # s between looks at whether the parent lives
 
 
@@ -48,6 +49,16 @@ class Stop:
         self._leave_terminals()
         raise Stopped
 
+    def ignored(self, what: sys.UnraisableHookArgs) -> bool:
+        """Whether Python ignored a stop because it came in a callback, of a weak reference say: then it comes again."""
+        if not isinstance(what.exc_value, KeyboardInterrupt) or self.number is None:
+            return False
+        number, self.number = self.number, None
+        later = threading.Timer(AGAIN, _interrupt, [number])
+        later.daemon = True
+        later.start()
+        return True
+
     def _leave_terminals(self) -> None:
         """A terminal that is gone fails at the next word, which would hide why the command ends."""
         for number in self.terminals:
@@ -65,8 +76,21 @@ def stoppable() -> Iterator[Stop]:
     """
     streams = [s for s in (sys.__stdin__, sys.__stdout__, sys.__stderr__) if s is not None and not s.closed]
     stop = Stop(terminals=tuple(s.fileno() for s in streams if s.isatty()))
-    with _handled(stop, [number for number in STOPS if signal.getsignal(number) != signal.SIG_IGN]):
-        yield stop
+    usual = sys.unraisablehook
+    sys.unraisablehook = lambda what: None if stop.ignored(what) else usual(what)
+    try:
+        with _handled(stop, [number for number in STOPS if signal.getsignal(number) != signal.SIG_IGN]):
+            yield stop
+    finally:
+        sys.unraisablehook = usual
+
+
+def _interrupt(number: int) -> None:
+    """Send a signal to the main thread, which may be waiting."""
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(threading.main_thread().ident or 0, number)
+    else:
+        signal.raise_signal(number)
 
 
 @contextmanager

@@ -40,7 +40,7 @@ def records(out: Path, settings: Record) -> dict[int, Record] | None:
         if "format" not in first:
             raise ExportError(f"{path} is damaged: delete {out} and export again, or choose another folder")
         _check_same(out, first, settings)
-        found |= {record["shard"]: record for record in lines}
+        found |= {record["shard"]: record for record in lines if _is_record(record)}
     return found if manifests else None
 
 
@@ -69,14 +69,28 @@ def append(path: Path, record: Record) -> None:
 
 
 def _read(path: Path) -> list[Record]:
-    """The lines of a manifest, but not one that was cut off, or is being written."""
+    """The lines of a manifest, but not one that was cut off or damaged, or is being written."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        raise ExportError(f"{path} cannot be read: {error.strerror or error}") from error
     found = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in lines:
         try:
-            found.append(json.loads(line))
-        except json.JSONDecodeError:
+            value = json.loads(line)
+        except (ValueError, RecursionError):
             continue
+        if isinstance(value, dict):
+            found.append(value)
     return found
+
+
+def _is_record(line: Record) -> bool:
+    """Whether a line tells of a shard; one that does not, its shard is made again."""
+    numbers = all(type(line.get(key)) is int for key in ("shard", "bytes"))
+    counts = line.get("refused")
+    drawn = isinstance(counts, dict) and all(type(n) is int for n in counts.values())
+    return numbers and drawn and isinstance(line.get("sha256"), str)
 
 
 def _check_same(out: Path, there: Record, asked: Record) -> None:

@@ -65,7 +65,7 @@ class Store:
         The file `resume` keeps the key of the run. A training that finds it resumes the run of that key, and
         in the node runs inside; what they hold already is not recorded again.
         """
-        key = _key(resume)
+        key = run_key(resume)
         device = tags.get("hier.device", "cpu")
         training = Training(_Way(self, key), key, device, tags.get("hier.tree", "wallpaper"))
         all_tags = {**tags, "hier.version": version("hier")}
@@ -225,7 +225,8 @@ def _ending(run: Run) -> Iterator[None]:
         run._put("end", status=status)
 
 
-def _key(resume: Path) -> str:
+def run_key(resume: Path) -> str:
+    """The key of a run, which the file `resume` keeps for a command that goes on with it."""
     found = kept_text(resume, "the training is recorded as a new run")
     if found is not None and re.fullmatch("[0-9a-f]{32}", found):
         return found

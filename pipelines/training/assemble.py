@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import shlex
 import sys
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ from ..tracking.errors import StoreError, shown, telling
 from ..tracking.records import Kind, Record
 from ..tracking.registry import OPTIONAL, WHOLE, Registered, models_of, option, registered, reopen, training
 from ..tracking.registry_files import fetch
-from ..tracking.runs import Store
+from ..tracking.runs import Store, run_key
 from ..tracking.sender import CANDIDATE, CHAMPION, Sender
 from .calibrate import Split, calibrate, calibration_splits, save_calibrated
 
@@ -89,10 +89,13 @@ def _assemble(
     picture = save_calibrated(replace(made, bundle=replace(made.bundle, card=complete)), card, force)
     params = {**asdict(trial), "photos": trial.photos is not None, "alias": alias}
     params |= {f"version/{node}": number for node, number in versions.items()}
+    of = hashlib.sha256(repr((tree.digest, sorted(params.items()))).encode()).hexdigest()[:12]
+    resume = store.root / "work" / f"assemble-{of}.txt"
     try:
-        number = _register(sender, tree, card, params, reports, figures, picture)
+        number = _register(sender, tree, card, run_key(resume), params, reports, figures, picture)
     except StoreError as error:
         raise StoreError(f"{error}. The bundle is in {out}; the same command again registers it") from error
+    resume.unlink()  # the next one is another version
     return Assembled(card, tree_model(tree.name), number, versions, figures)
 
 
@@ -172,11 +175,11 @@ def _figures(reports: Mapping[str, Report]) -> dict[str, float]:
 
 
 def _register(
-    sender: Sender, tree: Tree, card: Path, params: Mapping[str, object], reports: Mapping[str, Report],
+    sender: Sender, tree: Tree, card: Path, key: str, params: Mapping[str, object], reports: Mapping[str, Report],
     figures: Mapping[str, float], picture: Path,
 ) -> int:  # fmt: skip
     """A run with figures, confusions, reliability and the model; the version that was registered. StoreError."""
-    key, name = uuid.uuid4().hex, tree_model(tree.name)
+    name = tree_model(tree.name)
     confusions: list[tuple[Kind, dict[str, Any]]] = [
         ("confusion", {"counts": r.confusion, "choices": r.labels}) for r in list(reports.values())[:1]
     ]

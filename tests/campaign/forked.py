@@ -14,8 +14,10 @@ import shutil
 import signal
 import sqlite3
 import sys
+import tempfile
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from importlib import import_module
@@ -216,6 +218,21 @@ def stray(folder: Path) -> list[str]:
         for file in folder.rglob("*")
         if (file.name.startswith((".", "unfinished-")) and not file.name.endswith(".lock")) or "-journal" in file.name
     ]
+
+
+def in_folder(states: Path | None, campaign: Callable[[Path], int]) -> int:
+    """Run a campaign in `states`, which stays, or in a folder that does not; its commands do not outlive it."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    if states is not None:
+        states.mkdir(parents=True, exist_ok=True)
+        return campaign(states.resolve())
+    with tempfile.TemporaryDirectory() as work:
+        return campaign(Path(work).resolve())
+
+
+def say(line: str) -> None:
+    """Progress."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def tell(part: str, failures: list[dict[str, Any]], inputs: int, out: Path | None, **counts: Any) -> int:

@@ -16,7 +16,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -134,7 +133,7 @@ def cut_off(server: Server, usual: float, weights: Any, folder: Path, state: Pat
         problems.append(f"{seconds:.1f} s instead of {usual:.1f} s")
     if said.count("The training continues") > 1:
         problems.append("told more than once")
-    if not problems and STAGES["train"].made(folder)["weights"] != weights:
+    if not problems and _weights(folder) != weights:
         problems.append("other weights")
     later = forked.start(["compare"], folder, MLFLOW_TRACKING_URI=server.address)
     if later.ended() != 0:
@@ -186,7 +185,8 @@ def campaign(given: argparse.Namespace, work: Path, tell: Callable[[str], None])
     folder, rng = work / "case", random.Random(given.seed)
     states, failures, counts, started = prepare(commands, work, folder), [], Counter[str](), time.monotonic()
     wholes = {name: undisturbed(STAGES[name], folder, states[name]) for name in commands}
-    here = given.inputs * 4 // 5 if commands else 0
+    alone = SERVER not in (given.commands or [SERVER])
+    here = given.inputs if alone else given.inputs * 4 // 5 if commands else 0
     for k in range(here):
         name, share = commands[k % len(commands)], rng.choice([0.0, rng.random()])
         problems = both(STAGES[name], wholes[name], folder, states[name], share)
@@ -196,7 +196,7 @@ def campaign(given: argparse.Namespace, work: Path, tell: Callable[[str], None])
             tell(f"FAILED {name} {share:.3f} later: {problems[:-2]}")
         if (k + 1) % 10 == 0:
             tell(f"{k + 1} of {here}, {len(failures)} failed, {time.monotonic() - started:.0f} s")
-    if SERVER in (given.commands or [SERVER]):
+    if not alone:
         counts[SERVER] = max(2, given.inputs - here)
         failures += servers(counts[SERVER], rng, work, folder, tell)
     seconds = round(time.monotonic() - started)
@@ -212,16 +212,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--states", type=Path, help="keep what commands start from in this folder, for the next time")
     given = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-
-    def tell(line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
-
-    if given.states is not None:
-        given.states.mkdir(parents=True, exist_ok=True)
-        return campaign(given, given.states.resolve(), tell)
-    with tempfile.TemporaryDirectory() as work:
-        return campaign(given, Path(work).resolve(), tell)
+    return forked.in_folder(given.states, lambda work: campaign(given, work, forked.say))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -40,6 +41,17 @@ def test_a_link_to_a_table_has_the_lock_of_the_table(tmp_path: Path) -> None:
 def test_a_pipe_and_no_file_need_no_lock() -> None:
     with only_one_writes(Path("/dev/stdout"), "hier predict"), only_one_writes(None, "hier predict"):
         pass
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs flock")
+def test_a_file_system_without_locks_refuses_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", none)
+    with only_one(tmp_path, "training"), whole(tmp_path / "t.csv") as file:
+        file.write_text("a,b", encoding="utf-8")
+    assert [file.name for file in tmp_path.iterdir()] == ["t.csv"]
 
 
 def test_where_nothing_can_be_made_is_told_in_a_line(tmp_path: Path) -> None:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import shutil
 import socket
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hier.models.evidence.representation import EVIDENCE, MAP_CHANNELS, SIDE
+from hier.pipelines.generating.parts import Arrays, Part
 from hier.pipelines.tracking.runs import store
 
 
@@ -22,6 +26,21 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with sqlite3.connect(folder / "empty.db") as database:
         database.execute("DELETE FROM experiments")
     return folder / "empty.db"
+
+
+@pytest.fixture(scope="session")
+def made_up() -> Callable[[tuple[Part, str]], Arrays]:
+    """Stands in for `parts.make`."""
+
+    def make(job: tuple[Part, str]) -> Arrays:
+        """Evidence in no time, by seed and index."""
+        part, _ = job
+        rng = np.random.default_rng([part.dataset.seed, part.start])
+        count = part.stop - part.start
+        maps = rng.random((count, MAP_CHANNELS, SIDE, SIDE), dtype=np.float32).astype(np.float16)
+        return maps, rng.random((count, EVIDENCE), dtype=np.float32), rng.random((count, 18), dtype=np.float32)
+
+    return make
 
 
 @pytest.fixture

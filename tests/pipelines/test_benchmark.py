@@ -148,6 +148,39 @@ def test_an_interrupted_benchmark_goes_on_in_its_row(hier: Hier, folder: Path) -
 
 
 @pytest.mark.slow
+def test_a_benchmark_gets_over_whatever_happened_to_what_it_kept(hier: Hier, folder: Path) -> None:
+    command = ("--preset", "tiny.yaml", "--only", "group-4", "--only", "maps-tree", "--json")
+    code, out, err = hier(*command)
+    assert code == 0, err
+    rows, work = json.loads(out)["rows"], folder / "mlruns" / "work" / "benchmark"
+    for k in range(4):
+        there = sorted(file for file in work.rglob("*") if file.is_file() and file.name != ".lock")
+        assert len(there) > 20
+        for file in there:
+            damage(file, k)
+        code, out, err = hier(*command)
+        assert code == 0, err
+        assert "Traceback" not in err
+        for one, other in zip(json.loads(out)["rows"], rows, strict=True):
+            assert one["figures"] == pytest.approx(other["figures"], abs=1e-4)
+
+
+def damage(file: Path, kind: int) -> None:
+    """Cut it off, empty it, change a bit in the middle, put a folder in its place."""
+    content = bytearray(file.read_bytes())
+    if kind == 0:
+        file.write_bytes(content[: len(content) // 2])
+    elif kind == 1:
+        file.write_bytes(b"")
+    elif kind == 2:
+        content[len(content) // 2] ^= 4
+        file.write_bytes(content)
+    else:
+        file.unlink()
+        file.mkdir()
+
+
+@pytest.mark.slow
 def test_smoke_runs_every_row(hier: Hier, folder: Path) -> None:
     code, out, err = hier("--preset", "smoke", "--json")
     assert code == 0, err

@@ -175,6 +175,26 @@ def test_workers_write_the_same_bytes(tmp_path: Path, monkeypatch: pytest.Monkey
         assert one.files(k)[0].read_bytes() == many.files(k)[0].read_bytes()
 
 
+def test_lines_of_a_manifest_that_are_no_records_are_made_again(tmp_path: Path) -> None:
+    run = run_of(tmp_path / "out")
+    export(run)
+    first, *lines = (run.out / MANIFEST).read_text(encoding="utf-8").splitlines()
+    bad = [
+        "5",
+        "[]",
+        "{}",
+        '{"shard": "0"}',
+        '{"shard": 0, "bytes": 1, "sha256": 2, "refused": {}}',
+        "[" * 5000,
+        "\x00",
+    ]
+    (run.out / MANIFEST).write_text("\n".join([first, *bad, *lines[1:]]), encoding="utf-8")
+    summary = export(run)
+    assert summary.complete
+    assert summary.made == len(run.indices(json.loads(lines[0])["shard"]))
+    assert verify(run).complete
+
+
 def test_folders_of_others_are_not_written_to(tmp_path: Path) -> None:
     run = run_of(tmp_path / "out")
     with pytest.raises(ExportError, match="holds no export"):
@@ -188,7 +208,7 @@ def test_folders_of_others_are_not_written_to(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="holds other files"):
         export(run_of(other))
     (tmp_path / "file").write_text("")
-    with pytest.raises(ExportError, match="cannot write to"):
+    with pytest.raises(HierError, match="cannot write"):
         export(run_of(tmp_path / "file" / "out"))
     (run.out / MANIFEST).write_text("{")
     with pytest.raises(ExportError, match="is damaged"):

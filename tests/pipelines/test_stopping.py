@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -92,6 +93,26 @@ def test_a_signal_unwinds_as_ctrl_c_does_and_is_known_afterwards(
         signal.raise_signal(signal.SIGTERM)  # it is unwinding already
         assert stop.code == 128 + number
     assert signal.getsignal(number) == before
+
+
+def test_a_stop_that_python_ignores_comes_again() -> None:
+    class Thing:
+        pass
+
+    def gone(_: object) -> None:
+        signal.raise_signal(signal.SIGTERM)  # what is raised in such a callback is ignored
+
+    def lose() -> None:
+        thing = Thing()
+        reference = weakref.ref(thing, gone)
+        del thing
+        time.sleep(30)
+        assert reference
+
+    with stoppable() as stop:
+        with pytest.raises(Stopped):
+            lose()
+        assert stop.code == 143
 
 
 def test_an_ignored_signal_stays_ignored() -> None:

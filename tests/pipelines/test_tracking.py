@@ -29,7 +29,8 @@ from hier.pipelines.tracking import runs as tracking
 from hier.pipelines.tracking.artifacts import example
 from hier.pipelines.tracking.errors import StoreError, reason, shown
 from hier.pipelines.tracking.machine import hardware
-from hier.pipelines.tracking.registry import reopen
+from hier.pipelines.tracking.registry import promote, reopen
+from hier.pipelines.tracking.registry_files import local_model
 from hier.pipelines.tracking.runs import Store, send_pending, store
 from hier.pipelines.tracking.ui import page, prepare, serve_ui, serving
 
@@ -235,6 +236,34 @@ def test_a_dead_server_costs_nothing_but_a_line(
     assert send_pending(where) == 0
     check_complete(where)
     train(where, cards)
+    check_complete(where)
+
+
+@pytest.mark.slow
+def test_a_server_that_hangs_costs_ten_seconds_at_most_and_is_told_later(
+    root: Path, cards: dict[str, Path], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    where = store(root)
+    with socket.socket() as silent:  # connections are accepted, and nothing is ever said
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(50)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        monkeypatch.setattr("hier.pipelines.tracking.runs.RETRY", 0.0)
+        started = time.monotonic()
+        train(store(root), cards)
+        assert time.monotonic() - started < 10
+        (line,) = [r.getMessage() for r in caplog.records if r.name == "hier"]
+        assert "does not answer" in line
+        for command in (
+            lambda: promote(store(root), load_tree("wallpaper"), ["all"]), lambda: prepare(store(root)),
+            lambda: local_model("models:/hier-tree@champion", root),
+        ):  # fmt: skip
+            started = time.monotonic()
+            with pytest.raises(StoreError, match="does not answer"):
+                command()
+            assert time.monotonic() - started < 10
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert send_pending(where) > 20
     check_complete(where)
 
 

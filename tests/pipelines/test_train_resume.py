@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ SETTINGS = TrainSettings(
     tune_epochs=1, batch=16, backbone="test_convnext", seed=5,
 )  # fmt: skip
 NODES = ["rotation", "finer-4"]
+Make = Callable[[tuple[Part, str]], Arrays]
 
 
 class Log:
@@ -63,23 +64,14 @@ class Log:
         self.models.append(Path(str(given[-1])).stem)
 
 
-def made_up(job: tuple[Part, str]) -> Arrays:
-    """Evidence in no time, by seed and index."""
-    part, _ = job
-    rng = np.random.default_rng([part.dataset.seed, part.start])
-    count = part.stop - part.start
-    maps = rng.random((count, MAP_CHANNELS, SIDE, SIDE), dtype=np.float32).astype(np.float16)
-    return maps, rng.random((count, EVIDENCE), dtype=np.float32), rng.random((count, 18), dtype=np.float32)
-
-
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+def quick(monkeypatch: pytest.MonkeyPatch, made_up: Make) -> None:
     monkeypatch.setattr(evidence, "make", made_up)
     monkeypatch.setattr("os.cpu_count", lambda: 1)  # other processes would make real evidence
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(tmp_path_factory: pytest.TempPathFactory, made_up: Make) -> Path:
     """The folder of a training that was not interrupted."""
     root = tmp_path_factory.mktemp("made")
     with pytest.MonkeyPatch.context() as patch:
@@ -192,7 +184,9 @@ def test_a_model_that_cannot_be_kept_is_replaced_with_a_warning(
     assert list(load_bundle(tmp_path / "wallpaper.json").nodes) == [paper.root]
 
 
-def test_evidence_that_is_not_finite_trains_and_logs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_evidence_that_is_not_finite_trains_and_logs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made_up: Make
+) -> None:
     def spoilt(job: tuple[Part, str]) -> Arrays:
         maps, numbers, misfits = made_up(job)
         numbers[3, 0] = np.nan

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hier.models.bundle import load_bundle
-from hier.models.evidence.representation import EVIDENCE, MAP_CHANNELS, SIDE
 from hier.models.weights import digest
 from hier.pipelines.generating import evidence
 from hier.pipelines.generating.parts import Arrays, Part
@@ -50,17 +49,8 @@ def folder(file: Path) -> None:
 DAMAGES = (cut, empty, noise, flipped, folder)
 
 
-def made_up(job: tuple[Part, str]) -> Arrays:
-    """Evidence in no time, by seed and index."""
-    part, _ = job
-    rng = np.random.default_rng([part.dataset.seed, part.start])
-    count = part.stop - part.start
-    maps = rng.random((count, MAP_CHANNELS, SIDE, SIDE), dtype=np.float32).astype(np.float16)
-    return maps, rng.random((count, EVIDENCE), dtype=np.float32), rng.random((count, 18), dtype=np.float32)
-
-
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+def quick(monkeypatch: pytest.MonkeyPatch, made_up: Callable[[tuple[Part, str]], Arrays]) -> None:
     monkeypatch.setattr(evidence, "make", made_up)
     monkeypatch.setattr("os.cpu_count", lambda: 1)
 
