@@ -25,7 +25,7 @@ def without_masked(array: np.ma.MaskedArray[Any, Any]) -> NDArray[Any]:
     seen = ~hidden.all(0)
     if not seen.any():
         raise ImageError("all of it is masked: nothing to analyse")
-    rows, columns = (np.flatnonzero(seen.any(axis)) for axis in (1, 0))
+    rows, columns = (np.flatnonzero(np.any(seen, axis)) for axis in (1, 0))
     box = (..., slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
     kept, gone = planes[box].copy(), hidden[box]
     for plane, bad in zip(kept, gone, strict=True):
