@@ -75,7 +75,7 @@ def _code(stop: Stop) -> int:
             fail(f"cannot use {what}: {error.strerror}: mend that, and run the same command again")
         return MISUSED
     except Exception as error:
-        return _misused(error)
+        return MISUSED if stop.number is not None else _misused(error)
 
 
 def _stopped(stop: Stop) -> None:
