@@ -64,12 +64,14 @@ def only_one(folder: Path, what: str) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
-    folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".lock")
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except Timeout as error:
         raise HierError(f"another {what} is writing to {folder}: wait for it to end") from error
+    except OSError as error:
+        raise HierError(f"cannot write to {folder}: {error.strerror or error}") from error
     try:
         yield
     finally:
