@@ -142,7 +142,8 @@ def run(count: int, seed: int, say: Callable[[str], object] = lambda line: None)
     groups = sum(n for (_, what), n in different.items() if what == "group")
     total = sum(asked.values())
     return {
-        "part": "invariance", "inputs": count, "seed": seed, "comparisons": total,
+        "part": "invariance", "command": f"python tests/campaign/invariance.py --inputs {count} --seed {seed}",
+        "inputs": count, "comparisons": total, "failed": sum(different.values()),
         "same group": 1 - groups / total,
         "different": {f"{name}: {what}": n for (name, what), n in sorted(different.items())},
         "failures": failures[:20],

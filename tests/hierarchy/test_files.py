@@ -76,3 +76,10 @@ def test_a_second_process_is_refused_and_a_dead_one_lets_go(tmp_path: Path) -> N
         other.kill()
     with only_one(tmp_path, "training"):
         pass
+
+
+def test_a_folder_that_cannot_be_made_is_told_of(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    folder = tmp_path / "file" / "a"
+    with pytest.raises(HierError, match=r"cannot write to .*file/a: Not a directory"), only_one(folder, "training"):
+        pass
