@@ -26,7 +26,7 @@ from hier.models.bundle import BUNDLED
 from hier.models.classifier import Classifier
 from hier.pipelines.generating.evidence import EvidenceSet, gather
 from hier.pipelines.generating.parts import Part
-from hier.pipelines.measuring.evaluate import outputs, refusals, report_of
+from hier.pipelines.measuring.evaluate import evaluate_refusals, outputs, report_of
 from threshold_rule import choose, groups, residuals
 from torch import Tensor
 
@@ -136,9 +136,11 @@ def measure(given: argparse.Namespace) -> None:
                 file.write(json.dumps(row) + "\n")
         print(line, {k: round(100 * v["groups"], 2) for k, v in row["models"].items()}, flush=True)
     if (not given.only or "none" in given.only) and given.share == 0 and "no pattern" not in done:
-        found = gather([Part(NonPatternDataset(given.seed), 0, 2000, given.photos, "valid")], given.cache)
+        others = NonPatternDataset(given.seed)
         row = {"line": "no pattern", "count": 2000, "seed": given.seed}
-        refused = {folder: refusals(classifier, found) for folder, classifier in loaded.items()}
+        refused = {
+            folder: evaluate_refusals(classifier, others, 2000, given.photos) for folder, classifier in loaded.items()
+        }
         row["models"] = {name: refused[folder] for name, (folder, _) in models.items()}  # one gate for all routers
         with given.out.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")

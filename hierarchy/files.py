@@ -59,7 +59,8 @@ def whole(path: Path) -> Iterator[Path]:
 def output(path: Path) -> Iterator[Path]:
     """`whole`, with HierError for what the disk cannot write. What a kill left of an earlier attempt is removed."""
     try:
-        sweep(path.resolve().parent, path.resolve())
+        there = Path(os.path.realpath(path))
+        sweep(there.parent, there)
         with whole(path) as file:
             yield file
     except OSError as error:

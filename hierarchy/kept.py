@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .files import whole
+from .files import sweep, whole
 
 SIZE = 32  # bytes of a digest before binary content
 SEAL = re.compile(r"(.*) #([0-9a-f]{16})\n?", re.DOTALL)  # after text, so that it stays readable
@@ -69,7 +69,8 @@ def unsealed(text: str) -> str | None:
 
 
 def keep_text(path: Path, text: str) -> None:
-    """Write a text, sealed."""
+    """Write a text, sealed. What a kill left of an earlier attempt is removed."""
+    sweep(path.parent, path)
     with renewed(path) as file:
         file.write_text(f"{sealed(text)}\n", encoding="utf-8")
 

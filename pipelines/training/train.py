@@ -220,7 +220,7 @@ def _card(tree: Tree, settings: TrainSettings, nodes: Mapping[str, tuple[NodeCla
 
 def _put(
     card_path: Path, tree: Tree, settings: TrainSettings, trained: Mapping[str, NodeClassifier],
-    results: Sequence[NodeResult], force: bool,
+    results: Sequence[NodeResult], force: bool = False,
 ) -> list[str]:  # fmt: skip
     """Put trained nodes into the bundle at `card_path`, beside those already there; returns the missing nodes."""
     card_path.parent.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hier.hierarchy import HierError
 from hier.hierarchy.files import only_one, whole
+from hier.hierarchy.kept import keep_text, kept_text
 
 
 def test_the_file_appears_when_the_block_ends_and_not_before(tmp_path: Path) -> None:
@@ -81,5 +82,15 @@ def test_a_second_process_is_refused_and_a_dead_one_lets_go(tmp_path: Path) -> N
 def test_a_folder_that_cannot_be_made_is_told_of(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     folder = tmp_path / "file" / "a"
-    with pytest.raises(HierError, match=r"cannot write to .*file/a: Not a directory"), only_one(folder, "training"):
+    with pytest.raises(HierError, match=r"cannot write .*file/a: Not a directory"), only_one(folder, "training"):
         pass
+
+
+def test_a_text_that_a_kill_left_unfinished_is_removed_with_the_next(tmp_path: Path) -> None:
+    left = tmp_path / ".run-1.0123abcd.txt"
+    left.write_text("half")
+    (tmp_path / ".run-2.0123abcd.txt").write_text("of another")
+    keep_text(tmp_path / "run-1.txt", "whole")
+    assert kept_text(tmp_path / "run-1.txt", "") == "whole"
+    assert not left.exists()
+    assert (tmp_path / ".run-2.0123abcd.txt").exists()

@@ -54,7 +54,7 @@ def main() -> None:
             stop.number = signal.SIGINT
         if code:  # else it was done before the stop reached it
             _stopped(stop)
-            sys.exit(code)
+        sys.exit(code)
 
 
 def _code(stop: Stop) -> int:
