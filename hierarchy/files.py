@@ -13,7 +13,6 @@ from secrets import token_hex
 
 from .errors import HierError
 from .locks import claim, in_use
-from .locks import only_one as only_one
 
 UNFINISHED = re.compile(r"\..*\.[0-9a-f]{8}(\.\w+)?")
 

@@ -15,7 +15,6 @@ SAMPLED = 32  # pixels along a side to which a plane is fitted
 TRIMMED = 3  # times that a plane is fitted to the half of the pixels nearest to it
 FLOOR = 2.0  # times the median content of a square: noise has hardly more
 KEPT = 0.3  # share of the content above that floor, at least, where the floor is noise on an empty background
-LEAST = 1e-9  # content, relative to that of the brightest square, below which there is none
 
 
 def copies(images: Tensor, basis: Tensor) -> Tensor:
@@ -32,18 +31,14 @@ def copies(images: Tensor, basis: Tensor) -> Tensor:
     cell = basis * (side / basis.norm(dim=1, keepdim=True).clamp_min(1e-6)).ceil().clamp_min(1)
     y, x = ((torch.arange(n, device=images.device) + 0.5) * step for n in content.shape[-2:])
     points = torch.stack(torch.meshgrid(x, y, indexing="xy"), 0).flatten(1)
-    (a, b), (c, d) = cell.unbind(1)[0].unbind(1), cell.unbind(1)[1].unbind(1)
-    area = (a * d - b * c).abs().clamp_min(1e-6) * (a * d - b * c).sign()
-    inverse = torch.stack([torch.stack([d, -b], -1), torch.stack([-c, a], -1)], 1) / area[:, None, None]
     ticks = torch.arange(OFFSETS, device=images.device) / OFFSETS
-    place = (inverse @ points)[:, None] + torch.cartesian_prod(ticks, ticks)[:, :, None]
+    place = (torch.linalg.inv_ex(cell).inverse @ points)[:, None] + torch.cartesian_prod(ticks, ticks)[:, :, None]
     index = place.floor().long() & (BINS - 1)
     found = content.new_zeros(len(images), OFFSETS**2, BINS**2)
     each = content.flatten(1)[:, None].expand(-1, OFFSETS**2, -1)
     found.scatter_add_(2, index[:, :, 0] * BINS + index[:, :, 1], each)
-    total, squares = found.sum(-1), found.square().sum(-1)
-    none = content.amax((1, 2)) <= 0
-    return torch.where(none, torch.inf, (total.square() / squares.clamp_min(LEAST * total.square())).amin(1))
+    shared = found.sum(-1).square() / found.square().sum(-1)  # 0 / 0 where nothing deviates at all
+    return shared.nan_to_num(torch.inf).amin(1)
 
 
 def _content(images: Tensor) -> tuple[Tensor, int]:

@@ -12,8 +12,9 @@ import psutil
 import torch
 
 from ...hierarchy import HierError, UnknownNameError, compile_tree, load_tree
-from ...hierarchy.files import only_one, sweep
+from ...hierarchy.files import sweep
 from ...hierarchy.kept import keep_text, kept_text
+from ...hierarchy.locks import only_one
 from ...models.systems import LOSSES, REPRESENTATIONS, SYSTEMS, Sizes, System, system_named
 from ...models.systems.table import MAPS
 from ..generating.parts import Part

@@ -14,7 +14,7 @@ from typing import Any
 
 from ...datasets import SOURCES, PatternDataset
 from ...hierarchy import Tree
-from ...hierarchy.files import only_one
+from ...hierarchy.locks import only_one
 from ...models.bundle import Bundle, Card, load_bundle
 from ...models.classifier import Classifier
 from ..measuring.evaluate import Report, evaluate_patterns

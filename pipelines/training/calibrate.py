@@ -13,7 +13,8 @@ from torch import Tensor
 
 from ...datasets import OF_PATTERN, Corruption, NonPatternDataset, PatternDataset, split_pool
 from ...hierarchy import GROUP_NAMES, CompiledTree, HierError
-from ...hierarchy.files import only_one, output
+from ...hierarchy.files import output
+from ...hierarchy.locks import only_one
 from ...models.bundle import BUNDLED, GATE, Bundle, Routing, check_replaceable, find_card, load_bundle, save_bundle
 from ...models.classifier import Answer, Classifier
 from ...models.routing.calibration import fit_temperature

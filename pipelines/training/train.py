@@ -19,8 +19,9 @@ from filelock import FileLock
 from sklearn.metrics import confusion_matrix
 
 from ...hierarchy import Tree, UnknownNameError, load_tree
-from ...hierarchy.files import only_one, sweep
+from ...hierarchy.files import sweep
 from ...hierarchy.kept import make_room, renewed
+from ...hierarchy.locks import only_one
 from ...models.bundle import (
     FLAT,
     GATE,

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 from hier.hierarchy import HierError
-from hier.hierarchy.files import only_one, whole
+from hier.hierarchy.files import whole
 from hier.hierarchy.kept import keep_text, kept_text
+from hier.hierarchy.locks import only_one
 
 
 def test_the_file_appears_when_the_block_ends_and_not_before(tmp_path: Path) -> None:
@@ -63,7 +64,7 @@ def test_two_writers_of_one_file_do_not_meet(tmp_path: Path) -> None:
 
 def test_a_second_process_is_refused_and_a_dead_one_lets_go(tmp_path: Path) -> None:
     code = (
-        "import sys, os; from pathlib import Path; from hier.hierarchy.files import only_one\n"
+        "import sys, os; from pathlib import Path; from hier.hierarchy.locks import only_one\n"
         "with only_one(Path(sys.argv[1]), 'training'):\n"
         "    print('held', flush=True); sys.stdin.read()\n"
     )

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from hier.hierarchy import HierError, Tree, load_tree
-from hier.hierarchy.files import only_one
+from hier.hierarchy.locks import only_one
 from hier.models.bundle import load_bundle
 from hier.models.evidence.representation import EVIDENCE, MAP_CHANNELS, SIDE
 from hier.models.node import NodeClassifier, NodeSettings
