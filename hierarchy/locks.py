@@ -60,18 +60,21 @@ def _wanted(lock: Path, what: str, output: Path) -> Iterator[None]:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[bool]:
-    """Whether this process got the lock `path`; it has it until the block ends, and nothing is left of it then."""
+def locked(path: Path, wait: bool = False) -> Iterator[bool]:
+    """Whether this process got the lock `path`; it has it until the block ends, and nothing is left of it then.
+
+    With `wait` it gets it in any case, as soon as no other process has it.
+    """
     if fcntl is None:
         from filelock import FileLock, Timeout
 
         try:
-            with FileLock(path).acquire(timeout=0):
+            with FileLock(path, timeout=-1 if wait else 0):
                 yield True
         except Timeout:
             yield False
         return
-    handle = _handle(path)
+    handle = _handle(path, wait)
     try:
         yield handle is not None
     finally:
@@ -81,12 +84,12 @@ def locked(path: Path) -> Iterator[bool]:
             os.close(handle)
 
 
-def _handle(path: Path) -> int | None:
-    """The lock file, open and locked; None where another process has it."""
+def _handle(path: Path, wait: bool) -> int | None:
+    """The lock file, open and locked; None where another process has it, and nobody waits for it."""
     while True:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         try:
-            _take(handle)
+            _take(handle, wait)
             if os.path.samestat(os.fstat(handle), os.stat(path)):
                 return handle
         except BlockingIOError:
@@ -100,10 +103,10 @@ def _handle(path: Path) -> int | None:
         os.close(handle)
 
 
-def _take(handle: int) -> None:
-    """BlockingIOError where another process has the lock. A file system without locks refuses nobody."""
+def _take(handle: int, wait: bool) -> None:
+    """BlockingIOError where another has the lock and none waits. A file system without locks refuses nobody."""
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
             raise

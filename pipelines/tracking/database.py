@@ -14,6 +14,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from ...hierarchy.locks import locked
+
 PATIENCE = 5.0  # s for another process to finish writing
 logger = logging.getLogger("hier")
 
@@ -23,7 +25,6 @@ def ready_database(uri: str, artifacts: Path) -> None:
 
     `artifacts` is where the artifacts of a new store go. If several processes come at once, one makes it.
     """
-    from filelock import FileLock
     from sqlalchemy.engine import make_url
 
     name = make_url(uri).database
@@ -32,7 +33,7 @@ def ready_database(uri: str, artifacts: Path) -> None:
     path = Path(name)
     if not path.exists() or _half_made(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_name(f".{path.name}.lock")):
+        with locked(path.with_name(f".{path.name}.lock"), wait=True):
             if path.exists() and _half_made(path):
                 _set_aside(path)
             if not path.exists():

@@ -9,9 +9,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from filelock import FileLock
-
 from ...hierarchy import UnknownNameError
+from ...hierarchy.locks import locked
 from ...models.bundle import BundleError, check_digest, find_card
 from .errors import StoreError, shown, telling
 from .registry import Registered, registered
@@ -56,7 +55,7 @@ def fetch(model: Registered, version: int, root: Path, sender: Sender) -> Path:
     entity = model.versions[version]
     kept = root / "work" / "models" / (entity.model_id or f"{entity.run_id}-{model.name}")
     kept.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(kept.parent / ".lock"):  # so that what is unfinished there was left by a kill
+    with locked(kept.parent / ".lock", wait=True):  # so that what is unfinished there was left by a kill
         if not _is_whole(kept):
             for left in (kept, *kept.parent.glob("unfinished-*")):
                 shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)

@@ -15,13 +15,12 @@ from pathlib import Path
 from zlib import crc32
 
 import numpy as np
-from filelock import FileLock
 from sklearn.metrics import confusion_matrix
 
 from ...hierarchy import Tree, UnknownNameError, load_tree
 from ...hierarchy.files import sweep
 from ...hierarchy.kept import make_room, renewed
-from ...hierarchy.locks import only_one
+from ...hierarchy.locks import locked, only_one
 from ...models.bundle import (
     FLAT,
     GATE,
@@ -225,7 +224,7 @@ def _put(
 ) -> list[str]:  # fmt: skip
     """Put trained nodes into the bundle at `card_path`, beside those already there; returns the missing nodes."""
     card_path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(card_path.with_name(f".{card_path.stem}.lock")):  # another training may add nodes now
+    with locked(card_path.with_name(f".{card_path.stem}.lock"), wait=True):  # another training may add nodes now
         card = _card(tree, settings, {r.node: (trained[r.node], r.metrics) for r in results})
         nodes = dict(trained)
         if before := _usable(card_path, tree):

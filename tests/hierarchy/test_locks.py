@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -29,6 +30,20 @@ def test_a_second_writer_is_refused_in_a_line_and_nothing_is_left_behind(tmp_pat
     with only_one(folder, "training"):
         assert "another training" in refused(only_one(folder, "training"))
     assert [file.name for file in tmp_path.rglob("*") if file.is_file()] == []
+
+
+def test_who_waits_gets_the_lock_as_soon_as_it_is_free(tmp_path: Path) -> None:
+    def wait() -> bool:
+        with locked(tmp_path / ".lock", wait=True) as mine:
+            return mine
+
+    with ThreadPoolExecutor() as pool:
+        with locked(tmp_path / ".lock"):
+            waiting = [pool.submit(wait) for _ in range(3)]
+            with pytest.raises(TimeoutError):
+                waiting[0].result(0.2)
+        assert all(future.result(10) for future in waiting)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_link_to_a_table_has_the_lock_of_the_table(tmp_path: Path) -> None:
