@@ -15,6 +15,7 @@ from ..screen.streams import tell
 from .options import Force, On, Range, part_of
 
 if TYPE_CHECKING:
+    from ..datasets import PatternDataset
     from ..pipelines.generating.export import Export, Summary
 
 EPILOG = (
@@ -68,14 +69,10 @@ def generate(
         cells=(5.0, 14.0) if small else cell_range(cells), corruptions=parse_corruptions(corrupt or []), **given,
     )  # fmt: skip
     if preview is not None:
-        from ..pipelines.generating.preview import draw_sheet
-        from ..pipelines.outputs import check_outputs
-
-        given_beside = [name for name, value in (("--on", on), ("--range", range_)) if value]
-        if given_beside:
-            raise HierError(f"--preview draws one sheet on this machine: leave {given_beside[0]} out")
-        check_outputs({"--preview": preview}, photos.rglob("*") if photos else [], force=force)
-        draw_sheet(dataset, photos, preview, split)
+        for name, value in (("--on", on), ("--range", range_)):
+            if value:
+                raise HierError(f"--preview draws one sheet on this machine: leave {name} out")
+        _sheet(dataset, photos, preview, split, force)
         tell(json.dumps({"preview": str(preview)}) if as_json else f"drew {preview}")
         return
     if out is None:
@@ -86,6 +83,14 @@ def generate(
         raise HierError("--verify reads the files on this machine: leave --on out")
     run = Export(dataset, count, format, out, photos, split, shard, part_of(range_))
     _export(run, verify, device, on, as_json)
+
+
+def _sheet(dataset: PatternDataset, photos: Path | None, out: Path, split: str, force: bool) -> None:
+    from ..pipelines.generating.preview import draw_sheet
+    from ..pipelines.outputs import check_outputs
+
+    check_outputs({"--preview": out}, photos.rglob("*") if photos else [], force=force)
+    draw_sheet(dataset, photos, out, split)
 
 
 def _export(run: Export, verify: bool, device: str, on: str | None, as_json: bool) -> None:

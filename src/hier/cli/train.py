@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..hierarchy import HierError
 from ..screen.streams import tell
 from .options import ROOT, Device, Force, Json, On, Photos, connected
+
+if TYPE_CHECKING:
+    from ..pipelines.training.train import TrainResult
 
 EPILOG = "Example:  hier train --level rotation --photos holiday/ --count 5000"
 
@@ -59,7 +62,6 @@ def train(
     from ..pipelines.training.train import train as run
     from ..screen.console import Screen
     from ..screen.progress import training_progress
-    from ..screen.tables import training_table
 
     chosen = nodes_at(load_tree(settings.tree), level, node or [])
     check(settings)
@@ -68,8 +70,14 @@ def train(
     console = Screen(stderr=True)
     with connected(on, device) as there, training_progress(console) as reporter:
         result = run(settings, chosen, ROOT, store(ROOT), there, reporter, on is not None, force)
-    if result is None:
-        return  # one of several processes, of which the first tells what was made
+    if result is not None:  # else this is one of several processes, of which the first tells what was made
+        _tell(result, as_json)
+
+
+def _tell(result: TrainResult, as_json: bool) -> None:
+    from ..screen.console import Screen
+    from ..screen.tables import training_table
+
     if as_json:
         typer.echo(json.dumps({"card": str(result.card), "missing": list(result.missing),
                                "nodes": {n.node: dict(n.metrics) for n in result.nodes}}, indent=2))  # fmt: skip
