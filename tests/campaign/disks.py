@@ -2,8 +2,9 @@
 
     python tests/campaign/disks.py --inputs 300 --seed 0
 
-A command ends with 0 or 2 and one line; what was there before it is there after it, byte for byte, and of a table all
-whole rows; nothing unfinished is left. Afterwards the same command makes all that it makes on a sound disk.
+A command ends with 0 or 2 and one line, before which a training may tell where its records are kept; what was there
+before it is there after it, byte for byte, and of a table all whole rows; nothing unfinished is left. Afterwards the
+same command makes all that it makes on a sound disk.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ IMPORTED = (  # once, rather than in every fork
 )  # fmt: skip
 FAULTS = ("limit", "limit", "limit", "disk", "disk", "read-only", "below", "vanishes", "/dev/full")
 OUT, TABLES = "out", ("t.csv", "t.jsonl")
+KEPT = "its records are kept in"  # the one warning that a full disk may bring: MLflow's store is on it
 
 
 @dataclass(frozen=True)
@@ -176,9 +178,10 @@ def problems(writer: Writer, told: Told, before: dict[str, bytes], whole: dict[s
         wrong.append(f"exit code {told.code}: {told.err[-400:]}")
     if "Traceback" in told.err:
         wrong.append("a traceback")
-    errors = [line for line in told.err.splitlines() if line.startswith("hier: ")]
-    if told.code == 2 and len(errors) != 1:
-        wrong.append(f"{len(errors)} lines of error: {told.err[-400:]}")
+    lines = [line for line in told.err.splitlines() if line.startswith("hier: ")]
+    warnings = [line for line in lines[:-1] if KEPT in line]
+    if told.code == 2 and (len(lines) != 1 + len(warnings) or len(warnings) > (writer.name == "train")):
+        wrong.append(f"{len(lines)} lines of error: {told.err[-400:]}")
     if writer.name == "train":
         return wrong
     if stray := set(after) - set(whole):
