@@ -137,7 +137,7 @@ def run(count: int, seed: int, say: Callable[[str], object] = lambda line: None)
                 asked[name] += 1
                 if what := compared(old, new, name):
                     different[name, what] += 1
-                    failures.append({"pattern": chunk * CHUNK + k, "change": name, "was": old, "is": new})
+                    failures.append({"pattern": chunk * CHUNK + k, "change": name, "what": what, "was": old, "is": new})
         say(f"{chunk * CHUNK + len(images)} of {count} patterns, {sum(different.values())} differences")
     groups = sum(n for (_, what), n in different.items() if what == "group")
     total = sum(asked.values())
@@ -146,7 +146,7 @@ def run(count: int, seed: int, say: Callable[[str], object] = lambda line: None)
         "inputs": count, "comparisons": total, "failed": sum(different.values()),
         "same group": 1 - groups / total,
         "different": {f"{name}: {what}": n for (name, what), n in sorted(different.items())},
-        "failures": failures[:20],
+        "failures": sorted(failures, key=lambda failure: failure["what"] == "cell")[:20],  # groups before cells
         "held": groups <= (1 - SHARE) * total and not any(what == "probability" for _, what in different),
     }  # fmt: skip
 
