@@ -15,13 +15,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from hier.datasets import CORRUPTIONS, OF_PATTERN
+from hier.datasets import CORRUPTIONS, OF_PATTERN, OF_VIEW
 from hier.pipelines.benchmark.tracking import row_run
 from hier.pipelines.tracking.runs import store
 
 Row = dict[str, Any]
 BASELINES = ("pixels", "threshold rule")
-WITHOUT_GOAL = (OF_PATTERN, "shadow", "vignette", "lines", "hot", "plane")
+WITHOUT_GOAL = (OF_PATTERN, *OF_VIEW, "shadow", "vignette", "lines", "hot", "plane")
 GOALS = {
     "photos": "99.5",
     "atoms": "99.0 (1,000: 97)",

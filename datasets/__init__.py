@@ -31,6 +31,7 @@ photographs behind them, and `Corruption` adds what microscopes and cameras add.
 `corruptions`          blur, noise, drift and others, of severity 0 to 5
 `light`                shadows, vignettes, scan lines, saturated pixels, steep planes, of severity 0 to 5
 `disorder`             atoms displaced or missing
+`distortions`          views tilted, bent, sheared, or drawn by a lens or a slow scan, exactly known
 `workmanship`          rough but symmetric: deviations that repeat with the cell, and such as of handwork
 `workmanship_sheet`    where cells and copies lie, and random fields on them
 `workmanship_scale`    how much a picture has changed, and the strength that changes it by so much
@@ -40,8 +41,9 @@ photographs behind them, and `Corruption` adds what microscopes and cameras add.
 =====================  =================================================================================
 """
 
-from .corruptions import CORRUPTIONS, OF_ATOMS, OF_PATTERN, Corruption, corrupt
+from .corruptions import CORRUPTIONS, OF_ATOMS, OF_PATTERN, OF_VIEW, Corruption, corrupt
 from .dataset import SOURCES, DatasetError, PatternDataset, Source
+from .distortions import Distortion
 from .drawn import Pattern
 from .lattices import Orientation
 from .negatives import KINDS, NonPatternDataset
@@ -52,9 +54,11 @@ __all__ = [
     "KINDS",
     "OF_ATOMS",
     "OF_PATTERN",
+    "OF_VIEW",
     "SOURCES",
     "Corruption",
     "DatasetError",
+    "Distortion",
     "NonPatternDataset",
     "Orientation",
     "Pattern",

@@ -17,6 +17,7 @@ from torch import Tensor
 from ..arrays import gaussian_blur
 from ..hierarchy import HierError, UnknownNameError
 from .disorder import thermal, vacancies
+from .distortions import DISTORTIONS, view_corruption
 from .light import hot, lines, plane, shadow, vignette
 from .workmanship import workmanship
 
@@ -145,10 +146,12 @@ CORRUPTIONS: dict[str, Corrupt] = {
     "noise": noise,
     "grain": grain,
     "hot": hot,
+    **{kind: view_corruption(kind) for kind in DISTORTIONS},
 }
 
 
 OF_PATTERN = "workmanship"  # done to the pattern before all others, where there is one
+OF_VIEW = DISTORTIONS  # done as a pattern is drawn, before what instruments add
 OF_ATOMS = ("thermal", "vacancies")  # done to the atoms themselves where a pattern is made of atoms
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
@@ -13,7 +13,8 @@ from torch import Tensor
 
 from ..hierarchy import GROUP_NAMES, HierError, Operation, UnknownNameError, group
 from .atoms import draw_atoms
-from .corruptions import OF_ATOMS, OF_PATTERN, Corruption, corrupt
+from .corruptions import OF_ATOMS, OF_PATTERN, OF_VIEW, Corruption, corrupt, draws
+from .distortions import Distortion, bent, draw_distortion, enough
 from .drawn import Pattern
 from .fold import at_once
 from .guard import GRID, Frame, cell_points, frames, residuals
@@ -68,7 +69,8 @@ class PatternDataset:
         pasted; for training.
     margin : least residual (see `guard.residuals`) of any symmetry that the group does not have.
     corruptions : what is done to the finished pattern, in order; ``workmanship`` to the pattern before all others,
-        ``thermal`` and ``vacancies`` to the atoms.
+        ``thermal`` and ``vacancies`` to the atoms, ``perspective``, ``barrel``, ``bend``, ``creep`` and ``shear`` to
+        the view, before what instruments add: see `distortions`.
 
     Raises UnknownNameError for an unknown source, group, orientation or construction, DatasetError for cells that
     cannot be shown.
@@ -128,8 +130,25 @@ class PatternDataset:
         """What `rough` and `finish` return, in about the time of one."""
         keys = self._keys(indices)
         rough, images = self.look.roughened(patterns, device, keys, disorder=True)
-        left_out = (OF_PATTERN, *(OF_ATOMS if self.source == "atoms" else ()))
+        for k, (pattern, key) in enumerate(zip(patterns, keys, strict=True)):
+            if drawn := self._distortions(pattern, key):
+                wide = replace(self.look, size=enough(drawn))
+                images[k] = bent(wide.roughened([pattern], device, [key], disorder=True)[1][0], drawn)
+        left_out = (OF_PATTERN, *OF_VIEW, *(OF_ATOMS if self.source == "atoms" else ()))
         return rough, corrupt(images, self.corruptions, keys, left_out)
+
+    def distortions(self, index: int) -> list[Distortion]:
+        """The distortions of the view of image `index`, exactly: the first is nearest to the pattern."""
+        return self._distortions(self.accepted([index])[0][0], self._keys([index])[0])
+
+    def _distortions(self, pattern: Pattern, key: tuple[int, ...]) -> list[Distortion]:
+        made, cell = [], abs(float(np.linalg.det(pattern.frame.basis))) ** 0.5
+        for position, step in enumerate(self.corruptions):
+            if step.name in OF_VIEW:
+                (rng,), (severity,) = draws(step, position, [key])
+                if severity > 0:
+                    made.append(draw_distortion(step.name, severity, self.size, cell, rng))
+        return made
 
     def _keys(self, indices: Sequence[int]) -> list[tuple[int, ...]]:
         return [(self.seed, SOURCES.index(self.source), index, ATTEMPTS) for index in indices]
