@@ -4,6 +4,7 @@
 `evidence`        an image's lattice, averaged cell and symmetry maps; what a node reads
 `placing`         where a group's operations lie on the lattice, and how well each holds
 `routing`         nodes' probabilities to those of the labels; temperatures; partial answers
+`straightening`   fields that straighten bent images, and the straight image
 `systems`         the systems of Guo, Qin and Agar
 `node`            the network at one node of a tree
 `stack`           the networks of all nodes, run as one

@@ -34,6 +34,7 @@ ORDER = (
     "models.evidence",
     "models.placing",
     "models.routing",
+    "models.straightening",
     "models.systems",
     "models",
     "pipelines.stopping",

@@ -1,0 +1,200 @@
+"""An image compared with the average of its own cells: where its content lies beside it, window by window.
+
+The average is taken on fractional coordinates; how far the image is displaced from it follows from brightness and
+slope (Lucas and Kanade, 1981), in windows of less than a cell. Nothing is resampled but the average.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..evidence.autocorrelation import blurred
+from ..evidence.background import without_slope
+
+FINEST, COARSEST = 12, 160  # points of the average cell along an axis
+APART, WIDTH = 0.6, 0.35  # of a cell's side: from window to window, and their standard deviation
+FEWEST, MOST = 6, 20  # windows along an axis
+SCORED = 8  # windows along each axis in which agreement is measured
+LEAST_ERROR = 0.05  # px: no displacement is trusted more than that
+CORRELATED = 4  # px that count as one, of noise and texture
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """A lattice in the straight plane: `basis` (2, 2), columns a and b, and a lattice point `origin` (2,)."""
+
+    basis: Tensor
+    origin: Tensor
+
+    def fractions(self, points: Tensor) -> Tensor:
+        """Fractional coordinates of straight points (..., 2)."""
+        found: Tensor = (points - self.origin) @ torch.linalg.inv(self.basis).T
+        return found
+
+    @property
+    def side(self) -> float:
+        """Square root of the cell's area."""
+        return float(torch.linalg.det(self.basis).abs().sqrt())
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Gaussian windows: weights along y (n, H) and x (m, W), their middles (n * m, 2), and how they are laid out."""
+
+    y: Tensor
+    x: Tensor
+    at: Tensor
+    grid: tuple[int, int]
+
+    def sums(self, maps: Tensor) -> Tensor:
+        """Weighted sums of maps (C, H, W): (C, n * m)."""
+        return (self.y @ maps @ self.x.T).flatten(1)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """At K windows: points of the image `at` (K, 2) and the `fractions` (K, 2) of the lattice that they show.
+
+    `information` (K, 2, 2) is the inverse covariance of the straight point, `agreement` (K,) the correlation with the
+    average cell; `used` (K,) tells which are to be relied on, `grid` how the windows are laid out.
+    """
+
+    at: Tensor
+    fractions: Tensor
+    information: Tensor
+    agreement: Tensor
+    used: Tensor
+    grid: tuple[int, int]
+
+
+@dataclass
+class Matcher:
+    """An image (C, H, W) to be compared with its own average cell, in units of `unit` px."""
+
+    image: Tensor
+    weight: Tensor | None = None  # (H, W): what the average is taken over; everything if None
+    points: Tensor = field(init=False, repr=False)
+    unit: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.image = without_slope(self.image[None])[0]
+        _, height, width = self.image.shape
+        self.unit = math.sqrt(height * width) / 2
+        self.points = pixels(height, width, self.image.device)
+        self._blurred: dict[float, Tensor] = {}
+
+    def blurred(self, sigma: float) -> Tensor:
+        """The image after a Gaussian blur of `sigma` px, rounded to a tenth."""
+        key = round(sigma, 1)
+        if key not in self._blurred:
+            self._blurred[key] = blurred(self.image[None], key)[0]
+        return self._blurred[key]
+
+    def windows(self, side: float) -> Windows:
+        """Windows for cells of `side` px."""
+        apart = min(max(APART * side, 2 * self.unit / MOST), 2 * self.unit / FEWEST)
+        height, width = self.image.shape[-2:]
+        return self._laid(
+            (max(4, round(height / apart)), max(4, round(width / apart))), max(WIDTH * side, apart / 2)
+        )  # fmt: skip
+
+    def _laid(self, grid: tuple[int, int], sigma: float) -> Windows:
+        sides = self.image.shape[-2:]
+        weights, middles = [], []
+        for count, n in zip(grid, sides, strict=True):
+            centre = (torch.arange(count, device=self.image.device) + 0.5) * n / count - 0.5
+            away = torch.arange(n, device=self.image.device) - centre[:, None]
+            weights.append(torch.exp(-0.5 * (away / sigma).square()))
+            middles.append((centre - (n - 1) / 2) / self.unit)
+        y, x = torch.meshgrid(*middles, indexing="ij")
+        return Windows(weights[0], weights[1], torch.stack([x, y], -1).reshape(-1, 2), grid)
+
+    def average(self, straight: Tensor, lattice: Lattice, sigma: float) -> tuple[Tensor, Tensor, Tensor]:
+        """The average cell at every pixel (C, H, W), its slopes (2, C, H, W) a px, and how many cells it has (H, W)."""
+        image = self.blurred(sigma)
+        channels = len(image)
+        basis = lattice.basis * self.unit
+        n, m = (min(COARSEST, max(FINEST, math.ceil(float(v)))) for v in basis.norm(dim=0))
+        fractions = lattice.fractions(straight)
+        at = (fractions - fractions.floor()) * fractions.new_tensor([n, m])
+        source = torch.cat([image, torch.ones_like(image[:1])]).flatten(1)
+        if self.weight is not None:
+            source = source * self.weight.flatten()
+        sums = _spread(source, at.reshape(-1, 2), (n, m))
+        dual = torch.linalg.inv(basis)
+        h = torch.fft.fftfreq(n, 1 / n, device=image.device)[:, None, None] * dual[0]
+        q = h + torch.fft.rfftfreq(m, 1 / m, device=image.device)[None, :, None] * dual[1]
+        soft = torch.exp(-2 * (0.8 * math.pi) ** 2 * q.square().sum(-1))
+        sums = torch.fft.irfft2(torch.fft.rfft2(sums) * soft, s=(n, m))
+        cell = sums[:channels] / sums[channels:].clamp_min(1e-3)
+        waves = torch.fft.rfft2(cell)
+        slopes = torch.fft.irfft2(torch.stack([2j * math.pi * q[..., k] * waves for k in (0, 1)]), s=(n, m))
+        cells = sums[channels:] * (n * m / float(torch.linalg.det(basis).abs()))
+        maps = F.pad(torch.cat([cell, slopes.flatten(0, 1), cells])[None], (0, 1, 0, 1), mode="circular")
+        where = 2 * torch.stack([at[..., 1] / m, at[..., 0] / n], -1) - 1
+        found = F.grid_sample(maps, where[None], mode="bilinear", align_corners=True)[0]
+        return found[:channels], found[channels : 3 * channels].reshape(2, channels, *found.shape[1:]), found[-1]
+
+    def displacements(
+        self, straight: Tensor, lattice: Lattice, sigma: float, windows: Windows
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """How far content lies from the average (K, 2), the information on that (K, 2, 2), and agreement (K,)."""
+        cell, slopes, _ = self.average(straight, lattice, sigma)
+        image = self.blurred(sigma)
+        C, off = len(image), image - cell
+        gx, gy = slopes
+        products = [(gx, gx), (gx, gy), (gy, gy), (gx, off), (gy, off), (off, off), (image, image), (cell, cell),
+                    (image, cell)]  # fmt: skip
+        every = torch.cat([*[(a * b).sum(0, keepdim=True) for a, b in products], gx, gy, off, image, cell])
+        sums = windows.sums(torch.cat([every, torch.ones_like(image[:1])]))
+        count, means = sums[-1], dict(zip("xyoic", torch.split(sums[len(products) : -1], C), strict=True))
+        names = ("xx", "xy", "yy", "xo", "yo", "oo", "ii", "cc", "ic")
+        v = {k: s - (means[k[0]] * means[k[1]]).sum(0) / count for k, s in zip(names, sums, strict=False)}
+        normal = torch.stack([v["xx"], v["xy"], v["xy"], v["yy"]], -1).reshape(-1, 2, 2)
+        right = torch.stack([v["xo"], v["yo"]], -1)
+        damping = 1e-2 * (v["xx"] + v["yy"]).median() + 1e-9
+        moved = torch.linalg.solve(normal + damping * torch.eye(2, device=normal.device), right)
+        left = (v["oo"] - (moved * right).sum(-1)).clamp_min(1e-9) / (count * C)
+        agreement = v["ic"] / (v["ii"] * v["cc"]).clamp_min(1e-12).sqrt()
+        return moved / self.unit, normal / (CORRELATED * left)[:, None, None] * self.unit**2, agreement
+
+    def agreement(self, straight: Tensor, lattice: Lattice, sigma: float = 1.0) -> Tensor:
+        """Correlation of the image with the average of all *other* cells, in 8 x 8 windows: (64,), -1 to 1."""
+        cell, _, cells = self.average(straight, lattice, sigma)
+        image = self.blurred(sigma)
+        cells = cells.clamp_min(1)
+        others = torch.where(cells > 1.5, (cells * cell - image) / (cells - 1).clamp_min(0.5), 0.0)
+        windows = self._laid((SCORED, SCORED), self.unit / SCORED)
+        sums = windows.sums(torch.cat([image, others, torch.ones_like(image[:1])]))
+        count, (a, b) = sums[-1], torch.split(sums[:-1], len(image))
+        pairs = ((image, image, a, a), (others, others, b, b), (image, others, a, b))
+        own, other, both = (
+            windows.sums((x * y).sum(0, keepdim=True))[0] - (s * t).sum(0) / count for x, y, s, t in pairs
+        )
+        correlation: Tensor = both / (own * other).clamp_min(1e-12).sqrt()
+        return correlation.clamp(-1, 1)
+
+
+def pixels(height: int, width: int, device: torch.device) -> Tensor:
+    """The points of an image's pixels: (H, W, 2)."""
+    unit = math.sqrt(height * width) / 2
+    y, x = ((torch.arange(n, device=device) - (n - 1) / 2) / unit for n in (height, width))
+    return torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)
+
+
+def _spread(source: Tensor, at: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Values (C, P) added to the four nearest points of a torus, `at` (P, 2) in its points: (C, *shape)."""
+    n, m = shape
+    low = at.floor()
+    part, low = at - low, low.long()
+    sums = source.new_zeros(len(source), n * m)
+    for i in (0, 1):
+        for j in (0, 1):
+            share = (part[:, 0] if i else 1 - part[:, 0]) * (part[:, 1] if j else 1 - part[:, 1])
+            sums.index_add_(1, (low[:, 0] + i) % n * m + (low[:, 1] + j) % m, source * share)
+    return sums.reshape(-1, n, m)
