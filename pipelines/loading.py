@@ -10,10 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from ..models.bundle import BUNDLED, BundleError, find_card, load_bundle
-from ..models.classifier import Classifier, check_device, check_strain
-from ..models.evidence.representation import STRAIN, SymmetryEvidence
+from ..models.classifier import Classifier, check_device
+from ..models.evidence.representation import SymmetryEvidence
 from ..models.routing.router import Router
 from .answering.predict import Predictor
+from .answering.rectify import Distortion, Metric, Mode, metric_change, taken_out
 
 REGISTRY = "models:/"
 
@@ -25,14 +26,22 @@ def load(
     min_confidence: float | None = None,
     tolerance: float | None = None,
     strain: float | None = None,
+    rectify: Mode = "auto",
+    metric: Metric = "auto",
+    focal: float | None = None,
 ) -> Predictor:
     """A predictor from a bundle's folder or card or ``models:/NAME@ALIAS``; the bundled one, offline, by default.
 
     Several models of one tree are an ensemble. `min_confidence` is what a statement must reach: 0, and 0.9 under the
     router ``climb``. `tolerance` in (0, 1) is the largest misfit of an operation that counts as a symmetry: 0.02 asks
     for exactness, 0.2 for the idea behind handwork. Without one the model judges by how exact the image is otherwise.
-    `strain` is the largest change of the lattice's metric that a group may need, relative to the cell's area, 0.15 if
-    left out: with 0.02 a cell whose sides differ by more than 1 % is no square.
+
+    `strain` is the largest unknown linear distortion that a group may need, as a change of lengths at constant area:
+    0.1 takes out up to 10 % where that makes operations hold, 0.005 takes a cell whose sides differ by more than 1 %
+    for no square; 0.0375 if left out, which is not taken out. `rectify` straightens bent images: ``auto`` where that
+    helps, ``affine`` allows for linear distortions only, ``perspective`` and ``smooth`` try that one,
+    ``none`` nothing. `metric` is ``unknown`` where lengths are no evidence; ``auto`` takes them for evidence, but not
+    after a perspective whose `focal` length (relative to the longer side) is not given. See `Distortion`.
 
     >>> import hier, numpy as np
     >>> x = np.arange(200)
@@ -40,10 +49,10 @@ def load(
     >>> hier.load().predict(waves)[0].group
     'p4m'
     """
-    most = STRAIN if strain is None else strain
-    check_strain(most)
+    distortion = Distortion(rectify, metric, taken_out(strain), focal)
     check_device(device)
-    return Predictor(Classifier.load(cards_of(model), device, most), router, min_confidence, tolerance)
+    classifier = Classifier.load(cards_of(model), device, metric_change(strain))
+    return Predictor(classifier, router, min_confidence, tolerance, distortion)
 
 
 def cards_of(model: Path | str | Sequence[Path | str] | None = None) -> list[Path]:

@@ -6,6 +6,7 @@ JPEG           a comment
 SVG, PDF       the creator
 HTML           ``<meta name="generator">``
 ``.npz``       the comment of the ZIP archive, which arrays do not see
+TIFF           the tag ``Software``
 =============  =====================================================
 
 Tables of predictions are known by their columns, models by their card, exports by their manifest.
@@ -34,6 +35,7 @@ MARKS = {
     ".svg": re.compile(rb"<dc:title>hier "), ".pdf": re.compile(rb"/Creator \(hier "),
     ".html": re.compile(rb'<meta name="generator" content="hier '),
     ".npz": re.compile(rb"PK\x05\x06.{18}hier ", re.DOTALL),
+    ".tif": re.compile(rb"(?:^|\0)hier [0-9]"),
 }  # fmt: skip
 
 

@@ -198,7 +198,10 @@ def test_work_comes_in_order_and_errors_are_those_of_the_work(monkeypatch: pytes
         ((*SET, "--out", "set", "--on", "ray", "--verify"), "--verify reads the files on this machine: leave --on"),
         ((*SET, "--preview", "a.png", "--on", "ray"), "--preview draws one sheet on this machine: leave --on"),
         ((*SET, "--preview", "a.png", "--range", "1/2"), "--preview draws one sheet on this machine: leave --range"),
-        (("predict", "a.png", "--on", "ray", "--overlay", "a.svg"), "--overlay and --report read every image"),
+        (
+            ("predict", "a.png", "--on", "ray", "--overlay", "a.svg"),
+            "--overlay, --report and --corrected need every",
+        ),
         (("predict", "a.png", "--on", "dask", "--csv", "a.csv"), "unknown engine 'dask'"),
     ],
 )

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from ...hierarchy import HierError, group
 from ..drawing.overlay import draw, encoded
+from ..drawing.symbols import Array
 from ..reading.pixel_size import shown
 from .symmetry import LatticeTried, SymmetryFound
 
@@ -28,6 +30,15 @@ def plotted(found: Prediction, image: Tensor | None = None) -> Figure:
     """
     drawn = drawable(found)
     chosen = group(drawn.group) if isinstance(drawn, SymmetryFound) else None
+    source = found.source
+    if image is None and source is not None and (bent := source.bent()) is not None:
+        original, how = bent
+        left, top, *plane = drawn.view
+
+        def bend(at: Array) -> Array:
+            return np.asarray(how.original(torch.from_numpy(at + np.array([left, top])).float()).double())
+
+        return draw(original, chosen, drawn.frame, caption(found), (plane[0], plane[1]), bend)
     return draw(seen(found, image), chosen, drawn.frame, caption(found))
 
 
@@ -69,6 +80,8 @@ def caption(found: Prediction) -> list[str]:
     left, top, width, height = drawn.view
     if found.region is not None:
         part = f"   only {width} × {height} px from ({left}, {top})"
+    elif found.field is not None and found.field.kind != "none":
+        part = f"   {found.field}"
     else:
         part = f"   the middle {width} × {height} px" if left or top else ""
     return [*lines, f"{Path(found.file).name}{part}"]

@@ -16,12 +16,12 @@ from typing import Any
 
 from ...models.bundle import Bundle, load_bundle
 from ...models.classifier import Classifier
-from ...models.evidence.representation import STRAIN
 from ...models.routing.router import Router
 from ..cluster import RETRIES, ClusterError, resources, result, workers
 from ..reading.images import PLAIN
 from ..reading.picture import Reading
 from .predict import AHEAD, Predictor
+from .rectify import Distortion, metric_change
 from .results import Failure, Prediction
 
 BLOCKS = 10_000  # at most so many blocks of batches: each costs Ray a millisecond, and is answered again as a whole
@@ -40,6 +40,7 @@ class OnRay:
     min_confidence: float | None = None
     tolerance: float | None = None
     strain: float | None = None
+    distortion: Distortion | None = None
 
     def predict_each(
         self, images: Iterable[str], advance: Callable[[int], None] = lambda _: None, reading: Reading = PLAIN,
@@ -105,8 +106,8 @@ class Answerer:
         import torch
 
         torch.set_num_threads(1)
-        classifier = Classifier(bundles, given.device, STRAIN if given.strain is None else given.strain)
-        self.predictor = Predictor(classifier, given.router, given.min_confidence, given.tolerance)
+        classifier = Classifier(bundles, given.device, metric_change(given.strain))
+        self.predictor = Predictor(classifier, given.router, given.min_confidence, given.tolerance, given.distortion)
         self.reading, self.symmetry = reading, symmetry
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[bytes]]:

@@ -25,6 +25,7 @@ from ..reading.picture import Reading
 from .ahead import read_each, readers
 from .cells import conventional
 from .ladder import rungs, scores_of
+from .rectify import Distortion, FieldFound, Judged, judged
 from .results import Failure, Prediction, Step
 from .symmetry import Analysis, ImageSource, find_symmetry, lattice_tried
 
@@ -49,7 +50,7 @@ class Predictor:
 
     def __init__(
         self, classifier: Classifier, router: Router = "soft", min_confidence: float | None = None,
-        tolerance: float | None = None,
+        tolerance: float | None = None, distortion: Distortion | None = None,
     ) -> None:  # fmt: skip
         """UnknownNameError for another router, BundleError when the model lacks what it needs.
 
@@ -65,6 +66,7 @@ class Predictor:
         classifier.require(router)
         self.classifier, self.router, self.min_confidence = classifier, router, min_confidence
         self.tolerance = tolerance
+        self.distortion = Distortion() if distortion is None else distortion
         self.batch = BATCH if classifier.device.type == "cpu" else LARGE
         self.ahead = AHEAD * self.batch // BATCH
         self.statements = Statements(classifier.plan)
@@ -146,10 +148,25 @@ class Predictor:
                 answer = on_cpu(self.classifier.answer(images, self.router, lattice, self.tolerance, ladder=True))
                 for k, i in enumerate(batch):
                     analysis = _analysis(some[i], answer, k)
+                    straight = self._straightened(some[i], answer, k, symmetry)
+                    if straight is not None:
+                        results[i] = straight
+                        continue
                     found = self._prediction(some[i], answer, k, analysis, symmetry), analysis
                     results[i] = found if found[0].periodic else self._in_part(some[i], symmetry) or found
                 advance(len(batch))
         return (results.pop(i) for i in range(len(some)))
+
+    def _straightened(self, w: _Waiting, seen: Answer, k: int, symmetry: bool) -> tuple[Prediction, Analysis] | None:
+        """The answer for the straightened image; None where that is no better than the image as it is."""
+        asked = {"router": self.router, "tolerance": self.tolerance, "ladder": True}
+        found = judged(self.classifier, w.read.image, seen, k, w.view.scale, self.distortion, **asked)
+        if found is None:
+            return None
+        bent, straight = found.rectified, replace(w, read=replace(w.read, image=found.rectified.image), view=found.view)
+        analysis = replace(_analysis(straight, found.answer, 0), bent=bent, original=w.read.image)
+        w.source.straight = bent.field, bent.linear
+        return self._prediction(straight, found.answer, 0, analysis, symmetry, found), analysis
 
     def _in_part(self, w: _Waiting, symmetry: bool) -> tuple[Prediction, Analysis] | None:
         """The answer for the part of a refused image that shows a pattern most surely; None if none does surely."""
@@ -162,7 +179,9 @@ class Predictor:
         w.source.part = view.part
         return self._prediction(waiting, answer, k, analysis, symmetry), analysis
 
-    def _prediction(self, w: _Waiting, answer: Answer, k: int, analysis: Analysis, symmetry: bool) -> Prediction:
+    def _prediction(
+        self, w: _Waiting, answer: Answer, k: int, analysis: Analysis, symmetry: bool, straight: Judged | None = None
+    ) -> Prediction:
         logp, labels = answer.log_probabilities[k], self.classifier.labels
         winner = answer.winners[k : k + 1]
         said = climb(self.statements, logp[None], self.min_confidence, winner if self.router == "bayes" else None)
@@ -194,6 +213,8 @@ class Predictor:
             scores=() if answer.groups is None or not symmetry else scores_of(answer.groups, k),
             flattened=_flattened(w.view.flat or answer.flat, 0 if w.view.flat else k),
             region=w.view.part,
+            field=None if straight is None else FieldFound.of(straight.rectified, self.distortion),
+            possible=() if straight is None else straight.possible,
             pixel_size=w.read.pixel_size,
             source=w.source,
         )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
+from dataclasses import field as default
 from typing import TYPE_CHECKING, Any
 
 from ...models.evidence.crops import Box
 from ..reading.pixel_size import PixelSize
 from .cells import LatticeFound
 from .ladder import GroupScore, Rung
+from .rectify import FieldFound, Possible
 from .symmetry import ImageSource, LatticeTried, OperationFound, SymmetryFound
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ class Step:
     level: str
     choice: str
     probability: float
-    choices: dict[str, float] = field(default_factory=dict)
+    choices: dict[str, float] = default(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,10 @@ class Prediction:
     from the image before it was read: see `Flattened`. `tried` is the best lattice of an image for which no group is
     given, so that its overlay shows what was read; None unless symmetry was asked for.
     `region` is left, top, width and height in px of the part that the answer is for, where the whole image is refused.
+
+    `field` tells how the image was straightened, None where it was taken as it is; lattice and symmetry are then in px
+    of the straight image. `possible` are the groups that remain possible where lengths are no evidence, or may be off
+    by a distortion: the given one first, and what each would need. It is empty where the metric is known.
     """
 
     file: str
@@ -60,15 +66,17 @@ class Prediction:
     statement: str = ""
     candidates: tuple[str, ...] = ()
     disagreement: float | None = None
-    symmetry: SymmetryFound | None = field(default=None, repr=False)
-    tried: LatticeTried | None = field(default=None, repr=False)
+    symmetry: SymmetryFound | None = default(default=None, repr=False)
+    tried: LatticeTried | None = default(default=None, repr=False)
     tolerance: float | None = None
     ladder: tuple[Rung, ...] = ()
-    scores: tuple[GroupScore, ...] = field(default=(), repr=False)
-    flattened: dict[str, bool | float] = field(default_factory=dict)
+    scores: tuple[GroupScore, ...] = default(default=(), repr=False)
+    flattened: dict[str, bool | float] = default(default_factory=dict)
     region: Box | None = None
+    field: FieldFound | None = None
+    possible: tuple[Possible, ...] = ()
     pixel_size: PixelSize | None = None
-    source: ImageSource | None = field(default=None, repr=False, compare=False)
+    source: ImageSource | None = default(default=None, repr=False, compare=False)
 
     @property
     def operations(self) -> tuple[OperationFound, ...]:

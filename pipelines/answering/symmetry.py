@@ -18,6 +18,8 @@ from ...models.evidence.flatten import flattened
 from ...models.evidence.lattice import Lattice, find_lattice
 from ...models.evidence.structure import Structure, structure_factors
 from ...models.placing.operations import Placed, Refused, place
+from ...models.straightening.resample import Rectified, rectified
+from ...models.straightening.straighten import Field
 from ..drawing.symbols import Array, Frame
 from ..reading.images import ImageLike, read
 from ..reading.picture import Reading
@@ -29,13 +31,16 @@ Point = tuple[float, float]
 class Analysis:
     """What was found on one image (3, H, W): the view that was analysed, and its lattice and structure factors.
 
-    `lattice` and `structure` are batches of one, on the CPU.
+    `lattice` and `structure` are batches of one, on the CPU. Where the image was straightened, it is `bent` from an
+    `original` (3, H, W).
     """
 
     image: Tensor
     view: View
     lattice: Lattice
     structure: Structure
+    bent: Rectified | None = None
+    original: Tensor | None = None
 
     @classmethod
     def of(cls, image: Tensor, part: Box | None = None) -> Analysis:
@@ -171,6 +176,8 @@ class ImageSource:
         self._at_hand: Analysis | None = None
         self.part: Box | None = None
         """The part of the image that was answered for, if not the whole."""
+        self.straight: tuple[Field, Tensor] | None = None
+        """What straightened the image, if anything did: the field, and the linear map after it."""
 
     @contextmanager
     def at_hand(self, found: Analysis) -> Iterator[None]:
@@ -182,12 +189,17 @@ class ImageSource:
             self._at_hand = before
 
     def read(self) -> Tensor:
-        """The image (3, H, W), read again unless it is in memory.
+        """The image (3, H, W) as it was answered for, straight; read again unless it is in memory.
 
         HierError when it is gone; ImageError when its file is.
         """
-        if self._at_hand is not None:
-            return self._at_hand.image
+        return self._at_hand.image if self._at_hand is not None else self._straightened(self._read())[0]
+
+    def _straightened(self, image: Tensor) -> tuple[Tensor, Rectified | None]:
+        bent = None if self.straight is None else rectified(image, *self.straight)
+        return (image, None) if bent is None else (bent.image, bent)
+
+    def _read(self) -> Tensor:
         image = self._seen() if self._seen is not None else self._kept
         if image is None:
             raise HierError(f"{self.name} is no longer in memory: predict(..., keep=True) keeps images for plots")
@@ -195,17 +207,34 @@ class ImageSource:
 
     def analysis(self) -> Analysis:
         """What was found on the image, or is found again. Raises as `read` does."""
-        return self._at_hand or Analysis.of(self.read(), self.part)
+        if self._at_hand is not None:
+            return self._at_hand
+        original = self._read()
+        image, bent = self._straightened(original)
+        return replace(Analysis.of(image, self.part), bent=bent, original=original)
+
+    def bent(self) -> tuple[Tensor, Rectified] | None:
+        """The image as it is, and how it was straightened; None if it was not. Raises as `read` does."""
+        if self.straight is None:
+            return None
+        found = self.analysis() if self._at_hand is not None else None
+        if found is not None and found.bent is not None and found.original is not None:
+            return found.original, found.bent
+        original = self._read()
+        bent = rectified(original, *self.straight)
+        return None if bent is None else (original, bent)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> ImageSource:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Files are read again in another process; an image in memory travels only where it is kept."""
-        return _restored, (self._kept, self.name, self.reading, self.part)
+        return _restored, (self._kept, self.name, self.reading, self.part, self.straight)
 
 
-def _restored(image: ImageLike | None, name: str, reading: Reading, part: Box | None) -> ImageSource:
+def _restored(
+    image: ImageLike | None, name: str, reading: Reading, part: Box | None, straight: tuple[Field, Tensor] | None
+) -> ImageSource:
     made = ImageSource(image, name, reading, keep=True)
-    made.part = part
+    made.part, made.straight = part, straight
     return made

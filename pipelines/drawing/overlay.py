@@ -7,8 +7,8 @@ dark and on bright ground. The unit cell has its origin where the tables have it
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,6 +44,7 @@ DENSE = 9.0  # cells lower than this are not outlined one by one
 BLOCK = 3  # cells along each axis of that middle
 NARROWEST, MARGIN, ROW = 560.0, 14.0, 27.0
 DASHES = 7.0, 4.5  # points
+STEPS = 32  # of a line that is bent
 INK, LINES, CELL, HALO = "#111111", "#c2005f", "#ffd21f", "white"
 
 
@@ -72,23 +73,30 @@ class Scale:
         )  # fmt: skip
 
 
-def draw(image: Tensor, group: WallpaperGroup | None, frame: Frame, caption: Sequence[str]) -> Figure:
+Bend = Callable[[Array], Array]  # points (N, 2) in px of the straight plane to px of the image
+
+
+def draw(
+    image: Tensor, group: WallpaperGroup | None, frame: Frame, caption: Sequence[str],
+    plane: tuple[int, int] | None = None, bend: Bend | None = None,
+) -> Figure:  # fmt: skip
     """The overlay of `group` on `image` (3, H, W) in [0, 1], `frame` in px of it; `caption` its lines in the margin.
 
-    Without a group cell and lattice are drawn alone.
+    Without a group cell and lattice are drawn alone. With `bend`, `frame` is in px of a straight plane of the size
+    `plane` (width, height), and everything is drawn where `bend` puts it.
     """
     from matplotlib.figure import Figure  # later: it takes a while to import
 
     _, height, width = image.shape
     scale = Scale.of(frame, width, height)
-    elements = Elements.of(group, frame, scale, width, height)
+    elements = Elements.of(group, frame, scale, *(plane or (width, height)))
     shown = scale.zoom * width, scale.zoom * height
     band = 2 * MARGIN + ROW * (max(len(caption), 1) + 0.25)
     size = max(shown[0], NARROWEST), shown[1] + band
     figure = Figure((size[0] / DPI, size[1] / DPI), dpi=DPI)
     left = (size[0] - shown[0]) / 2
     axes = figure.add_axes((left / size[0], band / size[1], shown[0] / size[0], shown[1] / size[1]))
-    draw_on(axes, image, elements, scale)
+    draw_on(axes, image, elements, scale, bend)
     margin = figure.add_axes((0, 0, 1, band / size[1]))
     _write(margin, elements, caption, size[0], band)
     return figure
@@ -132,7 +140,7 @@ def _block(home: Frame, view: Array) -> Array:
     return region
 
 
-def draw_on(axes: Axes, image: Tensor, elements: Elements, scale: Scale) -> None:
+def draw_on(axes: Axes, image: Tensor, elements: Elements, scale: Scale, bend: Bend | None = None) -> None:
     """The image and what lies on it."""
     _, height, width = image.shape
     pixels = (image.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
@@ -140,28 +148,39 @@ def draw_on(axes: Axes, image: Tensor, elements: Elements, scale: Scale) -> None
     axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
     axes.set_axis_off()
     points = 72 / DPI
-    _strokes(axes, elements.lattice, "lattice", "white", 1.1 * points, "#202020", 2.8 * points, alpha=0.65, under=0.5)
+    bent = bend or (lambda at: at)
+    lattice = _paths(elements.lattice, bend)
+    _strokes(axes, lattice, "lattice", "white", 1.1 * points, "#202020", 2.8 * points, alpha=0.65, under=0.5)
     thin = scale.line * points
     for glide, name in ((True, "glide"), (False, "mirror")):
-        some = [line for line in elements.lines if line.glide == glide]
+        some = _paths([line for line in elements.lines if line.glide == glide], bend)
         _strokes(axes, some, name, LINES, thin, HALO, 2.4 * thin, dashed=glide, alpha=0.85)
-    _outline(axes, elements.cell, points)
-    _symbols(axes, elements, scale.symbol / scale.zoom, points)
-    _letters(axes, elements.cell, scale)
+    corners = elements.cell
+    around = zip(corners, np.roll(corners, -1, 0), strict=True)
+    _outline(axes, bent(np.concatenate([np.linspace(a, b, STEPS, endpoint=False) for a, b in around])), points)
+    drawn = replace(elements, cell=bent(corners), centres=[(n, bent(at[None])[0]) for n, at in elements.centres])
+    _symbols(axes, drawn, scale.symbol / scale.zoom, points)
+    _letters(axes, drawn.cell, scale)
+
+
+def _paths(lines: Sequence[Segment], bend: Bend | None) -> list[Array]:
+    """The points of each line: its ends, or as many as it takes to bend it."""
+    if bend is None:
+        return [np.stack([line.start, line.end]) for line in lines]
+    return [bend(np.linspace(line.start, line.end, STEPS)) for line in lines]
 
 
 def _strokes(
-    axes: Axes, lines: list[Segment], name: str, colour: str, width: float, halo: str, halo_width: float,
+    axes: Axes, lines: list[Array], name: str, colour: str, width: float, halo: str, halo_width: float,
     dashed: bool = False, alpha: float = 1.0, under: float = 0.0,
 ) -> None:  # fmt: skip
     from matplotlib.collections import LineCollection
 
     if not lines:
         return
-    ends = [np.stack([line.start, line.end]) for line in lines]
     for kind, ink, w, order in ((f"{name}-halo", halo, halo_width, 2.0), (name, colour, width, 2.1)):
         style = (0, (DASHES[0] / w, DASHES[1] / w)) if dashed else "solid"  # matplotlib counts in widths of the line
-        drawn = LineCollection(ends, colors=ink, linewidths=w, linestyles=[style], gid=kind, zorder=order - under)
+        drawn = LineCollection(lines, colors=ink, linewidths=w, linestyles=[style], gid=kind, zorder=order - under)
         drawn.set_alpha(alpha if order < 2.1 else 1.0)
         drawn.set_capstyle("butt")
         axes.add_collection(drawn, autolim=False)

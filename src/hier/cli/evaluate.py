@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..screen.streams import fail
-from .options import Device, Json, Models, Photos, RouterName, Strain, Tolerance, device_named, router_named
+from .options import Device, Forgiven, Json, Models, Photos, RouterName, Tolerance, device_named, router_named
 
 if TYPE_CHECKING:
     from ..pipelines.measuring.evaluate import Report
@@ -43,7 +43,7 @@ def evaluate(
     model: Models = None,
     router: RouterName = "soft",
     tolerance: Tolerance = None,
-    strain: Strain = None,
+    strain: Forgiven = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:

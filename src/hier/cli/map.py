@@ -9,7 +9,19 @@ from typing import Annotated
 import typer
 
 from ..screen.streams import fail, tell
-from .options import Channel, Device, Force, Json, Model, Page, PixelSizeText, RawText, Strain, Tolerance, device_named
+from .options import (
+    Channel,
+    Device,
+    Force,
+    Forgiven,
+    Json,
+    Model,
+    Page,
+    PixelSizeText,
+    RawText,
+    Tolerance,
+    device_named,
+)
 
 EPILOG = "Example:  hier map micrograph.tif --window 128 --stride 32 --pixel-size 0.02nm"
 
@@ -33,7 +45,7 @@ def map_(
     channel: Channel = None,
     model: Model = None,
     tolerance: Tolerance = None,
-    strain: Strain = None,
+    strain: Forgiven = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:

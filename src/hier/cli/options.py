@@ -42,19 +42,59 @@ def _between(value: float | None) -> float | None:
     return value
 
 
-def _metric(value: float | None) -> float | None:
-    if value is not None and not 0 < value <= 0.15:  # as `check_strain` has it, which would import torch
-        raise HierError(f"--strain {value:g}: give a number above 0, and at most 0.15")
+def _taken_out(value: float | None) -> float | None:
+    if value is not None and not 0 < value <= 0.5:  # as `metric_change` has it, which would import torch
+        raise HierError(f"--strain {value:g}: give a number above 0, and at most 0.5: 0.1 for 10 %")
     return value
 
 
+def _forgiven(value: float | None) -> float | None:
+    if value is not None and not 0 < value <= FORGIVEN:
+        raise HierError(f"--strain {value:g}: give a number above 0, and at most {FORGIVEN} here: only `hier predict` "
+                        "takes larger distortions out")  # fmt: skip
+    return value
+
+
+FORGIVEN = 0.0375  # the largest strain that a model allows for by itself
+Forgiven = Annotated[
+    float | None,
+    typer.Option(
+        "--strain",
+        callback=_forgiven,
+        help="Largest linear distortion of the lattice that a group may need, a change of lengths at constant area; "
+        "0.0375 if left out. With 0.005 a cell whose sides differ by more than 1 %, or whose angle is off by more than "
+        "0.6 degrees, is neither square nor hexagonal.",
+    ),
+]
 Strain = Annotated[
     float | None,
     typer.Option(
-        callback=_metric,
-        help="Largest change of the lattice's metric that a group may need, relative to the cell's area; 0.15 if left "
-        "out. With 0.02 a cell whose sides differ by more than 1 %, or whose angle is off by more than 0.6 degrees, is "
-        "neither square nor hexagonal.",
+        callback=_taken_out,
+        help="Largest unknown linear distortion, a change of lengths at constant area. 0.1 takes out up to 10 % where "
+        "that makes operations hold that fail otherwise; 0.005 takes a cell whose sides differ by more than 1 % for no "
+        "square. Up to 0.0375 is forgiven if left out.",
+    ),
+]
+Rectify = Annotated[
+    str,
+    typer.Option(
+        help="Straighten bent images: auto (where the lattice then repeats better), none, affine (linear distortions "
+        "only, see --strain and --metric), perspective, or smooth (a thin plate)."
+    ),
+]
+MetricName = Annotated[
+    str,
+    typer.Option(
+        "--metric",
+        help="known: lengths and angles are evidence. unknown: they are not, all groups that remain possible are "
+        "listed with the stretch that each needs. auto: known, but after a perspective without --focal.",
+    ),
+]
+Focal = Annotated[
+    float | None,
+    typer.Option(
+        help="Focal length of the camera relative to the image's longer side (a telephone's is about 0.75); 1.2 is "
+        "assumed, with a list of what else remains possible."
     ),
 ]
 Tolerance = Annotated[
@@ -162,3 +202,14 @@ def router_named(name: str) -> Any:
     if name not in ROUTERS:
         raise UnknownNameError("router", name, ROUTERS)
     return name
+
+
+def rectified_as(mode: str, metric: str) -> tuple[Any, Any]:
+    """``--rectify`` and ``--metric`` as `load` takes them; UnknownNameError with similar names otherwise."""
+    from ..hierarchy import UnknownNameError
+    from ..pipelines.answering.rectify import METRICS, MODES
+
+    for option, value, known in (("--rectify", mode, MODES), ("--metric", metric, METRICS)):
+        if value not in known:
+            raise UnknownNameError(option, value, known)
+    return mode, metric

@@ -15,14 +15,17 @@ from ..screen.streams import fail, tell
 from .options import (
     Channel,
     Device,
+    Focal,
     Force,
     Json,
+    MetricName,
     Models,
     On,
     Page,
     PixelSizeText,
     Range,
     RawText,
+    Rectify,
     RouterName,
     Strain,
     Tile,
@@ -30,6 +33,7 @@ from .options import (
     connected,
     device_named,
     part_of,
+    rectified_as,
     router_named,
 )
 
@@ -41,7 +45,7 @@ if TYPE_CHECKING:
     from ..pipelines.reporting.overlays import OverlayFiles
     from ..pipelines.reporting.report import Report
 
-KINDS = {"--csv": ".csv", "--jsonl": ".jsonl", "--report": ".html"}  # whatever the name
+KINDS = {"--csv": ".csv", "--jsonl": ".jsonl", "--report": ".html", "--corrected": ".tif"}  # whatever the name
 EPILOG = (
     "Examples:  hier predict micrograph.tif --pixel-size 0.02nm  |  hier predict scans/ --csv scans.csv  |  "
     "hier predict image.png --overlay out.svg --report out.html  |  hier predict stack.h5::/entry/data --page 3  |  "
@@ -70,6 +74,9 @@ def predict(
     ] = None,
     tolerance: Tolerance = None,
     strain: Strain = None,
+    rectify: Rectify = "auto",
+    metric: MetricName = "auto",
+    focal: Focal = None,
     pixel_size: PixelSizeText = None,
     page: Page = None,
     raw: RawText = None,
@@ -83,6 +90,10 @@ def predict(
             help="Draw cell, lattice and symmetry elements on the image: a .png, .svg or .pdf. For several images a "
             "folder, or a name with {name} in it."
         ),
+    ] = None,
+    corrected: Annotated[
+        Path | None,
+        typer.Option(help="Write the straightened image to this .tif, in floats, with its pixel size where known."),
     ] = None,
     report: Annotated[
         Path | None, typer.Option(help="Write all the evidence to one HTML page, of all images answered now.")
@@ -112,12 +123,14 @@ def predict(
     reading = Reading.of(page, raw, channel, pixel_size, tile)
     device, chosen = device if on else device_named(device), router_named(router)
     cards = cards_of(model or None)
-    written = {"--csv": csv, "--jsonl": jsonl, "--report": report}
+    written = {"--csv": csv, "--jsonl": jsonl, "--report": report, "--corrected": corrected}
     check_outputs(written, [*images, *cards, *(card.with_suffix(".safetensors") for card in cards)], KINDS, force)
-    if on and (overlay or report):
-        raise HierError("--overlay and --report read every image on this machine again: leave --on out for them")
+    if on and (overlay or report or corrected):
+        raise HierError("--overlay, --report and --corrected need every image on this machine: leave --on out for them")
     part = part_of(range_)
-    predictor = load(cards, "cpu" if on else device, chosen, min_confidence, tolerance, strain)
+    predictor = load(
+        cards, "cpu" if on else device, chosen, min_confidence, tolerance, strain, *rectified_as(rectify, metric), focal
+    )
     errors = Screen(stderr=True)
     names = in_part(kept_apart(image_names(images, sys.stdin, raw is not None), written), part)
     if overlay is not None:
@@ -138,19 +151,21 @@ def predict(
             from ..pipelines.answering.on_ray import OnRay
 
             there = stack.enter_context(connected(on, device))
-            answering = OnRay(cards, there, chosen, min_confidence, tolerance, strain)
+            answering = OnRay(cards, there, chosen, min_confidence, tolerance, strain, predictor.distortion)
         kinds = ((csv, CsvRows), (jsonl, JsonRows))
         if csv or jsonl:
-            run = run_of(cards, (chosen, predictor.min_confidence, reading, tolerance, strain))
+            run = run_of(cards, (chosen, predictor.min_confidence, reading, tolerance, strain, predictor.distortion))
             labels = predictor.classifier.labels
             tables = [stack.enter_context(kind(path, run, labels, restart, force)) for path, kind in kinds if path]
         else:
             tables = []
         advance = stack.enter_context(counter(errors, "images", total)) if not quiet else lambda _: None
-        symmetry = bool(as_json or jsonl or overlay or report)
+        symmetry = bool(as_json or jsonl or overlay or report or corrected)
         results = predict_into(tables, answering, names, reading, tally, advance, symmetry)
         if overlay is not None:
             results = _drawn(results, overlays)
+        if corrected is not None:
+            results = _corrected(results, corrected)
         if report is not None:
             from ..pipelines.reporting.report import Report
 
@@ -185,6 +200,21 @@ def _drawn(results: Iterable[Prediction | Failure], overlays: OverlayFiles) -> I
                 tell(f"{result.file}: {result.statement}, no overlay is drawn", err=True)
             else:
                 tell(f"overlay: {overlays.draw(result)}", err=True)
+
+
+def _corrected(results: Iterable[Prediction | Failure], path: Path) -> Iterator[Prediction | Failure]:
+    """The results as they are; the straightened image is written, which can be one only."""
+    from ..pipelines.answering.corrected import write
+    from ..pipelines.answering.results import Failure
+
+    count = 0
+    for result in results:
+        yield result
+        count += not isinstance(result, Failure)
+        if count > 1:
+            raise HierError(f"--corrected {path} is for one image: {result.file} is the second")
+        if not isinstance(result, Failure):
+            tell(f"corrected: {path}" if write(result, path) else f"{result.file}: nothing to correct", err=True)
 
 
 def _reported(results: Iterable[Prediction | Failure], document: Report) -> Iterator[Prediction | Failure]:

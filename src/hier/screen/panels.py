@@ -45,7 +45,7 @@ def panel(result: Prediction | Failure, ascii_only: bool = False) -> Panel:
         filled = round(12 * step.probability)
         bar = Text(full * filled, style="green") + Text(empty * (12 - filled), style="dim")
         steps.add_row(Text(step.level, style="cyan"), named(step.choice), bar, percent(step.probability))
-    rows: list[Text | Table] = [head, *([] if region is None else [region]), steps]
+    rows: list[Text | Table] = [head, *([] if region is None else [region]), *_straightened(result), steps]
     others = sorted(((p, g) for g, p in result.groups.items() if g != result.group), reverse=True)
     likely = [f"{g} {percent(p)}" for p, g in others[:3] if p >= 0.001]
     if likely:
@@ -68,6 +68,16 @@ def panel(result: Prediction | Failure, ascii_only: bool = False) -> Panel:
             rows.append(Text(f"a = {cell.a_length:.4g} {unit}, b = {cell.b_length:.4g} {unit}", style="dim"))
     return Panel(Group(*rows), title=named(result.file), title_align="left",
                  border_style="green" if decided else "yellow", expand=False)  # fmt: skip
+
+
+def _straightened(result: Prediction) -> list[Text]:
+    """How the image was straightened, and what else it may be."""
+    made = []
+    if result.field is not None and result.field.kind != "none":
+        made.append(Text(f"straightened: {result.field}", style="yellow"))
+    if len(result.possible) > 1 or any(one.strain for one in result.possible):
+        made.append(named("possible: " + "; ".join(str(one) for one in result.possible), "yellow"))
+    return made
 
 
 def _off(cell: LatticeFound, degree: str) -> list[str]:
