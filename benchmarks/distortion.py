@@ -4,7 +4,7 @@
 
 A line of OUT.jsonl tells of `--count` patterns, in turn of photographs, atoms and noise, as `hier.load(...)` answers
 them, and of the same as if nothing were straightened (``plain``). Lines that are there already are not made again. The
-photographs come from the validation split; no line's seed was seen in training, nor while the method was made.
+photographs come from the validation split; seeds below 10**9 are never seen in training.
 """
 
 from __future__ import annotations

@@ -304,12 +304,6 @@ def check_device(device: str | torch.device) -> None:
         raise HierError(f"device {str(device)!r} cannot be used: {reason}; cpu always works") from error
 
 
-def check_strain(strain: float) -> None:
-    """HierError for a strain that is not above 0, or above `STRAIN`, from which no operation is looked for."""
-    if not 0 < strain <= STRAIN:
-        raise HierError(f"strain = {strain}: give a number above 0, and at most {STRAIN}")
-
-
 def _judged(node: NodeClassifier, seen: Tensor, tolerance: float | None, leaning: Tensor | None) -> Tensor:
     asked = None if tolerance is None else seen.new_full((len(seen),), tolerance)
     logits = node.decide(seen, asked)

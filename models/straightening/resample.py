@@ -19,7 +19,7 @@ LARGEST = 2.0  # sides of the straight image, relative to those of the image
 
 @dataclass(frozen=True)
 class Rectified:
-    """A straight `image` (C, h, w), of the `size` (width, height) px about the middle of what `field` makes of another.
+    """A straight `image` (C, h, w): a rectangle of what `field` makes of another image.
 
     `linear` (2, 2) maps the field's plane to the one that is shown; `corner` (2,) is the middle of the first pixel
     there, in units of the field.

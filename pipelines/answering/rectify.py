@@ -31,9 +31,7 @@ from ...models.straightening.straighten import FOCAL, Field, bends, straightened
 Mode = Literal["auto", "none", "affine", "perspective", "smooth"]
 Metric = Literal["auto", "known", "unknown"]
 MODES, METRICS = get_args(Mode), get_args(Metric)
-TRIED = {
-    "auto": FAMILIES, "perspective": (STRAIGHT, PERSPECTIVE), "smooth": (STRAIGHT, SMOOTH),
-}  # fmt: skip
+TRIED = {"auto": FAMILIES, "perspective": (STRAIGHT, PERSPECTIVE), "smooth": (STRAIGHT, SMOOTH)}
 SIDE = 320  # px: geometric mean of the sides at which a field is looked for
 CLEAR, FAIR = 0.955, 0.85  # level of a lattice from which an image counts as straight, and from which it may be so
 RAISED = 0.35  # of what a level lacks: so much straightening has to give it
@@ -285,13 +283,8 @@ def _decided(classifier: Classifier, made: list[tuple[Near | None, Judged]]) -> 
             best, chosen = found, _order(name)
     given = labels[int(best.answer.winners[0])]
     # what lies between the given group and the image as it is goes without saying
-    told = [s for s in said.values() if s.group == given or s.strain == 0 or not _below(s.group, given)]
+    told = [s for s in said.values() if s.group == given or s.strain == 0 or not is_subgroup(s.group, given)]
     return best, tuple(sorted(told, key=lambda s: (s.group != given, s.strain)))
-
-
-def _below(name: str, other: str) -> bool:
-    """Whether a group is a subgroup of another, on the same lattice or a coarser one."""
-    return {name, other} <= set(GROUP_NAMES) and is_subgroup(name, other)
 
 
 def _order(name: str) -> int:

@@ -217,9 +217,9 @@ class ImageSource:
         """The image as it is, and how it was straightened; None if it was not. Raises as `read` does."""
         if self.straight is None:
             return None
-        found = self.analysis() if self._at_hand is not None else None
-        if found is not None and found.bent is not None and found.original is not None:
-            return found.original, found.bent
+        here = self._at_hand
+        if here is not None and here.bent is not None and here.original is not None:
+            return here.original, here.bent
         original = self._read()
         bent = rectified(original, *self.straight)
         return None if bent is None else (original, bent)
