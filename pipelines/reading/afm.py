@@ -1,4 +1,4 @@
-"""Scanning probe images (spm, ibw, jpk) through AFMReader, the extra ``afm``."""
+"""Scanning probe images (spm, ibw, jpk, stp, top) through AFMReader, the extra ``afm``."""
 
 from __future__ import annotations
 
@@ -14,12 +14,21 @@ from .errors import ImageError, check_size, missing_reader
 from .picture import Picture, Reading, page_index
 from .pixel_size import pixel_size_from
 
-SUFFIXES = (".spm", ".ibw", ".jpk")
+SUFFIXES = {
+    ".spm": "spm",
+    ".ibw": "ibw",
+    ".jpk": "jpk",
+    ".jpk-qi-image": "jpk",
+    ".stp": "stp",
+    ".top": "top",
+}  # modules
+ALONE = (".stp", ".top")  # of a single channel
 HEAD = 1 << 20  # bytes: more than any header of an .spm
 HEIGHTS = {
     ".spm": ("Height", "Height Sensor", "ZSensor"),
     ".ibw": ("HeightTracee", "HeightTrace", "HeightRetrace", "Height"),
     ".jpk": ("height_trace", "height_retrace", "measuredHeight_trace", "measuredHeight_retrace"),
+    ".jpk-qi-image": ("measuredHeight_trace", "height_trace", "measuredHeight_retrace", "height_retrace"),
 }  # names that the makers' programs give to the topography
 
 
@@ -30,13 +39,13 @@ def read_afm(path: Path, reading: Reading, largest: int | None) -> Picture:
     if suffix == ".spm" and b"*File list end" not in _head(path):  # pySPM would look for it forever
         raise ImageError("is not a Bruker file, or is damaged: its header has no end")
     try:
-        module = importlib.import_module(f"AFMReader.{suffix[1:]}")
+        module = importlib.import_module(f"AFMReader.{SUFFIXES[suffix]}")
         from loguru import logger
     except ImportError as error:
         raise missing_reader(path.suffix, "AFMReader") from error
     logger.disable("AFMReader")  # it logs every step on standard error
     known = ""
-    for channel in (reading.channel,) if reading.channel else HEIGHTS[suffix]:
+    for channel in (reading.channel,) if reading.channel else HEIGHTS.get(suffix, ("",)):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -56,7 +65,8 @@ def read_afm(path: Path, reading: Reading, largest: int | None) -> Picture:
 
 def _load(module: Any, path: Path, channel: str) -> tuple[NDArray[Any], float]:
     suffix = path.suffix.lower()
-    array, nm = getattr(module, f"load_{suffix[1:]}")(path, channel)
+    read = getattr(module, f"load_{SUFFIXES[suffix]}")
+    array, nm = read(path) if suffix in ALONE else read(path, channel)
     if suffix == ".ibw":
         nm *= array.shape[1] / array.shape[0]  # it divides the height of the scan by the number of columns
     if suffix == ".spm" and array.shape[0] != array.shape[1] and not _tells_width(path):

@@ -1,7 +1,8 @@
-"""Electron micrographs (dm3, dm4, emd, ser, mrc) through rosettasciio, the extra ``em``."""
+"""Electron micrographs (dm3, dm4, emd, ser, emi, mrc) through rosettasciio, the extra ``em``."""
 
 from __future__ import annotations
 
+import glob
 import importlib
 import logging
 import math
@@ -10,16 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .em_headers import check_header
 from .errors import ImageError, check_bytes, check_size, damaged, missing_reader
 from .hdf5_bounds import check_file
-from .picture import Picture, Reading, page_index
-from .pixel_size import PixelSize, pixel_size_from
+from .picture import Picture, Reading, page_index, plain
+from .pixel_size import PixelSize, square_from
 
-MODULES = {".dm3": "digitalmicrograph", ".dm4": "digitalmicrograph", ".emd": "emd", ".ser": "tia", ".mrc": "mrc"}
-SQUARE = 0.01  # relative difference of a pixel's sides below which it is square
+MODULES = {
+    ".dm3": "digitalmicrograph",
+    ".dm4": "digitalmicrograph",
+    ".emd": "emd",
+    ".ser": "tia",
+    ".emi": "tia",  # reads the .ser beside it
+    ".mrc": "mrc",
+}
 
 
 def read_em(path: Path, reading: Reading, largest: int | None) -> Picture:
@@ -34,6 +40,8 @@ def read_em(path: Path, reading: Reading, largest: int | None) -> Picture:
         warnings.simplefilter("ignore")
         if suffix == ".emd":
             _check_emd(path)
+        elif suffix == ".emi":
+            _check_beside(path)
         else:
             check_header(path)
         signals = _signals(reader, path)
@@ -41,7 +49,7 @@ def read_em(path: Path, reading: Reading, largest: int | None) -> Picture:
         if not images:
             shapes = ", ".join(str(tuple(s["data"].shape)) for s in signals) or "none"
             raise ImageError(f"holds no image, only spectra or bare numbers (shapes {shapes}): export an image from it")
-        if suffix != ".emd" and sum(s["data"].nbytes for s in images) > path.stat().st_size:
+        if suffix not in (".emd", ".emi") and sum(s["data"].nbytes for s in images) > path.stat().st_size:
             raise damaged("it is shorter than the images that its header tells of")
         return _chosen(images, reading.page, largest)
 
@@ -53,9 +61,21 @@ def _check_emd(path: Path) -> None:
         check_file(file)
 
 
+def _check_beside(path: Path) -> None:
+    """ImageError where the files that hold an .emi's pixels are missing or damaged."""
+    beside = sorted(path.parent.glob(f"{glob.escape(path.stem)}_*.ser"))
+    if not beside:
+        raise ImageError(f"tells of images that are in another file: put {path.stem}_1.ser beside it")
+    for file in beside:
+        check_header(file)
+
+
 def _chosen(images: list[dict[str, Any]], page: int | None, largest: int | None) -> Picture:
     counts = [math.prod(_navigation(s)) for s in images]
     index = page_index(page, sum(counts))
+    if page is None:  # a Fourier transform may be stored before its image
+        real = next((k for k, s in enumerate(images) if s["data"].dtype.kind != "c"), 0)
+        index = sum(counts[:real])
     for signal, count in zip(images, counts, strict=True):
         if index < count:
             return _page(signal, index, largest)
@@ -92,18 +112,9 @@ def _page(signal: dict[str, Any], index: int, largest: int | None) -> Picture:
     data = signal["data"][np.unravel_index(index, lead)] if lead else signal["data"]
     check_size(*data.shape[:2], largest=largest)
     check_bytes(data.nbytes)
-    return Picture(_plain(np.asarray(data)), _pixel_size(_image_axes(signal)))
-
-
-def _plain(array: NDArray[Any]) -> NDArray[Any]:
-    """Colours, which the library keeps as fields, along a last axis."""
-    names = array.dtype.names
-    return array if names is None else np.stack([array[name] for name in names if name in "RGB"], -1)
+    return Picture(plain(np.asarray(data)), _pixel_size(_image_axes(signal)))
 
 
 def _pixel_size(axes: list[dict[str, Any]]) -> PixelSize | None:
-    y, x = (float(axis.get("scale", 0)) for axis in axes)
-    unit = str(axes[-1].get("units", ""))
-    if abs(x - y) > SQUARE * max(abs(x), abs(y)):
-        return None
-    return pixel_size_from(abs(x), unit)
+    (y, high), (x, wide) = ((float(axis.get("scale", 0)), str(axis.get("units", ""))) for axis in axes)
+    return square_from(x, wide, y, high)

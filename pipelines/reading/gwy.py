@@ -14,12 +14,11 @@ import numpy as np
 
 from .errors import ImageError, check_size, damaged
 from .picture import Picture, Reading
-from .pixel_size import pixel_size_from
+from .pixel_size import square_from
 
 SIMPLE = {"b": "<?", "c": "<c", "i": "<i", "q": "<q", "d": "<d"}
 ARRAYS = {"C": "S1", "I": "<i4", "Q": "<i8", "D": "<f8"}
 HEIGHTS = ("Height", "ZSensor", "Z-Height", "Height Sensor", "Topography", "Z")
-SQUARE = 0.01  # relative difference of a pixel's sides below which it is square
 
 
 def read_gwy(path: Path, reading: Reading) -> Picture:
@@ -31,8 +30,11 @@ def read_gwy(path: Path, reading: Reading) -> Picture:
     contents, _ = _object(raw, 4, len(raw))
     fields = {key.split("/")[1]: value for key, value in contents.items()
               if key.count("/") == 2 and key.endswith("/data") and isinstance(value, dict)}  # fmt: skip
-    titles = {str(contents.get(f"/{number}/data/title", f"channel {number}")): number for number in fields}
-    wanted = [reading.channel] if reading.channel else [*HEIGHTS, *(titles if len(titles) == 1 else ())]
+    titles: dict[str, str] = {}
+    for number in sorted(fields, key=lambda n: (len(n), n)):  # of channels of one title the first
+        titles.setdefault(str(contents.get(f"/{number}/data/title", f"channel {number}")), number)
+    begin = [title for height in HEIGHTS for title in titles if title.startswith(f"{height} ")]
+    wanted = [reading.channel] if reading.channel else [*HEIGHTS, *begin, *(titles if len(titles) == 1 else ())]
     name = next((title for title in wanted if title in titles), None)
     if name is None:
         which = repr(reading.channel) if reading.channel else "of the height"
@@ -42,8 +44,7 @@ def read_gwy(path: Path, reading: Reading) -> Picture:
     check_size(rows, columns)
     x, y = float(field["xreal"]) / columns, float(field["yreal"]) / rows
     unit = field.get("si_unit_xy", {}).get("unitstr", "m")
-    square = abs(x - y) <= SQUARE * max(x, y)
-    return Picture(np.asarray(field["data"]).reshape(rows, columns), pixel_size_from(x, unit) if square else None)
+    return Picture(np.asarray(field["data"]).reshape(rows, columns), square_from(x, unit, y, unit))
 
 
 def _object(raw: mmap.mmap, at: int, limit: int) -> tuple[dict[str, Any], int]:

@@ -1,4 +1,4 @@
-"""An array in an HDF5 file: ``file.h5::/path/inside``."""
+"""An array in an HDF5 file: ``file.h5::/path/inside``, or the one that NeXus and HyperSpy mean to be shown."""
 
 from __future__ import annotations
 
@@ -7,19 +7,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from .errors import ImageError, check_bytes, check_size, missing_reader
+from .errors import SMALLEST, ImageError, check_bytes, check_size, missing_reader
 from .hdf5_bounds import check_array, within
-from .picture import Picture, Reading, page_index
-from .pixel_size import PixelSize, pixel_size_from
+from .picture import Picture, Reading, image_axes, page_index, plain
+from .pixel_size import PixelSize, square_from
 
 SHOWN = 6  # arrays of a file named in an error
+DEPTH = 8  # of groups, each of which tells the next by `default`
+MATLAB = "MATLAB_class"  # attribute of what MATLAB wrote: its arrays lie with their axes in reverse
 
 
 def read_hdf5(path: Path, inside: str, reading: Reading, largest: int | None) -> Picture:
-    """The array at `inside`, or the only one that can be an image. For a stack (..., H, W), the page asked for.
+    """The array at `inside`, or the one that is to be shown, or the only one. For a stack, the page asked for.
 
-    The pixel size is read from ``element_size_um``, as Fiji and ilastik write it. Other files are not followed.
+    A group shows what its attributes ``default`` and ``signal`` lead to (NeXus). The pixel size is read from
+    ``element_size_um``, as Fiji and ilastik write it, and from HyperSpy's axes. Other files are not followed.
     """
     try:
         import h5py
@@ -27,43 +31,80 @@ def read_hdf5(path: Path, inside: str, reading: Reading, largest: int | None) ->
         raise missing_reader(path.suffix, "h5py") from error
     with h5py.File(path, "r") as file:
         found = _find(file, inside)
-        if found.dtype.names or found.dtype.kind not in "buif":
+        if not _numbers(found):
             raise ImageError(f"{found.name} holds {found.dtype}: an array of integers or floats is needed")
         check_array(found)
-        shape = found.shape
-        colour = len(shape) == 3 and (shape[-1] in (1, 2, 3, 4) or shape[0] in (1, 3))
-        if len(shape) == 2 or (colour and reading.page is None):
-            page_index(reading.page, 1)
-            check_size(*(shape[:2] if len(shape) == 2 or shape[-1] in (1, 2, 3, 4) else shape[1:]), largest=largest)
-            check_bytes(found.nbytes)
-            return Picture(found[()], _pixel_size(found))
-        if len(shape) < 2:
-            raise ImageError(f"{found.name} has shape {shape}: not an image")
-        if reading.page is None:
-            raise ImageError(f"{found.name} has shape {shape}: a stack; give --page N to choose one image of it")
-        check_size(*shape[-2:], largest=largest)
-        index = page_index(reading.page, math.prod(shape[:-2]))
-        return Picture(found[np.unravel_index(index, shape[:-2])], _pixel_size(found))
+        return _page(found, reading.page, largest)
+
+
+def _page(found: Any, page: int | None, largest: int | None) -> Picture:
+    turned = MATLAB in found.attrs
+    shape = found.shape[::-1] if turned else found.shape
+    if len(shape) < 2:
+        raise ImageError(f"{found.name} has shape {shape}: not an image")
+    first = len(shape) == 3 and shape[0] in (1, 3) and page is None and not found.dtype.names  # channels
+    axes = 3 if first else image_axes(shape)
+    pages = math.prod(shape[:-axes])
+    if page is None and pages > 1:
+        raise ImageError(f"{found.name} has shape {shape}: a stack; give --page N to choose one image of it")
+    check_size(*(shape[1:] if first else shape[-axes:][:2]), largest=largest)
+    check_bytes(found.dtype.itemsize * math.prod(shape[-axes:]))
+    at = tuple(int(k) for k in np.unravel_index(page_index(page, pages), shape[:-axes])) if shape[:-axes] else ()
+    array: NDArray[Any] = found[(..., *at[::-1])].T if turned else found[at]
+    return Picture(plain(array), _pixel_size(found))
+
+
+def _numbers(array: Any) -> bool:
+    return array.dtype.kind in "buif" or set(array.dtype.names or ()) >= {"R", "G", "B"}
 
 
 def _find(file: Any, inside: str) -> Any:
     import h5py
 
+    item = within(file, inside) if inside else file
+    if isinstance(item, h5py.Dataset):
+        return item
     arrays: list[Any] = []
     file.visititems(lambda _, item: arrays.append(item) if isinstance(item, h5py.Dataset) and item.ndim >= 2 else None)
     names = ", ".join(f"{item.name} {item.shape}" for item in arrays[:SHOWN])
     names = (names or "none") + (" ..." if len(arrays) > SHOWN else "")
-    if inside:
-        item = within(file, inside)
-        if not isinstance(item, h5py.Dataset):
-            what = "is a group" if item is not None else "is not there"
-            raise ImageError(f"{inside} {what} in this file; its arrays: {names}")
-        return item
-    if len(arrays) != 1:
-        raise ImageError(f"name the array after the file, as in FILE.h5::/path; its arrays: {names}")
-    return arrays[0]
+    if item is None:
+        raise ImageError(f"{inside} is not there in this file; its arrays: {names}")
+    shown = _shown(file, item)
+    if shown is not None:
+        return shown
+    here = [a for a in arrays if item.name == "/" or a.name.startswith(f"{item.name}/")]
+    images = [a for a in here if _numbers(a) and min(a.shape[-2:]) >= SMALLEST]
+    for several in (images, here):
+        if len(several) == 1:
+            return several[0]
+    if not here:
+        raise ImageError(f"{inside or 'the file'} holds no array that could be an image; its arrays: {names}")
+    group = f"{inside} is a group: " if inside else ""
+    raise ImageError(f"{group}name the array after the file, as in FILE.h5::/path; its arrays: {names}")
+
+
+def _shown(file: Any, group: Any) -> Any:
+    """The array to which `default` and `signal` lead from a group; None where they lead nowhere."""
+    import h5py
+
+    for _ in range(DEPTH):
+        told = group.attrs.get("signal", group.attrs.get("default"))
+        told = told.decode() if isinstance(told, bytes) else told
+        if not isinstance(told, str):
+            return None
+        group = within(file, f"{group.name}/{told}")
+        if group is None or isinstance(group, h5py.Dataset):
+            return group
+    return None
 
 
 def _pixel_size(found: Any) -> PixelSize | None:
     sizes = np.asarray(found.attrs.get("element_size_um", []), dtype=float).reshape(-1)
-    return pixel_size_from(float(sizes[-1]), "um") if sizes.size else None
+    if sizes.size:
+        return square_from(float(sizes[-1]), "um", float(sizes[-min(2, sizes.size)]), "um")
+    axes = [found.parent.get(f"axis-{k}") for k in (found.ndim - 1, found.ndim - 2)]
+    if any(axis is None for axis in axes):
+        return None
+    sides = [(float(axis.attrs.get("scale", 0)), str(axis.attrs.get("units", ""))) for axis in axes]
+    return square_from(*sides[0], *sides[1])

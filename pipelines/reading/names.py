@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TextIO
@@ -14,21 +15,24 @@ from .files import RAW, SUFFIXES
 STDIN = "-"
 
 
-def image_names(given: Iterable[str], stdin: TextIO, bare: bool = False) -> Iterator[str]:
+def image_names(
+    given: Iterable[str], stdin: TextIO, bare: bool = False, skipped: Counter[str] | None = None
+) -> Iterator[str]:
     """The images that `given` names, one by one, folders and patterns in order of their names.
 
     Folders are searched to any depth for files of the suffixes that can be read, with `bare` for bare pixels too;
     ``-`` reads one name a line from `stdin`. A name that matches nothing is yielded unchanged, so that it becomes an
-    error in its turn.
+    error in its turn. What folders hold besides is counted by suffix in `skipped`, but for hidden files.
     """
+    skipped = Counter() if skipped is None else skipped
     suffixes = SUFFIXES | set(RAW) if bare else SUFFIXES
     for name in given:
         if name == STDIN:
             for line in stdin:
                 if line.strip():
-                    yield from _found(line.rstrip("\r\n"), suffixes)
+                    yield from _found(line.rstrip("\r\n"), suffixes, skipped)
         else:
-            yield from _found(name, suffixes)
+            yield from _found(name, suffixes, skipped)
 
 
 def in_part(names: Iterable[str], part: tuple[int, int]) -> Iterator[str]:
@@ -37,11 +41,11 @@ def in_part(names: Iterable[str], part: tuple[int, int]) -> Iterator[str]:
     return (name for name in names if crc32(name.encode("utf-8", "surrogatepass")) % n == k - 1)
 
 
-def _found(name: str, suffixes: set[str]) -> Iterator[str]:
+def _found(name: str, suffixes: set[str], skipped: Counter[str]) -> Iterator[str]:
     some = False
     for path in _expanded(name):
         if _is_folder(path):
-            for file in _in_folder(path, suffixes):
+            for file in _in_folder(path, suffixes, skipped):
                 some = True
                 yield file
         else:
@@ -70,7 +74,12 @@ def _is_folder(name: str) -> bool:
         return False
 
 
-def _in_folder(folder: str, suffixes: set[str]) -> Iterator[str]:
+def _in_folder(folder: str, suffixes: set[str], skipped: Counter[str]) -> Iterator[str]:
     for parent, folders, files in os.walk(folder):
         folders.sort()
-        yield from (str(Path(parent, f)) for f in sorted(files) if Path(f).suffix.lower() in suffixes)
+        for file in sorted(files):
+            suffix = Path(file).suffix.lower()
+            if suffix in suffixes:
+                yield str(Path(parent, file))
+            elif not file.startswith("."):
+                skipped[suffix] += 1

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,14 @@ GREY = ("I;16", "I;16B", "I;16L", "I", "F", "L")  # modes that stay one channel
 RARE = ("TIFF", "JPEG2000", "AVIF", "TGA", "ICO", "PCX", "SGI", "QOI")
 
 
-def open_common(path: Path, reading: Reading) -> NDArray[Any] | None:
+@cache
+def pillow_suffixes() -> frozenset[str]:
+    """The suffixes of the formats that Pillow is asked to decode."""
+    known = (*COMMON, *RARE)
+    return frozenset(suffix for suffix, kind in Image.registered_extensions().items() if kind in known)
+
+
+def open_common(path: Path | BinaryIO, reading: Reading) -> NDArray[Any] | None:
     """One page of a picture of one of the `COMMON` formats; None for others and for those that may take for ever.
 
     A progressive JPEG is such: each of its scans, of which a small file holds thousands, goes over the whole image.

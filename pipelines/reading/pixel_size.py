@@ -11,8 +11,12 @@ from ...hierarchy import HierError
 METRES = {"pm": 1e-12, "A": 1e-10, "nm": 1e-9, "um": 1e-6, "mm": 1e-3, "cm": 1e-2, "m": 1.0}
 SPELLINGS = {"å": "A", "ångström": "A", "angstrom": "A", "angstroms": "A", "ang": "A", "µm": "um", "μm": "um",
              "micron": "um", "microns": "um", "micrometer": "um", "micrometre": "um", "nanometer": "nm",
-             "nanometre": "nm", "\\u00b5m": "um", "metre": "m", "meter": "m"}  # fmt: skip
+             "nanometre": "nm", "\\u00b5m": "um", "\\u00c5": "A", "metre": "m", "meter": "m", "picometer": "pm",
+             "picometre": "pm", "millimeter": "mm", "millimetre": "mm", "[n_m]": "nm", "n_m": "nm", "[p_m]": "pm",
+             "p_m": "pm", "[u_m]": "um", "u_m": "um"}  # fmt: skip
 SHOWN = {"A": "Å", "um": "µm"}
+LEAST, MOST = 1e-12, 1e-3  # m: a file that says that a pixel spans less or more is not believed
+SQUARE = 0.01  # relative difference of a pixel's sides below which it is square
 
 
 @dataclass(frozen=True)
@@ -40,17 +44,26 @@ def unit_named(text: str) -> str | None:
 
 
 def pixel_size_from(value: float, unit: str) -> PixelSize | None:
-    """The pixel size that a file states: None for another kind of unit, or an invalid length.
+    """The pixel size that a file states: None for another kind of unit, or a length from outside `LEAST` to `MOST`.
 
     Metres become the unit in which the number is easiest to read, since files of instruments are in SI units.
     """
     name = unit_named(unit)
-    if name is None or not math.isfinite(value) or value <= 0:
+    if name is None or not LEAST * 0.999 <= value * METRES[name] <= MOST * 1.001:  # false for nan as well
         return None
     if name == "m":
         name = next((u for u in ("nm", "um", "mm") if value / METRES[u] < 1000), "m")
         value /= METRES[name]
     return PixelSize(float(f"{value:.7g}"), name)  # beyond seven figures stands the rounding of 32-bit floats
+
+
+def square_from(x: float, x_unit: str, y: float, y_unit: str) -> PixelSize | None:
+    """The pixel size from both sides of a pixel, each with its unit; None for oblong pixels, which have no one size."""
+    units = [unit_named(unit) for unit in (x_unit, y_unit)]
+    if units[0] is None or units[1] is None:
+        return None
+    wide, high = abs(x) * METRES[units[0]], abs(y) * METRES[units[1]]
+    return pixel_size_from(abs(x), x_unit) if abs(wide - high) <= SQUARE * max(wide, high) else None
 
 
 def parse_pixel_size(text: str) -> PixelSize:
