@@ -21,6 +21,7 @@ class Family:
     """Fields of one kind, `size` parameters each; `name` is what users read."""
 
     name: ClassVar[str] = "none"
+    linear: ClassVar[bool] = True  # in its parameters
     size: int = 0
 
     def apply(self, z: Tensor, c: Tensor) -> Tensor:
@@ -55,6 +56,7 @@ class Perspective(Family):
     """A plane seen at an angle: ``z / (1 + c z)``; the line at infinity is where the divisor vanishes."""
 
     name = "perspective"
+    linear = False
     size = 2
 
     def apply(self, z: Tensor, c: Tensor) -> Tensor:

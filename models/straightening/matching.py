@@ -9,19 +9,25 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..evidence.autocorrelation import blurred
 from ..evidence.background import without_slope
+from .families import Family
 
 FINEST, COARSEST = 12, 160  # points of the average cell along an axis
 APART, WIDTH = 0.6, 0.35  # of a cell's side: from window to window, and their standard deviation
 FEWEST, MOST = 6, 20  # windows along an axis
 SCORED = 8  # windows along each axis in which agreement is measured
 LEAST_ERROR = 0.05  # px: no displacement is trusted more than that
+FOLDS = 5
 CORRELATED = 4  # px that count as one, of noise and texture
+COARSE = 65  # points along each axis at which fields of many parameters are taken
+MANY = 10
+BEYOND = 1.1  # of the view, so that none of it lies at the grid's edge
 
 
 @dataclass(frozen=True)
@@ -44,12 +50,15 @@ class Lattice:
 
 @dataclass(frozen=True)
 class Windows:
-    """Gaussian windows: weights along y (n, H) and x (m, W), their middles (n * m, 2), and how they are laid out."""
+    """Gaussian windows: weights along y (n, H) and x (m, W), their middles (n * m, 2).
+
+    Of each `fold` (n * m,), 0 to `FOLDS` - 1, every fifth window is one, so that neighbours are of others.
+    """
 
     y: Tensor
     x: Tensor
     at: Tensor
-    grid: tuple[int, int]
+    fold: Tensor
 
     def sums(self, maps: Tensor) -> Tensor:
         """Weighted sums of maps (C, H, W): (C, n * m)."""
@@ -61,7 +70,7 @@ class Measured:
     """At K windows: points of the image `at` (K, 2) and the `fractions` (K, 2) of the lattice that they show.
 
     `information` (K, 2, 2) is the inverse covariance of the straight point, `agreement` (K,) the correlation with the
-    average cell; `used` (K,) tells which are to be relied on, `grid` how the windows are laid out.
+    average cell; `used` (K,) tells which are to be relied on, `fold` (K,) which are left out together.
     """
 
     at: Tensor
@@ -69,15 +78,18 @@ class Measured:
     information: Tensor
     agreement: Tensor
     used: Tensor
-    grid: tuple[int, int]
+    fold: Tensor
 
 
 @dataclass
 class Matcher:
-    """An image (C, H, W) to be compared with its own average cell, in units of `unit` px."""
+    """An image (C, H, W) to be compared with its own average cell, in units of `unit` px.
+
+    Only what has a `weight` (H, W) is looked at, everything if None.
+    """
 
     image: Tensor
-    weight: Tensor | None = None  # (H, W): what the average is taken over; everything if None
+    weight: Tensor | None = None
     points: Tensor = field(init=False, repr=False)
     unit: float = field(init=False)
 
@@ -94,6 +106,17 @@ class Matcher:
         if key not in self._blurred:
             self._blurred[key] = blurred(self.image[None], key)[0]
         return self._blurred[key]
+
+    def straight(self, family: Family, c: Tensor) -> Tensor:
+        """The straight points of all pixels: (H, W, 2)."""
+        if family.size < MANY:
+            return family.apply(self.points, c)
+        ends = BEYOND * self.points[-1, -1]
+        x, y = (torch.linspace(-end, end, COARSE, device=c.device) for end in ends.tolist())
+        coarse = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)
+        moved = (family.apply(coarse, c) - coarse).permute(2, 0, 1)[None]
+        fine = F.grid_sample(moved, (self.points / ends)[None], mode="bicubic", align_corners=True)[0]
+        return self.points + fine.permute(1, 2, 0)
 
     def windows(self, side: float) -> Windows:
         """Windows for cells of `side` px."""
@@ -112,7 +135,14 @@ class Matcher:
             weights.append(torch.exp(-0.5 * (away / sigma).square()))
             middles.append((centre - (n - 1) / 2) / self.unit)
         y, x = torch.meshgrid(*middles, indexing="ij")
-        return Windows(weights[0], weights[1], torch.stack([x, y], -1).reshape(-1, 2), grid)
+        row, column = (torch.arange(n, device=x.device) for n in grid)
+        fold = ((row[:, None] + 2 * column) % FOLDS).flatten()
+        return Windows(weights[0], weights[1], torch.stack([x, y], -1).reshape(-1, 2), fold)
+
+    def inside(self, windows: Windows) -> Tensor:
+        """Which windows have a weight for the most part: (K,)."""
+        ones = torch.ones_like(self.image[:1])
+        return windows.sums(self._weighed(ones))[0] > 0.5 * windows.sums(ones)[0]
 
     def average(self, straight: Tensor, lattice: Lattice, sigma: float) -> tuple[Tensor, Tensor, Tensor]:
         """The average cell at every pixel (C, H, W), its slopes (2, C, H, W) a px, and how many cells it has (H, W)."""
@@ -151,8 +181,11 @@ class Matcher:
         products = [(gx, gx), (gx, gy), (gy, gy), (gx, off), (gy, off), (off, off), (image, image), (cell, cell),
                     (image, cell)]  # fmt: skip
         every = torch.cat([*[(a * b).sum(0, keepdim=True) for a, b in products], gx, gy, off, image, cell])
-        sums = windows.sums(torch.cat([every, torch.ones_like(image[:1])]))
-        count, means = sums[-1], dict(zip("xyoic", torch.split(sums[len(products) : -1], C), strict=True))
+        sums = windows.sums(self._weighed(torch.cat([every, torch.ones_like(image[:1])])))
+        count, means = (
+            sums[-1].clamp_min(1e-6),
+            dict(zip("xyoic", torch.split(sums[len(products) : -1], C), strict=True)),
+        )
         names = ("xx", "xy", "yy", "xo", "yo", "oo", "ii", "cc", "ic")
         v = {k: s - (means[k[0]] * means[k[1]]).sum(0) / count for k, s in zip(names, sums, strict=False)}
         normal = torch.stack([v["xx"], v["xy"], v["xy"], v["yy"]], -1).reshape(-1, 2, 2)
@@ -163,21 +196,43 @@ class Matcher:
         agreement = v["ic"] / (v["ii"] * v["cc"]).clamp_min(1e-12).sqrt()
         return moved / self.unit, normal / (CORRELATED * left)[:, None, None] * self.unit**2, agreement
 
-    def agreement(self, straight: Tensor, lattice: Lattice, sigma: float = 1.0) -> Tensor:
-        """Correlation of the image with the average of all *other* cells, in 8 x 8 windows: (64,), -1 to 1."""
+    def _weighed(self, maps: Tensor) -> Tensor:
+        return maps if self.weight is None else maps * self.weight
+
+    def agreement(
+        self, straight: Tensor, lattice: Lattice, sigma: float = 1.0, scored: int = SCORED, everywhere: bool = False
+    ) -> Tensor:
+        """Correlation of the image with the average of all *other* cells, -1 to 1, in `scored` x `scored` windows.
+
+        (scored ** 2,), or less: windows most of which has no weight are left out, unless they are wanted `everywhere`.
+        """
         cell, _, cells = self.average(straight, lattice, sigma)
         image = self.blurred(sigma)
-        cells = cells.clamp_min(1)
-        others = torch.where(cells > 1.5, (cells * cell - image) / (cells - 1).clamp_min(0.5), 0.0)
-        windows = self._laid((SCORED, SCORED), self.unit / SCORED)
-        sums = windows.sums(torch.cat([image, others, torch.ones_like(image[:1])]))
-        count, (a, b) = sums[-1], torch.split(sums[:-1], len(image))
+        cells, own = cells.clamp_min(1), 1.0 if self.weight is None else self.weight
+        others = torch.where(cells > 0.5 + own, (cells * cell - own * image) / (cells - own).clamp_min(0.5), 0.0)
+        weighed = (lambda maps: maps) if everywhere else self._weighed
+        windows = self._laid((scored, scored), self.unit / scored)
+        sums = windows.sums(weighed(torch.cat([image, others, torch.ones_like(image[:1])])))
+        count, (a, b) = sums[-1].clamp_min(1e-6), torch.split(sums[:-1], len(image))
         pairs = ((image, image, a, a), (others, others, b, b), (image, others, a, b))
-        own, other, both = (
-            windows.sums((x * y).sum(0, keepdim=True))[0] - (s * t).sum(0) / count for x, y, s, t in pairs
+        its, other, both = (
+            windows.sums(weighed((x * y).sum(0, keepdim=True)))[0] - (s * t).sum(0) / count for x, y, s, t in pairs
         )
-        correlation: Tensor = both / (own * other).clamp_min(1e-12).sqrt()
-        return correlation.clamp(-1, 1)
+        correlation: Tensor = both / (its * other).clamp_min(1e-12).sqrt()
+        return correlation.clamp(-1, 1)[slice(None) if self.weight is None or everywhere else self.inside(windows)]
+
+
+def connected(mask: Tensor, other: Tensor) -> Tensor:
+    """The connected part of a mask (H, W) that has most in common with another; the largest, of itself."""
+    from scipy import ndimage  # slow to import, and only images that hold a crystal in part need it
+
+    parts, count = ndimage.label(mask.cpu().numpy())
+    if not count:
+        return torch.zeros_like(mask)
+    common = np.bincount(parts[other.cpu().numpy()], minlength=count + 1)
+    common[0] = 0
+    found = torch.from_numpy(parts == common.argmax()) if common.any() else torch.zeros_like(mask)
+    return found.to(mask.device)
 
 
 def pixels(height: int, width: int, device: torch.device) -> Tensor:

@@ -10,10 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .families import Perspective
-from .straighten import Field
+from .fields import Field
 
 COARSE = 96  # points along each axis at which a field is inverted; in between it is interpolated
 BLOCKS = 64  # along the longer side, in which the largest rectangle is sought
+SMALLEST, SMALLEST_PART = 0.1, 0.03  # share of an image that has to be left, and of one that has a lattice in part
 LARGEST = 2.0  # sides of the straight image, relative to those of the image
 
 
@@ -37,6 +38,15 @@ class Rectified:
         z = f.family.inverse(y, f.parameters)
         return z * f.unit + z.new_tensor([(f.width - 1) / 2, (f.height - 1) / 2])
 
+    def box(self) -> tuple[int, int, int, int]:
+        """The smallest upright rectangle that holds what it shows of the image: left, top, width and height, px."""
+        f, (_, height, width) = self.field, self.image.shape
+        edge = torch.cat([torch.stack(p, -1) for p in _edges(self.corner.new_tensor([width - 1, height - 1]) / 2)])
+        at = self.original(edge + edge.amax(0))
+        low, high = at.amin(0).floor().clamp_min(0).long(), at.amax(0).ceil().long()
+        right, bottom = min(int(high[0]) + 1, f.width), min(int(high[1]) + 1, f.height)
+        return int(low[0]), int(low[1]), right - int(low[0]), bottom - int(low[1])
+
 
 def rectified(image: Tensor, field: Field, linear: Tensor | None = None) -> Rectified | None:
     """The largest upright rectangle of `image` (C, H, W) in the straight plane; None if hardly anything is left.
@@ -58,8 +68,11 @@ def rectified(image: Tensor, field: Field, linear: Tensor | None = None) -> Rect
     corner = low + 0.5 / unit
     at = _sources(field, linear, corner, rows, columns, image)
     outside = ~(at.abs() <= 1).all(-1)
-    left, top, wide, high_ = _largest(outside)
-    if wide * high_ < 0.1 * width * height:
+    if field.within is not None:
+        seen = F.grid_sample(field.within[None, None].to(at), at[None], mode="nearest", align_corners=False)[0, 0]
+        outside |= seen < 0.5
+    left, top, wide, high_ = largest_rectangle(outside)
+    if wide * high_ < (SMALLEST if field.within is None else SMALLEST_PART) * width * height:
         return None
     inner = at[top : top + high_, left : left + wide]
     made = F.grid_sample(image[None], inner[None], mode="bicubic", padding_mode="reflection", align_corners=False)[0]
@@ -92,7 +105,7 @@ def _sources(field: Field, linear: Tensor, corner: Tensor, rows: int, columns: i
     return (z * field.unit / torch.tensor([field.width / 2, field.height / 2])).to(image)
 
 
-def _largest(outside: Tensor) -> tuple[int, int, int, int]:
+def largest_rectangle(outside: Tensor) -> tuple[int, int, int, int]:
     """Left, top, width and height of the largest rectangle without any of `outside` (H, W), in whole blocks."""
     H, W = outside.shape
     step = max(1, math.ceil(max(H, W) / BLOCKS))

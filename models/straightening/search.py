@@ -1,8 +1,9 @@
-"""Where to begin: tilts of the whole view under which it repeats best, and lattices of parts of it."""
+"""Where to begin: tilts of the whole view under which it repeats best."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -16,7 +17,6 @@ from .matching import Lattice, pixels
 
 SIDE = 128  # px: geometric mean of the sides at which tilts are tried
 RINGS = ((0.07, 6), (0.14, 10), (0.21, 14), (0.28, 18))  # perspective parameters: lengths, and directions of each
-PARTS = ((0.5, 0.5), (0.7, 1.0))  # of the sides; how far out the corner parts lie, 1 for the very corners
 FEW, PENALTY = 4.0, 0.15  # cells in view from which a lattice is doubted, and by how much of its level
 
 
@@ -56,7 +56,7 @@ def tilted(image: Tensor) -> list[Start]:
     ]
 
 
-def apart(starts: list[Start], count: int = 3, near: float = 0.09, worth: float = 0.15) -> list[Start]:
+def apart(starts: Sequence[Start], count: int = 3, near: float = 0.09, worth: float = 0.15) -> list[Start]:
     """The best of `starts`, no two of tilts within `near`, none worth less by `worth`; no tilt unless clearly worse."""
     best: list[Start] = []
     for start in sorted(starts, key=lambda s: -s.merit):
@@ -70,22 +70,3 @@ def apart(starts: list[Start], count: int = 3, near: float = 0.09, worth: float 
     if straight not in best and straight.merit > best[0].merit - 0.05:
         best = [*best[: count - 1], straight]
     return best
-
-
-def in_parts(image: Tensor) -> list[Start]:
-    """Lattices of parts of an image (C, H, W), those first that repeat best; each about the middle of its part."""
-    _, H, W = image.shape
-    unit = math.sqrt(H * W) / 2
-    made = []
-    for share, out in PARTS:
-        h, w = round(share * H), round(share * W)
-        corners = [(0.5, 0.5), *(((1 + i * out) / 2, (1 + j * out) / 2) for i in (-1, 1) for j in (-1, 1))]
-        places = [(round(y * (H - h)), round(x * (W - w))) for y, x in corners]
-        found = find_lattice(torch.stack([image[:, y : y + h, x : x + w] for y, x in places]))
-        for k, (y, x) in enumerate(places):
-            middle = image.new_tensor([x + (w - W) / 2, y + (h - H) / 2]) / unit
-            basis, level = found.basis[k], float(found.level[k])
-            cells = h * w / float(torch.linalg.det(basis).abs())
-            merit = level - 2 * PENALTY * min(max(3 / cells - 0.6, 0.0), 1.0)
-            made.append(Start(middle.new_zeros(2), Lattice(basis / unit, middle), level, merit))
-    return sorted(made, key=lambda s: -s.merit)

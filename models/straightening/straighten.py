@@ -4,81 +4,35 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from .doubts import matched_bends
 from .families import BARREL, FAMILIES, PERSPECTIVE, POLYNOMIAL, SCAN, SMOOTH, STRAIGHT, Family
+from .fields import Field
 from .fit import cross_validated
-from .matching import Lattice, Matcher
-from .search import apart, in_parts, tilted
-from .tracking import State, blurs, grown, other, rounds
+from .matching import SCORED, Matcher, connected
+from .recurrences import recurring
+from .search import Start, apart, tilted
+from .tracking import State, blurs, other, rounds
 
 ENOUGH, SURELY = 0.06, 0.9  # px of error, and agreement of cells, with which nothing further is tried
 NEGLIGIBLE = 0.02  # of a perspective parameter: an image so little tilted may as well be straight
 TILTED = 0.12  # one that a straight lattice cannot explain
-ALIKE = 0.004  # agreements that differ by less are equal
-SEEN, PARTS = 0.2, 4  # least level of a part's lattice, and of how many different ones is tried
+ALIKE, ALIKE_IN_PART = 0.004, 0.03  # agreements that differ by less are equal
 HELPS = 0.05  # merit that a tilt has to gain
-HOPELESS = 0.25  # merit of the best start, of the whole and of its parts, below which there is no lattice
-SIMPLE = (BARREL, SCAN, POLYNOMIAL, SMOOTH)
-VISIBLE, LESS = 0.15, 0.7  # px of error from which an image may be bent, and share of it that a field has to leave
-FOCAL = 1.2  # focal length relative to the longer side, unless told: 45 degrees in view
-
-
-@dataclass(frozen=True)
-class Field:
-    """A field that straightens an image of `width` x `height` px, and how well it does.
-
-    `parameters` are the family's, on points in units of `unit` px from the middle. `error` and `error_se` are the
-    cross-validated error of the displacement and its standard error, px; `agreement` is the correlation of the cells
-    with each other, 1 at best. `lattice` is that of the straight plane, in the same unit.
-    """
-
-    family: Family
-    parameters: Tensor
-    lattice: Lattice
-    error: float
-    error_se: float
-    agreement: float
-    width: int
-    height: int
-
-    @property
-    def unit(self) -> float:
-        """Half the geometric mean of the sides, px."""
-        return math.sqrt(self.width * self.height) / 2
-
-    @property
-    def kind(self) -> str:
-        """Name of the family."""
-        return self.family.name
-
-    def strain(self) -> float:
-        """Root mean square over the image of how much the field stretches one direction more than the other.
-
-        It is the square root of the ratio of the principal stretches, less 1; perspective's own includes no tilt.
-        """
-        t = torch.linspace(-0.9, 0.9, 13)
-        z = torch.stack(torch.meshgrid(t * self.width, t * self.height, indexing="xy"), -1).reshape(-1, 2)
-        z, step = (z / (2 * self.unit)).to(self.parameters), 1e-2
-        columns = [
-            (self.family.apply(z + e, self.parameters) - self.family.apply(z - e, self.parameters)) / (2 * step)
-            for e in step * torch.eye(2).to(z)
-        ]
-        stretch = torch.linalg.svdvals(torch.stack(columns, -1))
-        ratio = (stretch[:, 0] / stretch[:, 1].clamp_min(1e-3)).sqrt() - 1
-        return float(ratio.square().mean().sqrt())
-
-    def tilt(self, focal: float = FOCAL) -> tuple[float, float]:
-        """Tilt of a perspective and its direction, degrees, for a `focal` length relative to the longer side.
-
-        The direction is that in which the plane recedes, counter-clockwise from the image's horizontal.
-        """
-        x, y = self.parameters.tolist()
-        steep = math.hypot(x, y) * focal * max(self.width, self.height) / self.unit
-        return math.degrees(math.atan(steep)), math.degrees(math.atan2(-y, x)) % 360
+HOPELESS = 0.25  # merit of the best tilt below which none shows a lattice
+BEGUN, FOUND = 0.1, 0.3  # agreement from which a field that recurrences show is followed up, and made freer
+SETTLING, SETTLED = 8, 0.002  # times two rounds of a thin plate at most, and agreement that each has to gain
+CERTAIN = 0.985  # agreement with which no other lattice is tried
+TRIED, UNLIKE = 2, 0.1  # lattices of a scale that are followed up, and by how much their cells' sides differ, at least
+PARTS = 12  # of an image along an axis, in which it is seen how far a lattice extends
+THERE = 0.4  # agreement from which a lattice is there
+FEWEST, SMALL = 8, 0.06  # cells, and share of the view, that such a part has to have
+PARTLY, CLEARLY = 0.5, 0.7  # agreement below which a field is none: of the whole, and of a part
 
 
 @dataclass(frozen=True)
@@ -98,9 +52,7 @@ class _Attempt:
 
 
 @torch.inference_mode()
-def straightened(
-    image: Tensor, families: Sequence[Family] = FAMILIES, basis: Tensor | None = None
-) -> Field | None:  # fmt: skip
+def straightened(image: Tensor, families: Sequence[Family] = FAMILIES, basis: Tensor | None = None) -> Field | None:
     """The field of an image (C, H, W), any range; None where no lattice is found anywhere.
 
     Fields are compared by how well each cell agrees with the average of the others; of those that do so equally well
@@ -110,60 +62,56 @@ def straightened(
     matcher = Matcher(image)
     starts = tilted(image)
     best_merit = max(s.merit for s in starts)
-    if best_merit < HOPELESS and max(s.merit for s in in_parts(image)) < HOPELESS:
+    if basis is not None and best_merit < starts[0].merit + HELPS and not matched_bends(matcher, basis):
         return None
-    if basis is not None and best_merit < starts[0].merit + HELPS and not _bends(matcher, basis):
-        return None
-    begun = []
-    for start in apart(starts):
-        sigmas = blurs(start.lattice.side * matcher.unit)
-        state = rounds(matcher, State(PERSPECTIVE, start.tilt, start.lattice), sigmas[:2])
-        begun.append((float(_agreements(matcher, state, sigmas[1]).mean()), state))
-    state = max(begun, key=lambda pair: pair[0])[1]
-    state = rounds(matcher, state, blurs(state.lattice.side * matcher.unit)[2:])
-    if state.found is None:  # not even a first round gave a lattice
-        return None
-    simple = [f for f in (PERSPECTIVE, STRAIGHT, BARREL, SCAN) if f in families]
-    if float(state.c.norm()) > TILTED and PERSPECTIVE in families:
-        simple.remove(STRAIGHT)
-    tried = list(_attempts(matcher, state, simple))
-    if not tried:
-        return None
-    best = max(tried, key=lambda a: a.agreement)
     free = [f for f in (POLYNOMIAL, SMOOTH) if f in families]
-    if free and not best.enough:
-        tried += _from_parts(matcher, image, free)
-        if not any(a.enough for a in tried):
+    tried = _from_tilts(matcher, starts, families) if best_merit >= HOPELESS else []
+    begun: list[State] = []
+    if free and not any(a.enough for a in tried):
+        best = max(tried, key=lambda a: a.agreement, default=None)
+        tried += _from_recurrences(matcher, free, begun)
+        if best is not None and not any(a.enough for a in tried):
             tried += _attempts(matcher, best.state, free)
-    return _chosen(tried, image)
+    if basis is None and not any(a.agreement > PARTLY for a in tried) and (part := _in_part(matcher, begun, families)):
+        return part
+    return _chosen(tried, image) if tried else None
 
 
-@torch.inference_mode()
-def bends(image: Tensor, basis: Tensor) -> bool:
-    """Whether an image (C, H, W) deviates from its lattice `basis` (2, 2) px as a simple field would have it.
+def _in_part(matcher: Matcher, begun: Sequence[State], families: Sequence[Family]) -> Field | None:
+    """The field of the part of an image in which cells agree best, from the states that were `begun` on all of it."""
+    best: tuple[float, State, Tensor] | None = None
+    for state in begun:
+        agreeing = _agreements(matcher, state, scored=PARTS).reshape(PARTS, PARTS) > THERE
+        within = connected(agreeing, agreeing)
+        cells = 4 * float(within.float().mean()) / float(torch.linalg.det(state.lattice.basis).abs())
+        if cells < FEWEST or float(within.float().mean()) < SMALL:
+            continue
+        worth = float(within.sum())
+        if best is None or worth > best[0]:
+            best = worth, state, within
+    if best is None:
+        return None
+    _, state, within = best
+    for last in (False, True):  # the first time to see how far it extends
+        shown = F.interpolate(within[None, None].float(), matcher.image.shape[-2:])[0, 0]
+        seen = Matcher(matcher.image, shown)
+        begin = rounds(seen, state, blurs(state.lattice.side * seen.unit)[2:3])
+        tried = list(_attempts(seen, begin, families))
+        if not tried or max(a.agreement for a in tried) < CLEARLY:
+            return None
+        found = _chosen(tried, matcher.image, ALIKE_IN_PART)
+        state = State(found.family, found.parameters, found.lattice)
+        wider = seen.agreement(seen.straight(state.family, state.c), state.lattice, 1.0, PARTS, everywhere=True)
+        agreeing = wider.reshape(PARTS, PARTS) > THERE
+        wider = connected(agreeing, agreeing)
+        if last or int(wider.sum()) <= int(within.sum()):
+            break
+        within = wider
+    return replace(found, within=within)
 
-    From one round of measuring, which takes far less time than `straightened`.
-    """
-    return _bends(Matcher(image), basis)
 
-
-def _bends(matcher: Matcher, basis: Tensor) -> bool:
-    image = matcher.image
-    lattice = Lattice(basis.to(image) / matcher.unit, basis.new_zeros(2).to(image))
-    state = State(STRAIGHT, image.new_zeros(0), lattice)
-    found = rounds(matcher, state, blurs(lattice.side * matcher.unit)[2:3]).found if state.sound else None
-    if found is None:
-        return False
-
-    def error(family: Family) -> float:
-        return matcher.unit * cross_validated(found, family, image.new_zeros(family.size), lattice.side)[0]
-
-    plain = error(STRAIGHT)
-    return plain > VISIBLE and any(error(family) < LESS * plain for family in SIMPLE)
-
-
-def _agreements(matcher: Matcher, state: State, sigma: float = 1.0) -> Tensor:
-    return matcher.agreement(state.family.apply(matcher.points, state.c), state.lattice, sigma)
+def _agreements(matcher: Matcher, state: State, sigma: float = 1.0, scored: int = SCORED) -> Tensor:
+    return matcher.agreement(matcher.straight(state.family, state.c), state.lattice, sigma, scored)
 
 
 def _attempts(matcher: Matcher, state: State, families: Sequence[Family]) -> Iterator[_Attempt]:
@@ -171,11 +119,13 @@ def _attempts(matcher: Matcher, state: State, families: Sequence[Family]) -> Ite
     best: _Attempt | None = None
     side = state.lattice.side * matcher.unit
     for family in families:
+        if family is SMOOTH and best is not None and best.agreement < FOUND:
+            return
         begin = other(state if best is None else best.state, family)
         if not begin.sound:
             continue
-        sigmas = (*blurs(side)[1:], *((1.0, 1.0) if family is SMOOTH else ()))
-        found = rounds(matcher, begin, sigmas)
+        found = rounds(matcher, begin, blurs(side)[1:])
+        found = _settled(matcher, found) if family is SMOOTH else found
         if found.found is None:
             continue
         error, se = cross_validated(found.found, family, found.c, found.lattice.side)
@@ -187,27 +137,69 @@ def _attempts(matcher: Matcher, state: State, families: Sequence[Family]) -> Ite
             return
 
 
-def _from_parts(matcher: Matcher, image: Tensor, families: Sequence[Family]) -> Iterator[_Attempt]:
-    """From the lattices of parts, of different sizes, until one is good enough."""
-    sizes: list[float] = []
-    for start in in_parts(image):
-        side = start.lattice.side
-        if start.level < SEEN or any(0.85 < side / s < 1.15 for s in sizes) or len(sizes) == PARTS:
-            continue
-        sizes.append(side)
-        made = list(_attempts(matcher, grown(matcher, start.lattice), families))
-        yield from made
-        if any(a.error < 2 * ENOUGH and a.agreement > 0.85 for a in made):
-            return
+def _settled(matcher: Matcher, state: State) -> State:
+    """The state after as many rounds as make its cells agree better."""
+    before = float(_agreements(matcher, state).mean())
+    for _ in range(SETTLING):
+        after = rounds(matcher, state, blurs(state.lattice.side * matcher.unit)[2:])
+        agreement = float(_agreements(matcher, after).mean())
+        if agreement > before:
+            state = after
+        if agreement < before + SETTLED:
+            break
+        before = agreement
+    return state
 
 
-def _chosen(tried: Sequence[_Attempt], image: Tensor) -> Field:
+def _from_tilts(matcher: Matcher, starts: Sequence[Start], families: Sequence[Family]) -> list[_Attempt]:
+    """Simple fields, from the tilt under which cells agree best."""
+    begun = []
+    for start in apart(starts):
+        sigmas = blurs(start.lattice.side * matcher.unit)
+        state = rounds(matcher, State(PERSPECTIVE, start.tilt, start.lattice), sigmas[:2])
+        begun.append((float(_agreements(matcher, state, sigmas[1]).mean()), state))
+    state = max(begun, key=lambda pair: pair[0])[1]
+    state = rounds(matcher, state, blurs(state.lattice.side * matcher.unit)[2:])
+    if state.found is None:  # not even a first round gave a lattice
+        return []
+    simple = [f for f in (PERSPECTIVE, STRAIGHT, BARREL, SCAN) if f in families]
+    if float(state.c.norm()) > TILTED and PERSPECTIVE in families:
+        simple.remove(STRAIGHT)
+    return list(_attempts(matcher, state, simple))
+
+
+def _from_recurrences(matcher: Matcher, families: Sequence[Family], every: list[State]) -> Iterator[_Attempt]:
+    """From the fields that recurrences show, scale by scale, until one is certain; all are added to `every`."""
+    for states in recurring(matcher):
+        begun: list[tuple[float, State]] = []
+        for state in states:
+            fresh = rounds(matcher, state, blurs(state.lattice.side * matcher.unit)[1:3])
+            if fresh.found is not None:
+                begun.append((float(_agreements(matcher, fresh).mean()), fresh))
+        every += [state for _, state in begun]
+        for best in _unlike([pair for pair in begun if pair[0] > BEGUN]):
+            made = list(_attempts(matcher, best, families))
+            yield from made
+            if any(a.agreement > CERTAIN for a in made):
+                return
+
+
+def _unlike(begun: Sequence[tuple[float, State]]) -> list[State]:
+    """The states that agree best, with cells of different areas."""
+    kept: list[State] = []
+    for _, state in sorted(begun, key=lambda pair: -pair[0]):
+        if all(abs(math.log(state.lattice.side / other.lattice.side)) > UNLIKE for other in kept):
+            kept.append(state)
+    return kept[:TRIED]
+
+
+def _chosen(tried: Sequence[_Attempt], image: Tensor, alike: float = ALIKE) -> Field:
     """The simplest of those under which the cells agree as well as under any, up to a standard error."""
     best = max(tried, key=lambda a: a.agreement)
     order = {family.name: k for k, family in enumerate(FAMILIES)}
     for found in sorted(tried, key=lambda a: (order[a.state.family.name], -a.agreement)):
         worse = best.agreements - found.agreements
-        if float(worse.mean()) <= ALIKE + float(worse.std()) / len(worse) ** 0.5:
+        if float(worse.mean()) <= alike + float(worse.std()) / len(worse) ** 0.5:
             break
     state = found.state
     return Field(

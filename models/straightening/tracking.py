@@ -1,24 +1,21 @@
-"""Rounds of measuring and fitting: about the whole image, or outwards from a part of it."""
+"""Rounds of measuring and fitting."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from .families import PERSPECTIVE, POLYNOMIAL, STRAIGHT, Family
-from .fit import fitted
+from .families import Family
+from .fit import Sighting, fitted
 from .matching import LEAST_ERROR, Lattice, Matcher, Measured, Windows
 
 LONGEST = 0.25  # of a cell's side: no content is sought farther from where the average has it
-AGREED, NEAR_AGREED = 0.3, 0.4  # least correlation of a window with the average
+AGREED = 0.3  # least correlation of a window with the average
 SMALLEST, LARGEST = 1e-4, 2.0  # areas of a cell, of a view of 4
 TOLD = 0.02  # of a good window's information: windows with less are empty
-ROUNDS: tuple[tuple[float, Family], ...] = (
-    (0.55, STRAIGHT), (0.7, PERSPECTIVE), (0.9, POLYNOMIAL), (1.15, POLYNOMIAL), (1.5, POLYNOMIAL),
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -46,7 +43,7 @@ def rounds(matcher: Matcher, state: State, sigmas: Sequence[float]) -> State:
     """Measure and fit, once for each blur."""
     windows = matcher.windows(state.lattice.side * matcher.unit)
     for sigma in sigmas:
-        fresh = _refitted(state.family, state, _measured(matcher, state, sigma, windows, AGREED))
+        fresh = _refitted(state.family, state, _measured(matcher, state, sigma, windows))
         if not fresh.sound:
             break
         state = fresh
@@ -61,41 +58,30 @@ def other(state: State, family: Family) -> State:
 
 def _refitted(family: Family, state: State, found: Measured) -> State:
     start = state.c if family is state.family else state.c.new_zeros(family.size)
-    return State(family, *fitted(found, family, start), found)
+    return State(family, *fitted(Sighting.of(found), family, start), found)
 
 
-def grown(matcher: Matcher, lattice: Lattice) -> State:
-    """The lattice of a part, about its origin, followed outwards until it covers the image."""
-    state = State(STRAIGHT, lattice.basis.new_zeros(0), lattice)
-    side = lattice.side * matcher.unit
-    windows, sigmas, middle = matcher.windows(side), blurs(side)[1:3], lattice.origin
-    far, pixel = (windows.at - middle).norm(dim=-1), (matcher.points - middle).norm(dim=-1)
-    steps = [(reach, family) for reach, family in ROUNDS if reach < float(far.max())]
-    for reach, family in [*steps, (torch.inf, POLYNOMIAL)]:
-        matcher.weight = (pixel < reach).float()
-        for sigma in sigmas:
-            found = _measured(matcher, state, sigma, windows, NEAR_AGREED, far < reach + 0.1)
-            fresh = _refitted(family, state, found)
-            state = fresh if fresh.sound else replace(state, found=found)
-    matcher.weight = None
-    return state
-
-
-def _measured(
-    matcher: Matcher, state: State, sigma: float, windows: Windows, least: float, within: Tensor | None = None
-) -> Measured:
-    straight = state.family.apply(matcher.points, state.c)
+def displaced(matcher: Matcher, state: State, sigma: float, windows: Windows) -> tuple[Tensor, Tensor, Tensor]:
+    """What K windows show after a blur of `sigma` px: `fractions`, `information` and `agreement`, see `Measured`."""
+    straight = matcher.straight(state.family, state.c)
     moved, information, agreement = matcher.displacements(straight, state.lattice, sigma, windows)
     longest = LONGEST * state.lattice.side
     moved = moved * (longest / moved.norm(dim=-1, keepdim=True).clamp_min(1e-9)).clamp_max(1)
     fractions = state.lattice.fractions(state.family.apply(windows.at, state.c) + moved)
     # the inverse of the covariance, to which the least error was added; empty windows have none to invert
     least_variance = (LEAST_ERROR / matcher.unit) ** 2
-    information = torch.linalg.solve(torch.eye(2).to(moved) + least_variance * information, information)
+    # and in double: an edge alone tells one direction so well that the rest would be lost in rounding
+    information = information.double()
+    information = torch.linalg.solve(torch.eye(2).to(information) + least_variance * information, information).to(moved)
+    return fractions, information, agreement
+
+
+def _measured(matcher: Matcher, state: State, sigma: float, windows: Windows) -> Measured:
+    fractions, information, agreement = displaced(matcher, state, sigma, windows)
     told = information.diagonal(dim1=1, dim2=2).sum(-1)
-    within = torch.ones_like(told, dtype=torch.bool) if within is None else within
-    some = within & (told > TOLD * told[within].quantile(0.75))
-    used = some & (agreement > least)
-    if int(used.sum()) < max(8, 0.15 * int(within.sum())):
+    some = told > TOLD * told.quantile(0.75)
+    used = some & (agreement > AGREED)
+    if int(used.sum()) < max(8, 0.15 * len(used)):
         used = some
-    return Measured(windows.at, fractions, information, agreement, used, windows.grid)
+    found = windows.at, fractions, information, agreement, used, windows.fold
+    return Measured(*(found if matcher.weight is None else (v[matcher.inside(windows)] for v in found)))

@@ -24,9 +24,9 @@ class Domains:
     """What holds at every position of a field map, R x C, after neighbours were averaged.
 
     `group` (R, C): index of the label, -1 where nothing is periodic; `probability` (R, C) of that. `basis`
-    (R, C, 2, 2): the lattice of the neighbour of that group that repeats best, NaN without a group. `a`, `b` in px,
-    `gamma` and the `angle` of `a` in degrees (see `lattice.cell_of`), NaN likewise. `below` and `right`
-    (R, C): a boundary runs between this position and the next.
+    (R, C, 2, 2): the lattice of the neighbour of that group that repeats best, NaN without a group, as in the map. `a`,
+    `b` in px of the picture, `gamma` and the `angle` of `a` in degrees (see `lattice.cell_of`), NaN likewise. `below`
+    and `right` (R, C): a boundary runs between this position and the next.
     """
 
     group: NDArray[np.int64]
@@ -62,7 +62,8 @@ def domains(found: FieldMap) -> Domains:
     basis, level = _best_lattice(found, group, reach)
     cells = np.full((rows, columns, 4), np.nan)
     for i, j in np.argwhere((group >= 0) & np.isfinite(basis).all((-2, -1))):
-        cells[i, j] = cell_of(basis[i, j], found.labels[group[i, j]])
+        slope = None if found.slopes is None else found.slopes[i, j]
+        cells[i, j] = cell_of(basis[i, j], found.labels[group[i, j]], slope)
     clear = level >= CLEAR * np.median(level[group >= 0]) if (group >= 0).any() else np.zeros_like(group, bool)
     clearest = np.where(clear[..., None, None], basis, np.nan)
     below, right = np.zeros((2, rows, columns), bool)
@@ -119,6 +120,6 @@ def as_arrays(found: FieldMap, what: Domains, pixel: PixelSize | None) -> dict[s
         "boundary_below": what.below, "boundary_right": what.right, "measured": found.measured,
         "window_group": found.group.astype(np.int16), "window_periodic_probability": found.pattern,
         "window_probabilities": np.exp(found.log_probabilities), "window_level": found.level,
-        "window_basis": found.basis,
+        "window_basis": found.seen.astype(np.float32),
     }  # fmt: skip
     return arrays if pixel is None else arrays | {"pixel_size": pixel.value, "pixel_unit": np.array(pixel.unit)}

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...hierarchy import GROUP_NAMES, group
-from ..answering.cells import conventional, conventional_vectors
+from ..answering.cells import conventional_vectors
 
 TOLERANCE = 0.08  # of a lattice vector, by which another basis may miss the lattice
 TURNS = {"hexagonal": 60.0, "square": 90.0}  # degrees after which a lattice looks the same
@@ -29,14 +29,16 @@ def same_lattice(one: Array, other: Array) -> NDArray[np.bool_]:
     return same
 
 
-def cell_of(basis: Array, label: str) -> tuple[float, float, float, float]:
+def cell_of(basis: Array, label: str, slope: Array | None = None) -> tuple[float, float, float, float]:
     """Conventional cell (a, b in px, gamma in degrees) and the angle of `a` in degrees.
 
     The angle is counter-clockwise from the image's horizontal, modulo what leaves the lattice alone: 60 degrees for a
-    hexagonal one, 90 for a square one, 180 for others.
+    hexagonal one, 90 for a square one, 180 for others. `slope` (2, 2) turns the lattice into what is seen of it.
     """
-    exact = np.asarray(basis, dtype=np.float64)
-    cell = conventional(exact, label)
-    a, _ = conventional_vectors(exact, label)
+    a, b = conventional_vectors(np.asarray(basis, dtype=np.float64), label)
+    if slope is not None:
+        a, b = slope @ a, slope @ b
+    lengths = float(np.linalg.norm(a)), float(np.linalg.norm(b))
+    gamma = float(np.degrees(np.arccos(np.clip(a @ b / (lengths[0] * lengths[1]), -1, 1))))
     turn = TURNS.get(group(label).lattice_system, 180.0) if label in GROUP_NAMES else 180.0
-    return cell.a, cell.b, cell.gamma, float(np.degrees(np.arctan2(-a[1], a[0])) % turn)
+    return *lengths, gamma, float(np.degrees(np.arctan2(-a[1], a[0])) % turn)

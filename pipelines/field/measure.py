@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from ...arrays import in_threads
 from ...hierarchy import HierError
 from ...hierarchy.files import output
 from ...models.classifier import Classifier
+from ...models.straightening.fields import Field
 from ..marks import mark_archive
 from ..reading.images import ImageError, as_tensor
 from ..reading.picture import Picture
@@ -24,7 +25,7 @@ from .places import Place, measured_places, nearest_measured, starts
 
 BATCH = 16  # windows at a time: they stay in the processor's cache
 SMALLEST, LARGEST = 32, 512  # px: sides of a window
-CELLS = 4  # least cells in a window for an answer to be trusted
+CELLS = 9  # least cells in a window for an answer to be trusted
 PERIODIC = 0.5  # of the gate, as in predictions
 
 Floats = NDArray[np.float32]
@@ -38,6 +39,9 @@ class FieldMap:
     (R, C) the probability of being periodic at all, `basis` (R, C, 2, 2) the reduced primitive lattice in px (columns,
     y down), `level` (R, C) how well it repeats; `measured` (R, C) is False where all this is the nearest measured
     window's. `unreadable` counts windows with values that are NaN or infinite.
+
+    Where the windows were cut straight, `basis` is in px of the plane that `field` makes of the picture, and `slopes`
+    (R, C, 2, 2) are steps of the picture for steps there.
     """
 
     labels: tuple[str, ...]
@@ -50,11 +54,33 @@ class FieldMap:
     level: Floats
     measured: NDArray[np.bool_]
     unreadable: int
+    field: Field | None = None
+    slopes: NDArray[np.float64] | None = None
+
+    @property
+    def seen(self) -> NDArray[np.float64]:
+        """The bases in px of the picture: (R, C, 2, 2)."""
+        basis = self.basis.astype(np.float64)
+        return basis if self.slopes is None else self.slopes @ basis
 
     @property
     def group(self) -> NDArray[np.int64]:
         """Index of the likeliest label, -1 where nothing is periodic: (R, C)."""
         return np.where(self.pattern >= PERIODIC, self.log_probabilities.argmax(-1), -1)
+
+
+class Cut(Protocol):
+    """Cuts straight windows out of a bent picture: see `straight`."""
+
+    @property
+    def field(self) -> Field:
+        """What makes the picture straight."""
+
+    def __call__(self, left: int, top: int, size: int) -> NDArray[Any]:
+        """The window about the middle of the one that begins at `left` and `top`."""
+
+    def slopes(self, y: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """See `FieldMap`."""
 
 
 def map_field(
@@ -65,24 +91,30 @@ def map_field(
     exact: bool = False,
     advance: Callable[[int], None] = lambda _: None,
     tolerance: float | None = None,
+    straight: Cut | None = None,
 ) -> FieldMap:
     """Slide a window over a picture, which is read a window at a time.
 
     Windows lie `window` px apart at first; between positions that differ in group or lattice they come closer, down to
     `stride`. With `exact` every position is measured, each with the answer that `predict` gives for the window alone.
-    Raises HierError for a window that does not fit.
+    `straight` cuts them out of a bent picture. Raises HierError for a window that does not fit.
     """
     height, width = picture.array.shape[:2]
     _check(window, stride, height, width)
     top, left = starts(height, window, stride), starts(width, window, stride)
     found = _Answers(len(top), len(left), len(classifier.labels), tolerance)
 
+    def upright(left: int, top: int, size: int) -> NDArray[Any]:
+        pixels: NDArray[Any] = picture.array[top : top + size, left : left + size]
+        return pixels
+
+    cut = upright if straight is None else straight
+
     def measure(places: Sequence[Place]) -> None:
         parts = [places[k : k + BATCH] for k in range(0, len(places), BATCH)]
 
         def answer(part: Sequence[Place]) -> None:
-            found.put(part, classifier, [picture.array[top[i] : top[i] + window, left[j] : left[j] + window]
-                                         for i, j in part])  # fmt: skip
+            found.put(part, classifier, [cut(int(left[j]), int(top[i]), window) for i, j in part])
             advance(len(part))
 
         in_threads(answer, parts, classifier.device)
@@ -92,11 +124,11 @@ def map_field(
         step *= 2
     done = measured_places(len(top), len(left), step, measure, found.agree)
     source = tuple(np.moveaxis(nearest_measured(done), -1, 0))
-    middle = (window - 1) / 2
+    y, x = ((first + (window - 1) / 2).astype(np.float64) for first in (top, left))
     return FieldMap(
-        classifier.labels, window, (top + middle).astype(np.float64), (left + middle).astype(np.float64),
-        found.log_probabilities[source],
+        classifier.labels, window, y, x, found.log_probabilities[source],
         found.pattern[source], found.basis[source], found.level[source], done, int(found.unreadable.sum()),
+        *(() if straight is None else (straight.field, straight.slopes(y, x))),
     )  # fmt: skip
 
 

@@ -28,25 +28,37 @@ COLOURS = (
 FAINT, STRONG = 0.12, 0.5  # opacity of a colour at confidence 0 and 1
 
 Bytes = NDArray[np.uint8]
+Ticks = NDArray[np.int64]
+Line = list[tuple[Any, Any]]
 
 
 def draw_map(array: NDArray[Any], found: FieldMap, what: Domains, path: Path) -> None:
     """Paint the map of the micrograph `array` to `path`. HierError when it cannot be written."""
     base, scale = shrunk(array)
     height, width = base.shape
-    rows, columns = (_tiles(ticks / scale, n) for ticks, n in ((found.y, height), (found.x, width)))
-    palette = np.array([*(colour(k) for k in range(len(found.labels))), GREY], np.float32)
-    group, confidence = (t[np.ix_(rows, columns)] for t in (what.group, what.probability))
-    opacity = (FAINT + (STRONG - FAINT) * confidence)[..., None]
-    painted = base[..., None] * (1 - opacity) + palette[group] * opacity
+    picture, rows, columns = painted(base, scale, found, what)
     sheet = Image.new("RGB", (width + LEGEND, max(height, 60 + 24 * len(np.unique(what.group)))), "white")
-    sheet.paste(Image.fromarray(painted.round().astype(np.uint8)), (0, 0))
+    sheet.paste(Image.fromarray(picture), (0, 0))
     draw = ImageDraw.Draw(sheet)
-    _boundaries(draw, rows, columns, what)
-    _directions(draw, found, what, scale)
+    for fill, wide in ((INK, 5), (LINE, 3)):
+        for line in boundary_lines(rows, columns, what):
+            draw.line(line, fill, wide)
+    for line in direction_lines(found, what, scale):
+        for fill, wide in ((INK, 4), (LINE, 2)):
+            draw.line(line, fill, wide)
     _legend(draw, width + 14, found, what)
     with output(path) as file:
         save_picture(sheet, file, ".png")
+
+
+def painted(base: NDArray[np.float32], scale: int, found: FieldMap, what: Domains) -> tuple[Bytes, Ticks, Ticks]:
+    """The micrograph as `shrunk` has it in its groups' colours (h, w, 3), and the window of each row and column."""
+    rows, columns = (_tiles(ticks / scale, n) for ticks, n in zip((found.y, found.x), base.shape, strict=True))
+    palette = np.array([*(colour(k) for k in range(len(found.labels))), GREY], np.float32)
+    group, confidence = (t[np.ix_(rows, columns)] for t in (what.group, what.probability))
+    opacity = (FAINT + (STRONG - FAINT) * confidence)[..., None]
+    picture = base[..., None] * (1 - opacity) + palette[group] * opacity
+    return picture.round().astype(np.uint8), rows, columns
 
 
 def shrunk(array: NDArray[Any], side: int = SIDE) -> tuple[NDArray[np.float32], int]:
@@ -80,41 +92,45 @@ def _tiles(middles: NDArray[np.float64], count: int) -> NDArray[np.int64]:
     return np.searchsorted(edges, np.arange(count) + 0.5)
 
 
-def _boundaries(draw: ImageDraw.ImageDraw, rows: Any, columns: Any, what: Domains) -> None:
+def boundary_lines(rows: Ticks, columns: Ticks, what: Domains) -> list[Line]:
+    """Where neighbouring windows are of different domains, in px of the shrunk picture."""
     top, left = (np.searchsorted(t, np.arange(t[-1] + 2)) for t in (rows, columns))
-    lines = [[(left[j], top[i + 1]), (left[j + 1], top[i + 1])] for i, j in np.argwhere(what.below)]
-    lines += [[(left[j + 1], top[i]), (left[j + 1], top[i + 1])] for i, j in np.argwhere(what.right)]
-    for fill, wide in ((INK, 5), (LINE, 3)):
-        for line in lines:
-            draw.line(line, fill, wide)
+    lines: list[Line] = [[(left[j], top[i + 1]), (left[j + 1], top[i + 1])] for i, j in np.argwhere(what.below)]
+    return lines + [[(left[j + 1], top[i]), (left[j + 1], top[i + 1])] for i, j in np.argwhere(what.right)]
 
 
-def _directions(draw: ImageDraw.ImageDraw, found: FieldMap, what: Domains, scale: int) -> None:
-    """A short line along `a`, at spaced positions."""
+def direction_lines(found: FieldMap, what: Domains, scale: int) -> list[Line]:
+    """A short line along `a`, at spaced positions, in px of the shrunk picture."""
     spacing = np.diff(found.x[:2])[0] / scale if len(found.x) > 1 else APART
     every = max(1, round(APART / spacing))
     long = 0.36 * every * spacing
+    lines: list[Line] = []
     for i in range(every // 2, len(found.y), every):
         for j in range(every // 2, len(found.x), every):
             if np.isfinite(what.angle[i, j]):
                 turn = np.radians(what.angle[i, j])
                 dx, dy = long * np.cos(turn), -long * np.sin(turn)
                 x, y = found.x[j] / scale, found.y[i] / scale
-                for fill, wide in ((INK, 4), (LINE, 2)):
-                    draw.line([(x - dx, y - dy), (x + dx, y + dy)], fill, wide)
+                lines.append([(x - dx, y - dy), (x + dx, y + dy)])
+    return lines
+
+
+def shares(what: Domains) -> list[tuple[int, float]]:
+    """Index of each label in the field, -1 where nothing is periodic, and its share, the largest first."""
+    indices, counts = np.unique(what.group, return_counts=True)
+    found = sorted(zip(counts.tolist(), indices.tolist(), strict=True), reverse=True)
+    return [(index, count / what.group.size) for count, index in found]
 
 
 def _legend(draw: ImageDraw.ImageDraw, x: int, found: FieldMap, what: Domains) -> None:
     font = ImageFont.load_default(15)
-    indices, counts = np.unique(what.group, return_counts=True)
-    shares = sorted(zip(counts.tolist(), indices.tolist(), strict=True), reverse=True)
     draw.text((x, 8), "group, share of field", INK, font)
-    for k, (count, index) in enumerate(shares):
+    for k, (index, share) in enumerate(shares(what)):
         y = 34 + 24 * k
         draw.rectangle([x, y, x + 16, y + 16], GREY if index < 0 else colour(index))
         name = "not periodic" if index < 0 else on_screen(found.labels[index])
-        draw.text((x + 24, y - 2), f"{name}  {100 * count / what.group.size:.1f} %", INK, font)
-    y = 44 + 24 * len(shares)
+        draw.text((x + 24, y - 2), f"{name}  {100 * share:.1f} %", INK, font)
+    y = 44 + 24 * len(shares(what))
     for text in ("strokes: direction of a", "paler: less confident", "long lines: boundaries"):
         draw.text((x, y), text, INK, ImageFont.load_default(13))
         y += 18

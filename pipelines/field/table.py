@@ -29,4 +29,13 @@ def summary(found: FieldMap, what: Domains, pixel: PixelSize | None) -> dict[str
     groups.sort(key=lambda entry: -entry["share"])
     rows, columns = what.group.shape
     return {"rows": rows, "columns": columns, "measured": int(found.measured.sum()), "window": found.window,
-            "groups": groups, "unreadable": found.unreadable}  # fmt: skip
+            "groups": groups, "unreadable": found.unreadable, "field": _field(found)}  # fmt: skip
+
+
+def _field(found: FieldMap) -> dict[str, Any] | None:
+    """What straightened the picture: its kind, its error in px with its standard error, how much it stretches."""
+    field = found.field
+    if field is None:
+        return None
+    return {"kind": field.kind, "error": field.error, "error_se": field.error_se, "agreement": field.agreement,
+            "strain": field.strain()}  # fmt: skip
