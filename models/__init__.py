@@ -3,6 +3,8 @@
 ================  =====================================================================================
 `evidence`        an image's lattice, averaged cell and symmetry maps; what a node reads
 `placing`         where a group's operations lie on the lattice, and how well each holds
+`regions`         parts of a view in which one lattice repeats
+`residuals`       phase and amplitude residuals of all groups, and their Akaike weights
 `routing`         nodes' probabilities to those of the labels; temperatures; partial answers
 `straightening`   fields that straighten bent images, and the straight image
 `systems`         the systems of Guo, Qin and Agar

@@ -30,6 +30,8 @@ from .routing.mixture import Fitted
 from .routing.router import FLAT, NEED_FLAT, Router, conditionals, route, winners
 from .stack import Stacks
 
+ALMOST = 1e-7  # how much less than certain a choice is, at least, in nats
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -274,17 +276,22 @@ class Classifier:
         unsure = disagreement(self.plan, members) if self.several else None
         return Answer(logp, winners(self.plan, logp, router), pattern, nodes, router, unsure)
 
-    def path(self, answer: Answer, index: int, label: str) -> Sequence[tuple[str, str, str, float]]:
-        """Steps to `label` for image `index`: (node, level, choice, probability of the choice at that node).
+    def given(self, answer: Answer, index: int) -> dict[str, Tensor]:
+        """Log-probabilities (k,) of every node's choices for image `index`, given that the node is reached.
 
-        Their product is the label's probability; only ``hard``, which is always certain, shows the nodes' own.
+        Their products along the paths are the labels' probabilities; only ``hard``, which is always certain, shows the
+        nodes' own.
         """
-        tree = self.bundle.tree
-        nodes, row = answer.nodes, index
-        if answer.router != "hard":
-            nodes, row = conditionals(self.plan, answer.log_probabilities[index : index + 1]), 0
+        if answer.router == "hard":
+            return {name: found[index] for name, found in answer.nodes.items()}
+        nodes = conditionals(self.plan, answer.log_probabilities[index : index + 1])
+        return {name: found[0].clamp_max(-ALMOST) for name, found in nodes.items()}  # 1 is the rounding of floats
+
+    def path(self, answer: Answer, index: int, label: str) -> Sequence[tuple[str, str, str, float]]:
+        """Steps to `label` for image `index`: (node, level, choice, probability of the choice as `given` has it)."""
+        tree, nodes = self.bundle.tree, self.given(answer, index)
         return [
-            (node, tree.level_of(node), tree.choices(node)[choice], float(nodes[node][row, choice].exp()))
+            (node, tree.level_of(node), tree.choices(node)[choice], float(nodes[node][choice].exp()))
             for node, choice in tree.path(label)
         ]
 

@@ -87,7 +87,7 @@ class NodeClassifier(nn.Module):
 
     def decide(self, seen: Tensor, tolerance: Tensor | None = None) -> Tensor:
         """Logits (B, k) from what `see` returns, as `forward`. Tolerances (T, 1) give (T, B, k)."""
-        asked = seen.new_full((len(seen),), torch.nan) if tolerance is None else tolerance.to(seen)
+        asked = seen.new_full(seen.shape[:1], torch.nan) if tolerance is None else tolerance.to(seen)
         told = torch.stack([(-torch.log10(asked) / 3).nan_to_num(0.0), asked.isfinite().to(seen)], -1)
         logits: Tensor = self.head(seen + self.told(told))
         if not self.settings.below:

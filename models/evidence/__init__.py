@@ -7,6 +7,7 @@ well each operation holds for every centre and axis: a mirror and a glide have m
 `groups` tells how well each of the 17 groups holds as a whole, all its operations about one origin. `superlattice`
 finds lattices that are nearly finer ones, and `within` is the evidence on the lattices that an image has at some
 tolerance.
-`representation` is all of it in one tensor, `relabel` what it becomes in another basis, `crops` the part of a large
-image that is analysed, `batches` joins and cuts what was found on several images.
+`representation` is all of it in one tensor, `described` names its parts, `relabel` what it becomes in another basis,
+`crops` the part of a large image that is analysed, `given` a lattice that is not looked for, `batches` joins and cuts
+what was found on several images.
 """

@@ -80,7 +80,7 @@ def _lowest(levels: Tensor, owner: Tensor, count: int) -> Tensor:
     return lowest.scatter_reduce(1, owner.expand(len(levels), -1), levels, "amin")
 
 
-def _divided(
+def divided(
     surface: Tensor, basis: Tensor, lost: Tensor, shape: tuple[int, int]
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Lattices (B, 2, 2) made finer by the prime index that repeats best.
@@ -137,7 +137,7 @@ def find_lattice(images: Tensor) -> Lattice:
     refused, unused = basis.new_full((len(basis),), -1.0), basis
     rows, seen = torch.arange(len(basis), device=basis.device), surface
     for _ in range(DIVISIONS):
-        accept, smaller, level, other = _divided(seen, basis[rows], lost[rows], shape)
+        accept, smaller, level, other = divided(seen, basis[rows], lost[rows], shape)
         refused = refused.index_copy(0, rows, torch.where(accept, refused[rows], level))
         unused = unused.index_copy(0, rows, torch.where(accept[:, None, None], unused[rows], other))
         # a card is waited for here, which costs less than the hundreds of operations of a step for nothing

@@ -151,6 +151,14 @@ def reflection_weights(structure: Structure) -> tuple[Tensor, Tensor, Tensor]:
     return torch.cat([weight, wiener[:, None]], 1), power, level
 
 
+def noise_share(structure: Structure) -> Tensor:
+    """(B,) share of noise in what is correlated, in [0, 1], with weights as in `groups.group_scores`."""
+    weights, power, level = reflection_weights(structure)
+    shared = weights[:, -1].square()
+    share: Tensor = (shared * level).sum((-2, -1)) / (shared * power).sum((-2, -1)).clamp_min(1e-12)
+    return share.clamp(0, 1)
+
+
 def finer_correlations(weight: Tensor, power: Tensor) -> Tensor:
     """Correlations of the cell with itself moved by halves and thirds of lattice vectors: `SymmetryMaps.finer`.
 

@@ -132,14 +132,14 @@ def strained(numbers: Tensor, most: float) -> Tensor:
 def measured_misfits(numbers: Tensor) -> Tensor:
     """Misfits (B, 17) that `numbers` (B, EVIDENCE) tell, noise and all, as `groups.all_misfits`."""
     seen = numbers[:, GROUP_SCORES].reshape(-1, len(GROUPS), 2 + FRC)[..., 0]
-    misfits = torch.where(seen == ABSENT, MOST, (10 ** (-3 * seen) - FLOOR).clamp(0, 0.999 * MOST))
+    misfits = torch.where(seen == ABSENT, MOST, (10 ** (-3 * seen) - FLOOR).clamp(0.0, 0.999 * MOST))
     return torch.cat([torch.zeros_like(misfits[:, :1]), misfits], 1)
 
 
 def quietness(numbers: Tensor) -> Tensor:
     """(B,) 1 without noise, 0 where more than `QUIET` of what is correlated is noise."""
     noise = 10 ** (-4 * numbers[:, NOISE]) - 1e-4
-    return (1 - noise / QUIET).clamp(0, 1)
+    return (1 - noise / QUIET).clamp(0.0, 1.0)
 
 
 def group_numbers(groups: GroupScores) -> Tensor:

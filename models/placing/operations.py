@@ -17,6 +17,7 @@ from ...hierarchy.operations import IDENTITY, Kind, Matrix
 from ...hierarchy.placements import Setting, finer_lattices, named_by_matrix, settings
 from ..evidence.maps import band_weights, wiener_weight
 from ..evidence.structure import GRID, Structure
+from .origins import allowed_origin, central_origin
 
 Array = NDArray[np.float64]
 FINE = 2 * GRID  # origins tried along each axis, before Newton's steps
@@ -131,17 +132,21 @@ class Correlations:
         return self._surfaces[W]
 
 
-def place(structure: Structure, basis: Array, name: str, index: int = 0) -> Placed:
-    """The group `name` on image `index` of `structure`, whose reduced basis is `basis` (2, 2) px."""
+def place(structure: Structure, basis: Array, name: str, index: int = 0, near: Array | None = None) -> Placed:
+    """The group `name` on image `index` of `structure`, whose reduced basis is `basis` (2, 2) px.
+
+    Its origin is the most central one, or the one nearest to `near` (2,) px from the image's middle: `origins`.
+    """
     found = Correlations(structure, index)
     fits = [_fit(found, s, basis) for s in settings(name) if strain(s, basis) < STRAIN]
     if not fits:  # the lattice lacks the group's metric: show the least strained setting anyway
         fits = [_fit(found, min(settings(name), key=lambda s: strain(s, basis)), basis)]
     setting, origin, _ = max(fits, key=lambda fit: fit[2])
-    cell = _conventional(setting, basis)
+    cell = conventional_cell(setting, basis)
     holdings = tuple(_holdings(found, setting, origin, cell))
     refused = (*_larger_point_groups(found, setting, basis), *_finer_lattices(found, setting))
-    return Placed(name, basis @ np.array(cell), basis @ _middlemost(setting, origin, basis), holdings, refused)
+    at = central_origin(setting, origin, basis) if near is None else allowed_origin(setting, origin, basis, near)
+    return Placed(name, basis @ np.array(cell), basis @ at, holdings, refused)
 
 
 def strain(setting: Setting, basis: Array) -> float:
@@ -198,7 +203,7 @@ def _climb(found: Correlations, moving: list[Operation], origin: Array) -> tuple
     return best, value
 
 
-def _conventional(setting: Setting, basis: Array) -> Matrix:
+def conventional_cell(setting: Setting, basis: Array) -> Matrix:
     """The cell to show: counter-clockwise, shortest, `a` not the longer one if there is a choice, pointing right."""
 
     def merit(cell: Matrix) -> tuple[object, ...]:
@@ -210,24 +215,6 @@ def _conventional(setting: Setting, basis: Array) -> Matrix:
 
     seen = [cell for cell in setting.cells if np.linalg.det(basis @ np.array(cell)) < 0]
     return min(seen, key=merit)
-
-
-def _middlemost(setting: Setting, origin: Array, basis: Array) -> Array:
-    """The equivalent origin that is nearest to the image's middle; on free axes the foot of the perpendicular."""
-    shifts = np.stack(np.meshgrid([-2, -1, 0, 1, 2], [-2, -1, 0, 1, 2], indexing="ij"), -1).reshape(-1, 2)
-    choices = (origin - np.round(origin) + shifts) @ basis.T
-    for free in _free_axes(setting):
-        u = basis @ free
-        u = u / np.linalg.norm(u)
-        choices = choices - (choices @ u)[:, None] * u
-    return np.asarray(np.linalg.solve(basis, choices[np.linalg.norm(choices, axis=1).argmin()]))
-
-
-def _free_axes(setting: Setting) -> list[Array]:
-    """Directions in which the origin may be anywhere: both axes (p1), the line of the mirrors (pm, pg, cm) or none."""
-    fixed = np.concatenate([np.eye(2) - np.array(op.W) for op in setting.operations])
-    _, values, axes = np.linalg.svd(fixed)
-    return [axis for value, axis in zip(values, axes, strict=True) if value < 1e-9]
 
 
 def _holdings(found: Correlations, setting: Setting, origin: Array, cell: Matrix) -> list[Holding]:

@@ -7,7 +7,6 @@ k in the order of the node's choices; output is (B, L) log-probabilities in the 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -16,9 +15,9 @@ from ...hierarchy import CompiledTree
 from .calibration import temper
 from .cost import cheapest, cost_matrix
 from .mixture import Fitted, features, mix
+from .names import ROUTERS as ROUTERS
+from .names import Router as Router
 
-Router = Literal["soft", "hard", "beam", "blend", "stack", "bayes", "climb", "flat"]
-ROUTERS: tuple[Router, ...] = get_args(Router)
 FLAT = "flat"  # the node outside the tree that predicts all labels at once; its output stands beside the nodes'
 NEED_FLAT = ("blend", "flat")
 
