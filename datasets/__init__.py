@@ -12,6 +12,7 @@ photographs behind them, and `Corruption` adds what microscopes and cameras add.
 
 =====================  =================================================================================
 `dataset`              `PatternDataset`: source, seed and index to an image
+`about`                what is known exactly about an image: its group, cell, origin, corruptions
 `drawn`                what is drawn for a pattern before any pixel is made
 `looks`                what patterns look like: clean, rough and disordered
 `lattices`             random cells, drawn the same way for every group of a lattice system
@@ -41,6 +42,7 @@ photographs behind them, and `Corruption` adds what microscopes and cameras add.
 =====================  =================================================================================
 """
 
+from .about import About
 from .corruptions import CORRUPTIONS, OF_ATOMS, OF_PATTERN, OF_VIEW, Corruption, corrupt
 from .dataset import SOURCES, DatasetError, PatternDataset, Source
 from .distortions import Distortion
@@ -56,6 +58,7 @@ __all__ = [
     "OF_PATTERN",
     "OF_VIEW",
     "SOURCES",
+    "About",
     "Corruption",
     "DatasetError",
     "Distortion",

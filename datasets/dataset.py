@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..hierarchy import GROUP_NAMES, HierError, Operation, UnknownNameError, group
+from .about import About, about
 from .atoms import draw_atoms
 from .corruptions import OF_ATOMS, OF_PATTERN, OF_VIEW, Corruption, corrupt, draws
 from .distortions import Distortion, bent, draw_distortion, enough
@@ -140,6 +141,26 @@ class PatternDataset:
     def distortions(self, index: int) -> list[Distortion]:
         """The distortions of the view of image `index`, exactly: the first is nearest to the pattern."""
         return self._distortions(self.accepted([index])[0][0], self._keys([index])[0])
+
+    def about(self, patterns: Sequence[Pattern], indices: Sequence[int]) -> list[About]:
+        """What is known exactly of the images of `patterns` accepted for `indices`."""
+        found = []
+        for pattern, index, key in zip(patterns, indices, self._keys(indices), strict=True):
+            severities: dict[str, float] = {}
+            for position, step in enumerate(self.corruptions):
+                severities[step.name] = severities.get(step.name, 0.0) + draws(step, position, [key])[1][0]
+            distorted = self._distortions(pattern, key)
+            found.append(about(pattern, index, self.label(index), self.size, severities, distorted))
+        return found
+
+    def labelled(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Images (B, 3, size, size) and the places of their groups in `GROUP_NAMES` (B,) int64.
+
+        With a range of indices this is the ``collate_fn`` of a loader::
+
+            DataLoader(range(10_000), batch_size=64, shuffle=True, collate_fn=dataset.labelled, num_workers=4)
+        """
+        return self.batch(indices), torch.tensor([GROUP_NAMES.index(self.label(i)) for i in indices])
 
     def _distortions(self, pattern: Pattern, key: tuple[int, ...]) -> list[Distortion]:
         made, cell = [], abs(float(np.linalg.det(pattern.frame.basis))) ** 0.5

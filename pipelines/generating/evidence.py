@@ -11,6 +11,7 @@ from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
@@ -20,14 +21,14 @@ from ...hierarchy import HierError
 from ...hierarchy.files import sweep
 from ...hierarchy.kept import make_room
 from ...models.weights import digest, write_tensors
-from .parts import REVISION, Dataset, Part, digests, make
+from .parts import BATCH, REVISION, Dataset, Part, digests, make
 from .processes import ALONE, Processes
 from .stored import Rows, StoredRows
 from .workers import in_order
 
 TOGETHER = 4096  # rows on their way to a card
 STORE = f"{version('hier')}-{REVISION}"  # folder of pieces: those of other versions hold something else
-FEW = 32  # images that one process makes sooner than others would start
+FEW = 64  # images that one process makes sooner than others would start
 DIGEST = "sha256"  # the entry of a file's metadata that holds the digest of its tensors
 TENSORS = {"maps": (torch.float16, 4), "numbers": (torch.float32, 2), "misfits": (torch.float32, 2)}  # type, axes
 logger = logging.getLogger("hier")
@@ -65,7 +66,7 @@ def gather(
 ) -> EvidenceSet:
     """Evidence of all `parts`, in their order. With `cache` it stays there, in pieces; those found are not made again.
 
-    On the CPU every core makes pieces of its own. `advance` is called with the number of images in each finished piece.
+    On the CPU every core makes batches of its own. `advance` is called with the number of images as they are finished.
     Of several `processes` each makes its share of the pieces in `cache`, and then waits for the others.
     Raises EvidenceError, which names the image, for evidence that is not finite.
     """
@@ -183,12 +184,20 @@ def _source(dataset: Dataset) -> str:
 def _made(
     pieces: Sequence[Part], device: str, advance: Callable[[int], None], processes: int = 1
 ) -> Generator[tuple[Tensor, Tensor, Tensor], None, None]:
-    """Maps, numbers and misfits of each piece, checked; one of so many `processes` takes its share of the cores."""
+    """Maps, numbers and misfits of each piece, checked; one of so many `processes` takes its share of the cores.
+
+    On the CPU a job is a batch of a piece, so that `advance` is called as soon as a few images are there.
+    """
     few = sum(piece.stop - piece.start for piece in pieces) <= FEW
-    workers = 1 if few or device != "cpu" else min(max(1, (os.cpu_count() or 1) // processes), len(pieces))
-    with closing(in_order(make, [(piece, device) for piece in pieces], workers)) as made:
-        for piece, arrays in zip(pieces, made, strict=True):
-            maps, numbers, misfits = map(torch.from_numpy, arrays)
+    batches = [piece.pieces(BATCH) if device == "cpu" else [piece] for piece in pieces]
+    jobs = [(batch, device) for of_piece in batches for batch in of_piece]
+    workers = 1 if few or device != "cpu" else min(max(1, (os.cpu_count() or 1) // processes), len(jobs))
+    with closing(in_order(make, jobs, workers)) as made:
+        for piece, of_piece in zip(pieces, batches, strict=True):
+            arrays = []
+            for _ in of_piece:
+                arrays.append(next(made))
+                advance(len(arrays[-1][0]))
+            maps, numbers, misfits = (torch.from_numpy(np.concatenate(some)) for some in zip(*arrays, strict=True))
             _check_finite(piece, maps, numbers)
             yield maps, numbers, misfits
-            advance(len(maps))

@@ -31,6 +31,7 @@ class Export:
     """Images 0 to `count` of `dataset` (without its pictures, which come from `photos` and `split`) under `out`.
 
     Of these the shards of `part`: (3, 64) is the third of 64 parts, and every shard is in exactly one of them.
+    `misfits`: whether what is written of an image tells how well each group holds, which takes as long as to draw it.
     """
 
     dataset: PatternDataset
@@ -41,6 +42,7 @@ class Export:
     split: str = "train"
     shard_size: int = SHARD
     part: tuple[int, int] = (1, 1)
+    misfits: bool = True
 
     def __post_init__(self) -> None:
         check_format(self.format)
@@ -67,13 +69,14 @@ class Export:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """All that decides what the files hold, as plain data."""
+        """All that decides what the images are and how they lie in files, but not how many there are."""
         d = self.dataset
         values: dict[str, Any] = {
-            "hier": version("hier"), "format": self.format, "count": self.count, "shard_size": self.shard_size,
+            "hier": version("hier"), "format": self.format, "shard_size": self.shard_size,
             "source": d.source, "seed": d.seed, "size": d.size, "groups": list(d.groups),
             "orientation": d.orientation, "construction": d.construction, "cells": list(d.cells),
             "near_misses": d.near_misses, "margin": d.margin, "corruptions": [asdict(c) for c in d.corruptions],
+            "misfits": self.misfits,
         }  # fmt: skip
         if d.source == "photos":
             content = "" if self.photos is None else photo_content(self.photos, self.split)
@@ -128,7 +131,8 @@ def _export(
         sweep(run, set(run.shards))
     except OSError as error:
         raise _no_room(run, error, 0) from error
-    present = {k for k in run.shards if k in written and size_of(run.files(k)) == written[k]["bytes"]}
+    _check_count(run, written)
+    present = {k for k in run.shards if _whole(run, written, k)}
     found = sum(len(run.indices(k)) for k in present)
     advance(found)
     made = 0
@@ -156,7 +160,7 @@ def verify(run: Export, advance: Callable[[int], None] = lambda _: None) -> Summ
     damaged, found = [], 0
     for k in run.shards:
         indices, files = run.indices(k), run.files(k)
-        if k in written and size_of(files) == written[k]["bytes"] and hash_of(files) == written[k]["sha256"]:
+        if _whole(run, written, k) and hash_of(files) == written[k]["sha256"]:
             found += len(indices)
         else:
             damaged.append(str(files[0].relative_to(run.out)) + (f" to {files[-1].name}" if len(files) > 1 else ""))
@@ -164,6 +168,17 @@ def verify(run: Export, advance: Callable[[int], None] = lambda _: None) -> Summ
     summary = _summary(run, written, 0, found)
     summary.damaged = damaged
     return summary
+
+
+def _whole(run: Export, written: dict[int, Record], k: int) -> bool:
+    """Whether shard `k` is there with all its images; one that more were asked for since is made anew."""
+    return k in written and written[k]["stop"] == run.indices(k).stop and size_of(run.files(k)) == written[k]["bytes"]
+
+
+def _check_count(run: Export, written: dict[int, Record]) -> None:
+    there = max((record["stop"] for record in written.values()), default=0)
+    if there > run.count:
+        raise ExportError(f"{run.out} holds {there} images, {run.count} asked for: ask for as many or more")
 
 
 def _no_room(run: Export, error: OSError, done: int) -> ExportError:

@@ -87,7 +87,7 @@ def _read(path: Path) -> list[Record]:
 
 def _is_record(line: Record) -> bool:
     """Whether a line tells of a shard; one that does not, its shard is made again."""
-    numbers = all(type(line.get(key)) is int for key in ("shard", "bytes"))
+    numbers = all(type(line.get(key)) is int for key in ("shard", "stop", "bytes"))
     counts = line.get("refused")
     drawn = isinstance(counts, dict) and all(type(n) is int for n in counts.values())
     return numbers and drawn and isinstance(line.get("sha256"), str)

@@ -44,10 +44,10 @@ class Part:
     split: str
     whitened: bool = False
 
-    def pieces(self) -> list[Part]:
-        """The same images in pieces of at most `PIECE`."""
-        starts = range(self.start, self.stop, PIECE)
-        return [replace(self, start=k, stop=min(k + PIECE, self.stop)) for k in starts]
+    def pieces(self, most: int = PIECE) -> list[Part]:
+        """The same images in pieces of at most so many."""
+        starts = range(self.start, self.stop, most)
+        return [replace(self, start=k, stop=min(k + most, self.stop)) for k in starts]
 
     @property
     def reads_pictures(self) -> bool:

@@ -9,16 +9,20 @@ from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ...datasets import PatternDataset, split_pool
+from torch import Tensor
+
+from ...datasets import Pattern, PatternDataset, split_pool
+from ...hierarchy import GROUP_NAMES
 from ...hierarchy.locks import in_use
 from ..cluster import spread
 from .formats import Images, Pixels, encoded, shard
 from .manifest import ExportError, Record
+from .parts import true_misfits
 from .workers import in_order
 
 if TYPE_CHECKING:
@@ -31,6 +35,7 @@ AHEAD = 4  # pieces whose images are encoded while a GPU draws the next
 
 Piece = tuple["Export", range, str]
 Made = tuple[Images, dict[str, int]]
+Known = dict[str, Any]
 
 
 def made_here(
@@ -75,7 +80,7 @@ def write_shard(run: Export, k: int, made: Iterator[Made], advance: Callable[[in
             images, draws = next(made)
             add(images)
             refused.update(draws)
-            advance(len(images.indices))
+            advance(len(images.data))
     return {"shard": k, "start": indices.start, "stop": indices.stop, "bytes": size_of(files),
             "sha256": hash_of(files), "refused": dict(refused)}  # fmt: skip
 
@@ -96,13 +101,36 @@ def draw(job: Piece) -> Made:
     dataset = _with_pictures(run.dataset, run.photos, run.split)
     step = BATCH if device == "cpu" else PIECE
     data: list[Pixels | bytes] = []
+    about: list[Known] = []
     refused: Counter[str] = Counter()
     for part in (indices[k : k + step] for k in range(0, len(indices), step)):
-        patterns, _ = dataset.accepted(part, device)
-        pixels = (dataset.finish(patterns, part, device) * 255).round().byte().permute(0, 2, 3, 1).contiguous()
-        data += list(pixels.cpu().numpy())
+        patterns, pixels, told = finished(dataset, part, device, run.misfits)
+        data += pixels
+        about += told
         refused.update({dataset.label(i): p.refused for i, p in zip(part, patterns, strict=True)})
-    return Images(list(indices), [dataset.label(i) for i in indices], data), dict(refused)
+    return Images(about, data), dict(refused)
+
+
+def finished(
+    dataset: PatternDataset, indices: Sequence[int], device: str = "cpu", misfits: bool = True
+) -> tuple[list[Pattern], list[Pixels], list[Known]]:
+    """The patterns of some images, their pixels (H, W, 3), and what is known of each."""
+    patterns, _ = dataset.accepted(indices, device)
+    rough, images = dataset.finish_rough(patterns, indices, device)
+    pixels = list((images * 255).round().byte().permute(0, 2, 3, 1).contiguous().cpu().numpy())
+    return patterns, pixels, known(dataset, patterns, indices, rough if misfits else None)
+
+
+def known(
+    dataset: PatternDataset, patterns: Sequence[Pattern], indices: Sequence[int], rough: Tensor | None
+) -> list[Known]:
+    """What is written of each image: its `About`, and how well each group holds on `rough` images, where given."""
+    about: list[Known] = [asdict(a) for a in dataset.about(patterns, indices)]
+    if rough is None:
+        return about
+    misfits = true_misfits(rough, patterns)[:, : len(GROUP_NAMES)].cpu().tolist()
+    of_each = [dict(zip(GROUP_NAMES, (round(m, 6) for m in row), strict=True)) for row in misfits]
+    return [a | {"misfits": m} for a, m in zip(about, of_each, strict=True)]
 
 
 def draw_and_encode(job: Piece) -> Made:
@@ -149,8 +177,8 @@ def hash_of(files: Sequence[Path]) -> str:
 
 def sweep(run: Export, shards: set[int]) -> None:
     """Remove the unfinished files of `shards` that a killed worker could not remove itself."""
-    one = run.shard_size if run.format == "png" else 1  # numbers in the names are those of images, or of shards
     for file in run.out.rglob(".*"):
-        found = re.fullmatch(r"\.(?:shard-)?(\d+)\.[0-9a-f]{8}\.\w+", file.name)
-        if found and int(found[1]) // one in shards and not in_use(file):
+        found = re.fullmatch(r"\.(shard-|labels-)?(\d+)\.[0-9a-f]{8}\.\w+", file.name)
+        one = 1 if found and found[1] else run.shard_size  # numbers in the names are those of shards, or of images
+        if found and int(found[2]) // one in shards and not in_use(file):
             file.unlink(missing_ok=True)

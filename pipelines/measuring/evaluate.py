@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ import torch
 from sklearn.metrics import confusion_matrix
 from torch import Tensor
 
-from ...datasets import Corruption, NonPatternDataset, PatternDataset, split_pool
+from ...datasets import OF_VIEW, Corruption, NonPatternDataset, PatternDataset, split_pool
 from ...hierarchy import GROUP_NAMES, HierError, UnknownNameError, group
 from ...models.classifier import Answer, Classifier
 from ...models.evidence.groups import highest_within
@@ -22,10 +22,12 @@ from ...models.routing.router import Router
 from ..generating.evidence import EvidenceSet, gather
 from ..generating.parts import Part
 from ..reading.images import images_in
+from ..straightening.options import AS_IT_IS, WHERE_IT_HELPS, Rectification
 from . import metrics
-from .files import answer_files
+from .files import answer_files, straight
 
 REFUSED = 64  # non-patterns that are answered together
+STRAIGHTENED = 16  # distorted patterns
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,8 @@ class Report:
     accuracy and balanced accuracy at nodes, of the final answer. `ece` is the expected calibration error (15 bins of
     equal width), `brier` from 0 to 2, `hierarchical` precision, recall and F of ancestors. Wrong answers are counted
     in `mistakes` by their relation to the truth (subgroup, supergroup, unrelated) and in `mistake_levels` by where they
-    leave its path. `risk_coverage` is the quality of partial answers, `aurc` its summary. See `metrics`.
+    leave its path; `wrong` lists them: image (its file, or its number), truth, answer, probability. `risk_coverage` is
+    the quality of partial answers, `aurc` its summary. See `metrics`.
     """
 
     accuracy: float
@@ -65,6 +68,7 @@ class Report:
     risk_coverage: list[dict[str, float]]
     aurc: float
     disagreement: float | None
+    wrong: list[dict[str, Any]]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, ready for JSON."""
@@ -79,25 +83,50 @@ def evaluate_patterns(
     router: Router = "soft",
     advance: Callable[[int], None] = lambda _: None,
     tolerance: float | None = None,
+    rectification: Rectification = AS_IT_IS,
 ) -> Report:
     """On images 0 to `count` of a dataset; its photographs, if any, come from the validation split.
 
     At a `tolerance` the right answer is the group that holds within it on the pattern before instruments spoilt it.
+    Patterns that the dataset distorts are straightened as `rectification` says, one by one. HierError for a tolerance
+    then: what holds within it is not known of a bent pattern.
     """
     device = str(classifier.device)
     if photos is not None:
         split_pool(photos, "valid")  # SourceError at once, rather than from every process later
-    found = gather([Part(dataset, 0, count, photos, "valid")], None, device, advance)
+    part = Part(dataset, 0, count, photos, "valid")
+    if rectification.mode != "none" and any(c.name in OF_VIEW for c in dataset.corruptions):
+        if tolerance is not None:
+            raise HierError("--tolerance: what holds within it is not known of distorted patterns: give --rectify none")
+        answers = list(_straightened(classifier, part, router, rectification, advance))
+        labels = tuple(dataset.label(k) for k in range(count))
+        return report_of(classifier, answers, labels, {}, _of(dataset, photos, tolerance))
+    found = gather([part], None, device, advance)
     answers = [decide(classifier, found, router, tolerance)]
     labels = found.labels
     if tolerance is not None and found.misfits is not None:
         within = highest_within(found.misfits[:, :-1], torch.full((len(found),), tolerance))
         labels = tuple(GROUP_NAMES[k] for k in within.tolist())
+    return report_of(classifier, answers, labels, {}, _of(dataset, photos, tolerance))
+
+
+def _of(dataset: PatternDataset, photos: Path | None, tolerance: float | None) -> dict[str, Any]:
     kept = ("source", "seed", "size", "orientation", "construction", "cells")
     data = {name: getattr(dataset, name) for name in kept}
     data |= {"own_photographs": photos is not None, "corruptions": [asdict(c) for c in dataset.corruptions]}
-    data["tolerance"] = tolerance
-    return report_of(classifier, answers, labels, {}, data)
+    return data | {"tolerance": tolerance}
+
+
+def _straightened(
+    classifier: Classifier, part: Part, router: Router, rectification: Rectification, advance: Callable[[int], None]
+) -> Iterator[Answer]:
+    """Answers to a part's images, as `hier predict` gives them to files."""
+    whole = part.with_pictures()
+    for k in range(part.start, part.stop, STRAIGHTENED):
+        images = whole.batch(range(k, min(k + STRAIGHTENED, part.stop)), classifier.device)
+        answer = classifier.answer(images, router)
+        yield straight(classifier, images, answer, rectification, router=router)
+        advance(len(images))
 
 
 def outputs(
@@ -137,7 +166,7 @@ def evaluate_refusals(
 
 def evaluate_folder(
     classifier: Classifier, folder: Path, router: Router = "soft", advance: Callable[[int], None] = lambda _: None,
-    tolerance: float | None = None,
+    tolerance: float | None = None, rectification: Rectification = WHERE_IT_HELPS,
 ) -> Report:  # fmt: skip
     """On the images of ``folder/<label>/*``; names and symbols of groups are understood.
 
@@ -150,15 +179,19 @@ def evaluate_folder(
     names = {sub: _label(classifier, folder, sub) for sub in dict.fromkeys(sub for sub, _ in files)}
     answers: list[Answer] = []
     labels: list[str] = []
+    names_of: list[str] = []
     errors: dict[str, str] = {}
-    for indices, answer in answer_files(classifier, [file for _, file in files], router, errors, advance, tolerance):
+    every = [file for _, file in files]
+    for indices, answer in answer_files(classifier, every, router, errors, advance, tolerance, rectification):
         answers.append(answer)
         labels += [names[files[i][0]] for i in indices]
+        names_of += [files[i][1].relative_to(folder).as_posix() for i in indices]
     if not answers:
         raise HierError(
             f"none of the {len(files)} images in {folder} can be read; the first: {next(iter(errors.items()))}"
         )
-    return report_of(classifier, answers, labels, errors, {"folder": folder.name, "tolerance": tolerance})
+    data = {"folder": folder.name, "tolerance": tolerance}
+    return report_of(classifier, answers, labels, errors, data, names_of)
 
 
 def folder_count(folder: Path) -> int:
@@ -177,9 +210,9 @@ def _label(classifier: Classifier, folder: Path, name: str) -> str:
 
 def report_of(
     classifier: Classifier, answers: Sequence[Answer], labels: Sequence[str], errors: dict[str, str],
-    data: dict[str, Any],
+    data: dict[str, Any], images: Sequence[str | int] | None = None,
 ) -> Report:  # fmt: skip
-    """The figures of answers to images of `labels`."""
+    """The figures of answers to images of `labels`; `images` are their names, their numbers if left out."""
     plan = classifier.plan
     logp = torch.cat([a.log_probabilities for a in answers]).cpu().double().numpy()
     p = np.exp(logp)
@@ -216,7 +249,12 @@ def report_of(
         risk_coverage=metrics.risk_coverage(known, logp, truth).rows(),
         aurc=metrics.risk_coverage(known, logp, truth, metrics.sweep()).area,
         disagreement=float(torch.cat(unsure).mean()) if unsure else None,
-    )
+        wrong=[
+            {"image": images[i] if images else i, "truth": plan.labels[truth[i]], "answer": plan.labels[best[i]],
+             "probability": float(p[i, best[i]])}
+            for i in map(int, np.flatnonzero(truth != best))
+        ],
+    )  # fmt: skip
 
 
 def _chosen(logp: Tensor) -> metrics.Ints:

@@ -15,6 +15,7 @@ from ...hierarchy import GROUP_NAMES, HierError, UnknownNameError, group
 from ...hierarchy.names import from_table
 from ...models.classifier import Classifier
 from ...models.routing.router import Router
+from ..straightening.options import WHERE_IT_HELPS, Rectification
 from .files import answer_files
 
 TABLE = "labels.csv"
@@ -157,6 +158,7 @@ def _label(name: str, labels: Sequence[str], place: str) -> str:
 def evaluate_table(
     classifier: Classifier, folder: Path, rows: Sequence[Row], router: Router = "soft",
     advance: Callable[[int], None] = lambda _: None, tolerance: float | None = None,
+    rectification: Rectification = WHERE_IT_HELPS,
 ) -> LabelledReport:  # fmt: skip
     """On the `rows` of the folder's table. Missing and unreadable files are listed in `errors`, however many."""
     errors: dict[str, str] = {}
@@ -165,7 +167,7 @@ def evaluate_table(
     mistakes: dict[int, dict[str, Any]] = {}
     refusals: dict[int, dict[str, Any]] = {}
     files = [folder / row.name for row in rows]
-    for indices, answer in answer_files(classifier, files, router, errors, advance, tolerance):
+    for indices, answer in answer_files(classifier, files, router, errors, advance, tolerance, rectification):
         p = answer.log_probabilities.gather(1, answer.winners[:, None])[:, 0].exp().tolist()
         for k, i in enumerate(indices):
             row, periodic = rows[i], float(answer.pattern[k])
