@@ -14,12 +14,15 @@ import torch
 from numpy.typing import NDArray
 
 from ..generating.workers import in_order
+from ..reading.bands import Box
 from ..reading.images import ImageError, ImageLike, Read, read
+from ..reading.left_out import LeftOut
 from ..reading.picture import Reading
 from ..reading.pixel_size import PixelSize
 
 FEW = 128  # files that this process has read before others would have started
 Found = Read | ImageError
+Apart = tuple[NDArray[np.float32], PixelSize | None, Box | None, tuple[LeftOut, ...]]
 
 
 def read_each(
@@ -47,7 +50,7 @@ def read_each(
 
     with closing(in_order(_read, jobs(), workers, ahead=8)) as found:
         for what in found:
-            yield asked.popleft(), what if isinstance(what, ImageError) else Read(torch.from_numpy(what[0]), what[1])
+            yield asked.popleft(), what if isinstance(what, ImageError) else Read(torch.from_numpy(what[0]), *what[1:])
 
 
 def readers(device: torch.device) -> int:
@@ -55,10 +58,10 @@ def readers(device: torch.device) -> int:
     return 1 if device.type == "cpu" else os.cpu_count() or 1
 
 
-def _read(job: tuple[ImageLike, Reading]) -> tuple[NDArray[np.float32], PixelSize | None] | ImageError:
+def _read(job: tuple[ImageLike, Reading]) -> Apart | ImageError:
     """An image as an array, which travels between processes."""
     try:
         found = read(*job)
     except ImageError as error:
         return error
-    return found.image.numpy(), found.pixel_size
+    return found.image.numpy(), found.pixel_size, found.box, found.left_out

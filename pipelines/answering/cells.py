@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,6 +14,7 @@ from ..reading.pixel_size import PixelSize
 
 EQUAL = ("square", "hexagonal")  # lattice systems of which a and b are equally long
 NEEDED = {"rectangular": 90.0, "square": 90.0, "hexagonal": 120.0}  # degrees between them
+OBLONG, SKEW = 0.02, 1.5  # relative length, and degrees, from which a cell is off what its group needs
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,42 @@ def conventional(basis: NDArray[np.float64], label: str) -> LatticeFound:
         off_lengths=abs(lengths[1] / lengths[0] - 1) if name in EQUAL else 0.0,
         off_angle=0.0 if needed is None else abs(gamma - needed),
     )  # fmt: skip
+
+
+def shared_cell(basis: NDArray[np.float64], labels: Sequence[str]) -> LatticeFound:
+    """The conventional cell of a lattice whose group may be any of `labels`: the most special one that it fits.
+
+    Of no groups, or where it fits none of theirs, that of the one which it fits best.
+
+    >>> shared_cell(np.diag([20.0, 31.0]), ("p2", "pmm", "cmm")).system
+    'rectangular'
+    >>> shared_cell(np.array([[20.0, -4.0], [0.0, 31.0]]), ("p2", "pmm", "cmm")).system
+    'oblique'
+    """
+    cells = [conventional(basis, label) for label in labels]
+
+    def merit(cell: LatticeFound) -> tuple[bool, int, float]:
+        fits = cell.off_lengths <= OBLONG and cell.off_angle <= SKEW
+        special = (cell.system in NEEDED) + (cell.system in EQUAL)
+        return fits, special if fits else 0, -cell.off_lengths / OBLONG - cell.off_angle / SKEW
+
+    return max(cells, key=merit, default=conventional(basis, ""))
+
+
+def constrained(a: float, b: float, gamma: float, system: str) -> tuple[float, float, float]:
+    """The cell of equal area that has what its lattice `system` needs; one that is further off stays as it is.
+
+    >>> [round(x, 2) for x in constrained(20.0, 20.2, 119.8, "hexagonal")]
+    [20.12, 20.12, 120.0]
+    """
+    needed = NEEDED.get(system)
+    equal = system in EQUAL
+    if needed is None or abs(gamma - needed) > SKEW or (equal and abs(b / a - 1) > OBLONG):
+        return a, b, gamma
+    ratio = math.sin(math.radians(gamma)) / math.sin(math.radians(needed))
+    if equal:
+        return (side := math.sqrt(a * b * ratio)), side, needed
+    return a * math.sqrt(ratio), b * math.sqrt(ratio), needed
 
 
 def conventional_vectors(basis: NDArray[np.float64], label: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -16,6 +17,10 @@ from ...models.evidence.groups import GROUPS
 from ...models.evidence.lattice import Lattice
 from ...models.evidence.maps import MAPS, WEIGHTINGS
 from ...models.evidence.representation import ABSENT, GROUP_SCORES, MAP_CHANNELS
+from .refused import NOT_PERIODIC
+
+if TYPE_CHECKING:
+    from .results import Prediction
 
 
 @dataclass(frozen=True)
@@ -29,8 +34,13 @@ class MapAnswer:
 
 
 @torch.inference_mode()
-def explain_maps(classifier: Classifier, image: Tensor, lattice: Lattice | None = None) -> list[MapAnswer]:
+def explain_maps(
+    classifier: Classifier, image: Tensor, lattice: Lattice | None = None, answered: Prediction | None = None
+) -> list[MapAnswer]:
     """Which symmetry maps each step of the path depends on, for a view (3, H, W), and its lattice if it is known.
+
+    The steps are those of the answer that was `answered` for it; without one, those to the label that the networks find
+    likeliest. An image that is refused has one step, the gate's.
 
     Each operation's maps and peaks are taken away in turn, and the scores of all groups that may have it, as if the
     lattice did not allow it. The log-probability that the node's answer loses is their weight. It is negative where
@@ -48,15 +58,24 @@ def explain_maps(classifier: Classifier, image: Tensor, lattice: Lattice | None 
         if bool((found.maps[0, own] != ABSENT).any()):
             numbers[k + 1, GROUP_SCORES].view(len(GROUPS), -1)[_with_operation(k)] = ABSENT
     answer = classifier.combine(classifier.outputs(maps.float(), numbers, free=True))
-    label = classifier.labels[int(answer.log_probabilities[0].argmax())]
-    tree, steps = classifier.bundle.tree, []
-    for node, choice in tree.path(label):
-        logp = answer.nodes[node][:, choice].cpu()
+    names, tree = [name for name, _, _ in MAPS], classifier.bundle.tree
+
+    def step(node: str, choice: str, logp: Tensor, probability: float | None = None) -> MapAnswer:
         drops = (logp[0] - logp[1:]).tolist()
-        names = [name for name, _, _ in MAPS]
-        chosen = tree.choices(node)[choice]
-        steps.append(MapAnswer(node, chosen, float(logp[0].exp()), dict(zip(names, drops, strict=True))))
-    return steps
+        p = float(logp[0].exp()) if probability is None else probability
+        return MapAnswer(node, choice, p, dict(zip(names, drops, strict=True)))
+
+    def chosen(node: str, choice: str) -> Tensor:
+        return answer.nodes[node][:, tree.choices(node).index(choice)].cpu()
+
+    if not (bool(answer.pattern[0] >= 0.5) if answered is None else answered.periodic):
+        logp = (1 - answer.pattern.double()).clamp_min(1e-12).log().cpu()
+        return [step("gate", NOT_PERIODIC, logp, None if answered is None else 1 - answered.periodic_probability)]
+    if answered is not None:
+        return [step(s.node, s.choice, chosen(s.node, s.choice), s.probability) for s in answered.path]
+    label = classifier.labels[int(answer.log_probabilities[0].argmax())]
+    taken = [(node, tree.choices(node)[choice]) for node, choice in tree.path(label)]
+    return [step(node, choice, chosen(node, choice)) for node, choice in taken]
 
 
 @cache

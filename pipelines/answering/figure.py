@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,9 +13,13 @@ import torch
 from torch import Tensor
 
 from ...hierarchy import HierError, group
-from ..drawing.overlay import draw, encoded
+from ..drawing.beside import Beside
+from ..drawing.overlay import Bend, Refused, Style, draw, encoded
+from ..drawing.regions import Drawn, draw_regions
 from ..drawing.symbols import Array
 from ..reading.pixel_size import shown
+from .cells import constrained
+from .refused import NOT_PERIODIC, advice, level_in_words
 from .symmetry import LatticeTried, SymmetryFound
 
 if TYPE_CHECKING:
@@ -22,24 +27,84 @@ if TYPE_CHECKING:
 
     from .results import Prediction
 
+MOST = 5  # regions that the caption names
 
-def plotted(found: Prediction, image: Tensor | None = None) -> Figure:
+
+def plotted(found: Prediction, image: Tensor | None = None, style: Style | None = None) -> Figure:
     """The overlay of a prediction, on `image` (3, H, W), which is read again if it is not given.
 
-    HierError if there is nothing to draw; ImageError if the file is gone.
+    A scale bar is drawn where the size of a pixel is known. HierError if there is nothing to draw; ImageError if the
+    file is gone.
     """
+    pixel = found.pixel_size
+    style = replace(style or Style(), pixel=None if pixel is None else (pixel.value, shown(pixel.unit)))
+    if found.regions and (image is not None or found.source is not None):
+        return _regions_drawn(found, image, style)
     drawn = drawable(found)
     chosen = group(drawn.group) if isinstance(drawn, SymmetryFound) else None
-    source = found.source
-    if image is None and source is not None and (bent := source.bent()) is not None:
-        original, how = bent
+    pinned = found.asked is not None and found.asked.origin is not None
+    source, refused = found.source, _refused(found)
+    if image is None and source is not None and (bent := bending(found)) is not None:
+        original, bend = bent
+        _, _, *plane = drawn.view
+        original = source.whole() if source.window else original
+        return draw(original, chosen, drawn.frame, caption(found), (plane[0], plane[1]), bend, pinned, refused, style)
+    if found.judged is not None and (image is not None or source is not None):
         left, top, *plane = drawn.view
+        whole = image if source is None or image is not None else source.whole()
+        assert whole is not None
+        corner = np.array([left, top])
+        size = plane[0], plane[1]
+        return draw(whole, chosen, drawn.frame, caption(found), size, lambda at: at + corner, pinned, refused, style)
+    return draw(seen(found, image), chosen, drawn.frame, caption(found), pinned=pinned, refused=refused, style=style)
 
-        def bend(at: Array) -> Array:
-            return np.asarray(how.original(torch.from_numpy(at + np.array([left, top])).float()).double())
 
-        return draw(original, chosen, drawn.frame, caption(found), (plane[0], plane[1]), bend)
-    return draw(seen(found, image), chosen, drawn.frame, caption(found))
+def bending(found: Prediction) -> tuple[Tensor, Bend] | None:
+    """The image (3, H, W) as it is of one that was straightened, and what leads there from px of the view drawn."""
+    source = found.source
+    if source is None or (bent := source.bent()) is None:
+        return None
+    original, how = bent
+    left, top, *_ = drawable(found).view
+    begin = np.array(source.window[:2] if source.window else (0, 0))
+
+    def bend(at: Array) -> Array:
+        bent_to = how.original(torch.from_numpy(at + np.array([left, top])).float()).double()
+        return np.asarray(bent_to + torch.from_numpy(begin))
+
+    return original, bend
+
+
+def _refused(found: Prediction) -> Refused | None:
+    """What stands beside an image that is refused: its autocorrelation, with the lattice that was tried."""
+    tried = found.tried
+    if found.periodic or tried is None or found.source is None:
+        return None
+    analysis = found.source.analysis()
+    beside = Beside.of(analysis.view.pixels, analysis.lattice.basis[0].double().cpu().numpy())
+    if tried.best is None:
+        return Refused(beside)
+    left, top, width, height = tried.best
+    sides = np.array([(0, 0), (width, 0), (width, height), (0, height)])
+    return Refused(beside, sides + np.array([left - tried.view[0] - 0.5, top - tried.view[1] - 0.5]))
+
+
+def _regions_drawn(found: Prediction, image: Tensor | None, style: Style) -> Figure:
+    """The regions of a prediction, on the whole image."""
+    from .words import percent
+
+    if image is None:
+        assert found.source is not None
+        image = found.source.whole()
+    some, lines = [], []
+    for k, region in enumerate(found.regions, 1):
+        answer = region.answer
+        name = answer.group or answer.statement
+        some.append(Drawn((region.outline, *region.holes), region.cell, f"{k} {name}"))
+        lines.append(f"{k}  {name}   {percent(answer.probability)}   on {percent(region.share)} of the view")
+    more = len(lines) - MOST
+    lines = [*lines[:MOST], f"and {more} more"] if more > 0 else lines
+    return draw_regions(image, some, [*lines, Path(found.file).name], style)
 
 
 def drawable(found: Prediction) -> SymmetryFound | LatticeTried:
@@ -65,45 +130,64 @@ def seen(found: Prediction, image: Tensor | None = None) -> Tensor:
 
 
 def caption(found: Prediction) -> list[str]:
-    """Group and probability, or that there is none; the cell; the file: three lines."""
+    """Group and probability, or that there is none; the cell; the file: three lines, four of a group as asked."""
     from .words import percent
 
     drawn = drawable(found)
     if isinstance(drawn, SymmetryFound):
         chosen = group(drawn.group)
         name = chosen.name if chosen.symbol == chosen.name else f"{chosen.name} ({chosen.symbol})"
-        lines = [f"{name}   {percent(found.probability)}", cell_in_words(found, "   ")]
+        word = "" if found.confidence == "sure" else f"   {found.confidence}"
+        lines = [f"{name}   {percent(found.probability)}{word}", cell_in_words(found, "   ")]
+        if found.asked is not None and found.asked.group is not None:
+            answer = found.group or found.statement
+            lines = [
+                f"{name} as asked",
+                f"the answer is {answer}   {percent(found.probability)}",
+                cell_in_words(found, "   "),
+            ]
     else:
-        head = found.statement if found.periodic else f"not periodic   {percent(1 - found.periodic_probability)}"
-        level = f"the image repeats on it with a correlation of {drawn.level:.2f}"
-        lines = [head, f"{cell_in_words(found, '   ')}   {level}"]
+        head = found.statement if found.periodic else f"{NOT_PERIODIC}   {percent(1 - found.periodic_probability)}"
+        lines = [head, f"{cell_in_words(found, '   ')}   {level_in_words(drawn.level)}", *advice(found)]
+        if not found.periodic and found.source is not None:
+            blue = "" if found.tried is None or found.tried.best is None else "; blue: where it repeats best"
+            lines.append(f"right: the autocorrelation, with the points of that lattice{blue}")
     left, top, width, height = drawn.view
-    if found.region is not None:
+    if found.region is not None or (found.judged is not None and found.field is None):
+        left, top, width, height = found.region or drawn.view
         part = f"   only {width} × {height} px from ({left}, {top})"
-    elif found.field is not None and found.field.kind != "none":
-        part = f"   {found.field}"
     else:
         part = f"   the middle {width} × {height} px" if left or top else ""
-    return [*lines, f"{Path(found.file).name}{part}"]
+    straightened = [] if found.field is None or found.field.kind == "none" else [str(found.field)]
+    gone = [f"left out: {one}" for one in found.left_out]
+    return [*lines, f"{Path(found.file).name}{part}", *straightened, *gone]
 
 
 def cell_in_words(found: Prediction, between: str = ", ") -> str:
-    """Lattice system, `a`, `b` and gamma of the cell that is drawn, in px, and in the pixel's unit if known."""
+    """Lattice system, `a`, `b` and gamma of the cell that is drawn, in px, and in the pixel's unit if known.
+
+    Under what the group needs: one length of a square or hexagonal cell.
+    """
     drawn = drawable(found)
+    a, b = np.array(drawn.a), np.array(drawn.b)
+    lengths = float(np.linalg.norm(a)), float(np.linalg.norm(b))
+    cell = *lengths, float(np.degrees(np.arccos(np.clip(a @ b / (lengths[0] * lengths[1]), -1, 1))))
+    equal = False
     if isinstance(drawn, SymmetryFound):
         chosen = group(drawn.group)
         system = f"{'centred ' if chosen.centred else ''}{chosen.lattice_system} lattice"
+        if found.asked is not None and found.asked.group is not None:  # the metric may be another
+            system = f"{'centred ' if chosen.centred else ''}cell of {chosen.name}, as asked"
+        cell = constrained(*cell, chosen.lattice_system)
+        equal = cell[0] == cell[1]
     else:
         system = "lattice" if found.periodic else "lattice tried"
-    a, b = np.array(drawn.a), np.array(drawn.b)
-    lengths = np.linalg.norm(a), np.linalg.norm(b)
-    gamma = np.degrees(np.arccos(np.clip(a @ b / (lengths[0] * lengths[1]), -1, 1)))
     parts = []
-    for letter, length in zip("ab", lengths, strict=True):
+    for letter, length in zip("a" if equal else "ab", cell, strict=False):
         px = f"{length:.2f} px"
         pixel = found.pixel_size
         parts.append(f"{letter} = {px if pixel is None else f'{length * pixel.value:.4g} {shown(pixel.unit)} ({px})'}")
-    return between.join((system, *parts, f"γ = {gamma:.1f}°"))
+    return between.join((system, *parts, f"γ = {cell[2]:.1f}°"))
 
 
 def card(found: Prediction) -> str:
@@ -114,7 +198,7 @@ def card(found: Prediction) -> str:
         f"<tr><td>{escape(step.level)}</td><td>{escape(step.choice)}</td><td>{escape(percent(step.probability))}</td></tr>"
         for step in found.path
     )
-    title = found.group or found.statement or "not periodic"
+    title = found.group or found.statement
     probability = found.probability if found.periodic else 1 - found.periodic_probability
     words = f"<b>{escape(title)}</b> {escape(percent(probability))}<br>{escape(found.file)}<table>{rows}</table>"
     try:

@@ -20,8 +20,9 @@ from ...models.routing.router import Router
 from ..cluster import RETRIES, ClusterError, resources, result, workers
 from ..reading.images import PLAIN
 from ..reading.picture import Reading
+from ..straightening.options import Rectification, metric_change
+from .asked import Asked
 from .predict import AHEAD, Predictor
-from .rectify import Distortion, metric_change
 from .results import Failure, Prediction
 
 BLOCKS = 10_000  # at most so many blocks of batches: each costs Ray a millisecond, and is answered again as a whole
@@ -40,7 +41,9 @@ class OnRay:
     min_confidence: float | None = None
     tolerance: float | None = None
     strain: float | None = None
-    distortion: Distortion | None = None
+    rectification: Rectification | None = None
+    regions: bool = False
+    asked: Asked | None = None
 
     def predict_each(
         self, images: Iterable[str], advance: Callable[[int], None] = lambda _: None, reading: Reading = PLAIN,
@@ -107,7 +110,10 @@ class Answerer:
 
         torch.set_num_threads(1)
         classifier = Classifier(bundles, given.device, metric_change(given.strain))
-        self.predictor = Predictor(classifier, given.router, given.min_confidence, given.tolerance, given.distortion)
+        self.predictor = Predictor(
+            classifier, given.router, given.min_confidence, given.tolerance, given.rectification, given.regions,
+            given.asked,
+        )  # fmt: skip
         self.reading, self.symmetry = reading, symmetry
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[bytes]]:

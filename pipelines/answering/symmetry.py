@@ -10,16 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from ...hierarchy import HierError
 from ...models.evidence.crops import Box, View, best_view, cut
 from ...models.evidence.flatten import flattened
-from ...models.evidence.lattice import Lattice, find_lattice
+from ...models.evidence.given import GivenLattice
+from ...models.evidence.lattice import Lattice, find_lattice, reduce_basis
 from ...models.evidence.structure import Structure, structure_factors
 from ...models.placing.operations import Placed, Refused, place
+from ...models.regions.finding import repeats_best
+from ...models.residuals.scores import FORGIVEN
+from ...models.straightening.fields import Field
 from ...models.straightening.resample import Rectified, rectified
-from ...models.straightening.straighten import Field
 from ..drawing.symbols import Array, Frame
 from ..reading.images import ImageLike, read
 from ..reading.picture import Reading
@@ -32,7 +36,7 @@ class Analysis:
     """What was found on one image (3, H, W): the view that was analysed, and its lattice and structure factors.
 
     `lattice` and `structure` are batches of one, on the CPU. Where the image was straightened, it is `bent` from an
-    `original` (3, H, W).
+    `original` (3, H, W). Where only a window was read, `whole` is all of it.
     """
 
     image: Tensor
@@ -41,14 +45,28 @@ class Analysis:
     structure: Structure
     bent: Rectified | None = None
     original: Tensor | None = None
+    whole: Tensor | None = None
+
+    @property
+    def middle(self) -> Array:
+        """The middle of what was analysed (2,), in px of the image: the origin of the structure factors."""
+        return _seen(self)[1]
 
     @classmethod
-    def of(cls, image: Tensor, part: Box | None = None) -> Analysis:
-        """The analysis of an image, or a part of it, without a prediction."""
-        view = replace(best_view(image if part is None else cut(image, part)), part=part)
+    def of(
+        cls, image: Tensor, part: Box | None = None, basis: Array | None = None, given: GivenLattice | None = None
+    ) -> Analysis:
+        """The analysis of an image, or a part of it, without a prediction; of a lattice `basis` (2, 2) px if known.
+
+        It is read as for the lattice that a user has `given`, if any.
+        """
+        seen = image if part is None else cut(image, part)
+        view = replace(best_view(seen) if given is None else given.view(seen), part=part)
         pixels, lattice = view.pixels[None], view.lattice
         if lattice is None:
             pixels, lattice, _ = flattened(pixels, find_lattice)
+        if basis is not None:
+            lattice = replace(lattice, basis=reduce_basis(torch.from_numpy(basis / view.scale)[None].float()))
         return cls(image, view, lattice, structure_factors(pixels, lattice.basis))
 
 
@@ -95,6 +113,8 @@ class LatticeTried:
 
     Its reduced cell, `a` and `b`, lies with `origin` in the middle of the `view`, in px as of `SymmetryFound`. `level`
     is the mean correlation of the image with itself moved by its vectors: 1 for a perfect repeat, about 0 for none.
+    `best` is left, top, width and height of the part of a refused image that repeats best on a lattice of its own;
+    None where no part does better than the whole.
     """
 
     origin: Point
@@ -102,6 +122,7 @@ class LatticeTried:
     b: Point
     level: float
     view: tuple[int, int, int, int]
+    best: Box | None = None
 
     @property
     def frame(self) -> Frame:
@@ -109,20 +130,28 @@ class LatticeTried:
         return _frame(self)
 
 
-def lattice_tried(found: Analysis) -> LatticeTried | None:
-    """The lattice of an image without a group; None for one flat colour, which has none."""
+def lattice_tried(found: Analysis, refused: bool = False) -> LatticeTried | None:
+    """The lattice of an image without a group; None for one flat colour, which has none.
+
+    Of a `refused` image also where it repeats best.
+    """
     level = float(found.lattice.level[0])
     if level == 0:
         return None
     box, middle = _seen(found)
     a, b = found.view.scale * found.lattice.basis[0].double().numpy().T
-    return LatticeTried(_point(middle), _point(a), _point(b), level, box)
+    best = repeats_best(found.view.pixels.cpu()) if refused else None
+    if best is not None:
+        left, top, width, height = (round(found.view.scale * x) for x in best)
+        best = box[0] + left, box[1] + top, width, height
+    return LatticeTried(_point(middle), _point(a), _point(b), level, box, best)
 
 
-def find_symmetry(found: Analysis, label: str) -> SymmetryFound:
-    """Where the group `label` lies on an image, and how well it holds."""
-    placed = place(found.structure, found.lattice.basis[0].double().numpy(), label)
+def find_symmetry(found: Analysis, label: str, origin: Point | None = None) -> SymmetryFound:
+    """Where the group `label` lies on an image, and how well it holds; its origin is the one nearest to `origin` px."""
     box, middle = _seen(found)
+    near = None if origin is None else (np.array(origin) - middle) / found.view.scale
+    placed = place(found.structure, found.lattice.basis[0].double().numpy(), label, near=near)
     return as_found(placed, found.view.scale, middle, box)
 
 
@@ -170,7 +199,7 @@ class ImageSource:
 
     def __init__(self, image: ImageLike | None, name: str, reading: Reading, keep: bool = False) -> None:
         self.name, self.reading = name, reading
-        stays = keep or image is None or isinstance(image, (str, Path))
+        stays = keep or isinstance(image, (str, Path)) or not type(image).__weakrefoffset__
         self._kept = image if stays else None
         self._seen: weakref.ref[Any] | None = None if stays else weakref.ref(image)
         self._at_hand: Analysis | None = None
@@ -178,6 +207,19 @@ class ImageSource:
         """The part of the image that was answered for, if not the whole."""
         self.straight: tuple[Field, Tensor] | None = None
         """What straightened the image, if anything did: the field, and the linear map after it."""
+        self.strain = FORGIVEN
+        """The largest strain that a group may put on the lattice."""
+        self.window: Box | None = None
+        """What of the image is read, if not the whole."""
+        self.given: GivenLattice | None = None
+        """The lattice that the user has given, if any."""
+
+    def within(self, window: Box | None = None, part: Box | None = None) -> ImageSource:
+        """The same image, read in a window only, or answered for a part of it."""
+        made = ImageSource(None, self.name, self.reading)
+        made._kept, made._seen, made.strain = self._kept, self._seen, self.strain
+        made.window, made.part = window, part
+        return made
 
     @contextmanager
     def at_hand(self, found: Analysis) -> Iterator[None]:
@@ -195,6 +237,16 @@ class ImageSource:
         """
         return self._at_hand.image if self._at_hand is not None else self._straightened(self._read())[0]
 
+    def whole(self) -> Tensor:
+        """The whole image (3, H, W) as it is. Raises as `read` does."""
+        here = self._at_hand
+        if here is not None:
+            seen = here.image if here.original is None else here.original
+            known = seen if self.window is None else here.whole
+            if known is not None:
+                return known
+        return self.within()._read()
+
     def _straightened(self, image: Tensor) -> tuple[Tensor, Rectified | None]:
         bent = None if self.straight is None else rectified(image, *self.straight)
         return (image, None) if bent is None else (bent.image, bent)
@@ -203,15 +255,19 @@ class ImageSource:
         image = self._seen() if self._seen is not None else self._kept
         if image is None:
             raise HierError(f"{self.name} is no longer in memory: predict(..., keep=True) keeps images for plots")
-        return read(image, self.reading).image
+        whole = read(image, self.reading).image
+        return whole if self.window is None else cut(whole, self.window)
 
-    def analysis(self) -> Analysis:
-        """What was found on the image, or is found again. Raises as `read` does."""
+    def analysis(self, basis: Array | None = None) -> Analysis:
+        """What was found on the image, or is found again, on the lattice `basis` (2, 2) px if given.
+
+        Raises as `read` does.
+        """
         if self._at_hand is not None:
             return self._at_hand
         original = self._read()
         image, bent = self._straightened(original)
-        return replace(Analysis.of(image, self.part), bent=bent, original=original)
+        return replace(Analysis.of(image, self.part, basis, self.given), bent=bent, original=original)
 
     def bent(self) -> tuple[Tensor, Rectified] | None:
         """The image as it is, and how it was straightened; None if it was not. Raises as `read` does."""
@@ -229,12 +285,14 @@ class ImageSource:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Files are read again in another process; an image in memory travels only where it is kept."""
-        return _restored, (self._kept, self.name, self.reading, self.part, self.straight)
+        found = self.part, self.straight, self.strain, self.window, self.given
+        return _restored, (self._kept, self.name, self.reading, *found)
 
 
 def _restored(
-    image: ImageLike | None, name: str, reading: Reading, part: Box | None, straight: tuple[Field, Tensor] | None
-) -> ImageSource:
+    image: ImageLike | None, name: str, reading: Reading, part: Box | None, straight: tuple[Field, Tensor] | None,
+    strain: float, window: Box | None, given: GivenLattice | None = None,
+) -> ImageSource:  # fmt: skip
     made = ImageSource(image, name, reading, keep=True)
-    made.part, made.straight = part, straight
+    made.part, made.straight, made.strain, made.window, made.given = part, straight, strain, window, given
     return made

@@ -1,1 +1,3 @@
-"""Lines and symbols: `symbols` of International Tables, `overlay` on an image, `diagram` of a group, `charts`."""
+"""Lines and symbols: `symbols` of International Tables, `overlay` on an image, what stands `beside` one that is
+refused, `regions` of one, `diagram` of a group, `charts`; `lettering` of captions and scale bars.
+"""

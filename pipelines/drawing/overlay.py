@@ -17,8 +17,9 @@ from torch import Tensor
 
 from ...hierarchy import UnknownNameError, WallpaperGroup
 from ...hierarchy.files import output
-from ...hierarchy.names import in_picture
 from ..marks import save_figure
+from .beside import Beside
+from .lettering import DPI, MARGIN, ROW, SUFFIXES, draw_bar, wrapped, write_lines
 from .symbols import (
     ORDERS,
     Array,
@@ -35,17 +36,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-SUFFIXES = (".png", ".svg", ".pdf")
-DPI = 100  # of a PNG; all lengths below are in its px
 SHORTER, LONGER = 720.0, 1500.0  # the image's longer side as drawn
 ROOMY = 90.0  # a cell is enlarged to this height if the image can be
 CROWDED, MANY = 64.0, 40  # lower cells, or more, show their symmetry elements in the middle of the image only
 DENSE = 9.0  # cells lower than this are not outlined one by one
 BLOCK = 3  # cells along each axis of that middle
-NARROWEST, MARGIN, ROW = 560.0, 14.0, 27.0
+NARROWEST = 560.0
+KEY = 160.0  # width of the key to the symbols
+INCH, PRINT, FINEST = 25.4, 300.0, 2.0e4  # mm; DPI where a size is asked for; px, the longer side of a PNG at most
 DASHES = 7.0, 4.5  # points
 STEPS = 32  # of a line that is bent
-INK, LINES, CELL, HALO = "#111111", "#c2005f", "#ffd21f", "white"
+INK, LINES, CELL, HALO, BEST = "#111111", "#c2005f", "#ffd21f", "white", "#39c5ff"
 
 
 @dataclass(frozen=True)
@@ -59,13 +60,14 @@ class Scale:
     lattice: bool
 
     @classmethod
-    def of(cls, frame: Frame, width: int, height: int) -> Scale:
-        """The scale for an image of `width` x `height` px with cells as in `frame`."""
+    def of(cls, frame: Frame, width: int, height: int, across: float | None = None) -> Scale:
+        """The scale for an image of `width` x `height` px with cells as in `frame`, `across` wide if given."""
         longest = np.linalg.norm(frame.basis, axis=0).max()
         area = abs(float(np.linalg.det(frame.basis)))
         low, cells = area / float(longest), width * height / area
         side = max(width, height)
         zoom = float(np.clip(ROOMY / low, SHORTER / side, max(LONGER / side, 1.0)))
+        zoom = zoom if across is None else across / width
         shown = low * zoom
         return cls(
             zoom, float(np.clip(0.075 * shown, 4.0, 10.5)), float(np.clip(0.02 * shown, 1.1, 2.2)),
@@ -73,33 +75,91 @@ class Scale:
         )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Style:
+    """How a figure is made: `width` in mm and `dpi` of a PNG, both found if None; `caption` and key below; a scale bar.
+
+    Without `dpi` each px of the image has one px of the PNG or more, or 300 to the inch where a width is given. The bar
+    needs the `pixel`, which spans a length and has a unit.
+    """
+
+    width: float | None = None
+    dpi: float | None = None
+    caption: bool = True
+    pixel: tuple[float, str] | None = None
+
+
 Bend = Callable[[Array], Array]  # points (N, 2) in px of the straight plane to px of the image
 
 
 def draw(
     image: Tensor, group: WallpaperGroup | None, frame: Frame, caption: Sequence[str],
-    plane: tuple[int, int] | None = None, bend: Bend | None = None,
+    plane: tuple[int, int] | None = None, bend: Bend | None = None, pinned: bool = False,
+    refused: Refused | None = None, style: Style | None = None,
 ) -> Figure:  # fmt: skip
     """The overlay of `group` on `image` (3, H, W) in [0, 1], `frame` in px of it; `caption` its lines in the margin.
 
     Without a group cell and lattice are drawn alone. With `bend`, `frame` is in px of a straight plane of the size
-    `plane` (width, height), and everything is drawn where `bend` puts it.
+    `plane` (width, height), and everything is drawn where `bend` puts it. The cell is the one in the middle, or, if
+    `pinned`, that of the frame. Of a `refused` image what was tried stands beside it.
     """
     from matplotlib.figure import Figure  # later: it takes a while to import
 
     _, height, width = image.shape
-    scale = Scale.of(frame, width, height)
-    elements = Elements.of(group, frame, scale, *(plane or (width, height)))
+    style = style or Style()
+    panels = 1 if refused is None else 2
+    whole = None if style.width is None else style.width / INCH * DPI
+    scale = Scale.of(frame, width, height, None if whole is None else (whole - (panels - 1) * MARGIN) / panels)
+    elements = Elements.of(group, frame, scale, *(plane or (width, height)), pinned=pinned)
     shown = scale.zoom * width, scale.zoom * height
-    band = 2 * MARGIN + ROW * (max(len(caption), 1) + 0.25)
-    size = max(shown[0], NARROWEST), shown[1] + band
-    figure = Figure((size[0] / DPI, size[1] / DPI), dpi=DPI)
-    left = (size[0] - shown[0]) / 2
+    both = panels * shown[0] + (panels - 1) * MARGIN
+    across = max(both, NARROWEST) if whole is None and style.caption else both
+    lines, band = [], 0.0
+    if style.caption:
+        beneath = across < NARROWEST  # there is no room for the key beside the caption
+        lines = wrapped(caption, across, KEY if elements.kinds and not beneath else 0.0)
+        written, key = len(lines) + 0.25, 0.85 * len(elements.kinds)
+        band = 2 * MARGIN + ROW * (written + key if beneath else max(written, key))
+    size = across, shown[1] + band
+    figure = Figure((size[0] / DPI, size[1] / DPI), dpi=dots(style, scale.zoom, max(size)))
+    left = (size[0] - both) / 2
     axes = figure.add_axes((left / size[0], band / size[1], shown[0] / size[0], shown[1] / size[1]))
     draw_on(axes, image, elements, scale, bend)
-    margin = figure.add_axes((0, 0, 1, band / size[1]))
-    _write(margin, elements, caption, size[0], band)
+    if style.pixel is not None:
+        draw_bar(axes, *style.pixel, scale.zoom)
+    if refused is not None:
+        _best(axes, refused.best, bend or (lambda at: at))
+        left += shown[0] + MARGIN
+        beside = figure.add_axes((left / size[0], band / size[1], shown[0] / size[0], shown[1] / size[1]))
+        refused.beside.draw_on(beside, 72 / DPI)
+    if style.caption:
+        margin = figure.add_axes((0, 0, 1, band / size[1]))
+        _write(margin, elements, lines, size[0], band)
     return figure
+
+
+def dots(style: Style, zoom: float, longest: float) -> float:
+    """Px to the inch of a PNG, of which the longer side is `longest` px of the figure."""
+    if style.dpi is not None:
+        return style.dpi
+    own = max(DPI / zoom, DPI) if style.width is None else PRINT
+    return min(own, max(DPI, FINEST / longest * DPI))
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Of an image without a pattern: its autocorrelation, and corners (4, 2) of where it repeats best, in px of it."""
+
+    beside: Beside
+    best: Array | None = None
+
+
+def _best(axes: Axes, corners: Array | None, bend: Bend) -> None:
+    """The outline of where a refused image repeats best."""
+    if corners is None:
+        return
+    around = zip(corners, np.roll(corners, -1, 0), strict=True)
+    _strokes(axes, _paths([Segment(a, b, False) for a, b in around], bend), "best", BEST, 1.6, "#202020", 3.2)
 
 
 @dataclass(frozen=True)
@@ -111,11 +171,22 @@ class Elements:
     lines: list[Segment]
     centres: list[tuple[int, Array]]
 
+    @property
+    def kinds(self) -> list[int | bool]:
+        """What the key has to tell: False for mirrors, True for glides, and orders of rotations."""
+        lines = [k for k in (False, True) if any(line.glide == k for line in self.lines)]
+        return [*lines, *(n for n in ORDERS if any(order == n for order, _ in self.centres))]
+
     @classmethod
-    def of(cls, group: WallpaperGroup | None, frame: Frame, scale: Scale, width: int, height: int) -> Elements:
-        """The elements of `group`, if any, in an image: all, or those of a block of cells where they would crowd."""
+    def of(
+        cls, group: WallpaperGroup | None, frame: Frame, scale: Scale, width: int, height: int, pinned: bool = False
+    ) -> Elements:
+        """The elements of `group`, if any, in an image: all, or those of a block of cells where they would crowd.
+
+        The cell is the one in the middle of the view, or, if `pinned`, that of the frame.
+        """
         view = np.array([(-0.5, -0.5), (width - 0.5, -0.5), (width - 0.5, height - 0.5), (-0.5, height - 0.5)])
-        home = _middle_cell(frame, view.mean(0))
+        home = frame if pinned else _middle_cell(frame, view.mean(0))
         region = view if scale.everywhere else _block(home, view)
         return cls(
             home.px(np.array([(0, 0), (1, 0), (1, 1), (0, 1)], dtype=float)),
@@ -224,21 +295,16 @@ def _letters(axes: Axes, cell: Array, scale: Scale) -> None:
             )  # fmt: skip
 
 
-def _write(axes: Axes, elements: Elements, caption: Sequence[str], width: float, height: float) -> None:
+def _write(axes: Axes, elements: Elements, lines: Sequence[str], width: float, height: float) -> None:
     """The margin: the caption at the left, the key to the symbols at the right."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Polygon
 
     axes.set(xlim=(0, width), ylim=(height, 0))
     axes.set_axis_off()
-    for k, line in enumerate(caption):
-        y = MARGIN + ROW * (k + 0.6)
-        size, weight = (15, "bold") if k == 0 else (10.5, "normal")
-        axes.text(MARGIN, y, in_picture(line), fontsize=size, weight=weight, va="center")
-    orders = [n for n in ORDERS if any(order == n for order, _ in elements.centres)]
-    kinds = [k for k in (False, True) if any(line.glide == k for line in elements.lines)]
-    rows: list[int | bool] = [*kinds, *orders]
-    each = min(ROW * 0.85, (height - 1.2 * MARGIN) / max(len(rows), 1))
+    write_lines(axes, lines)
+    rows = elements.kinds
+    each = ROW * 0.85
     for k, row in enumerate(rows):
         y = height - 0.6 * MARGIN - each * (len(rows) - k - 0.5)
         x = width - 112
@@ -253,8 +319,8 @@ def _write(axes: Axes, elements: Elements, caption: Sequence[str], width: float,
         axes.text(x + 26, y, text, fontsize=9.5, va="center")
 
 
-def encoded(figure: Figure, suffix: str) -> bytes:
-    """The figure as a file of that kind; UnknownNameError for another than `SUFFIXES`."""
+def encoded(figure: Figure, suffix: str, dpi: float = DPI) -> bytes:
+    """The figure as a file of that kind, a PNG with `dpi`; UnknownNameError for another than `SUFFIXES`."""
     from matplotlib import rc_context
 
     kind = suffix.lower()
@@ -263,12 +329,12 @@ def encoded(figure: Figure, suffix: str) -> bytes:
     file = io.BytesIO()
     # text stays text, and the same picture is the same file
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "hier", "pdf.fonttype": 42}):
-        save_figure(figure, file, kind, dpi=DPI, facecolor="white")
+        save_figure(figure, file, kind, dpi=dpi, facecolor="white")
     return file.getvalue()
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write the figure in the format of its file's suffix; HierError when it cannot be written."""
-    content = encoded(figure, path.suffix)
+    """Write the figure in the format of its file's suffix, at its own dpi; HierError when it cannot be written."""
+    content = encoded(figure, path.suffix, figure.dpi)
     with output(path) as file:
         file.write_bytes(content)
