@@ -13,8 +13,9 @@ from ..models.bundle import BUNDLED, BundleError, find_card, load_bundle
 from ..models.classifier import Classifier, check_device
 from ..models.evidence.representation import SymmetryEvidence
 from ..models.routing.router import Router
+from .answering.asked import Asked, Vectors
 from .answering.predict import Predictor
-from .answering.rectify import Distortion, Metric, Mode, metric_change, taken_out
+from .straightening.options import Metric, Mode, Rectification, metric_change, taken_out
 
 REGISTRY = "models:/"
 
@@ -29,6 +30,11 @@ def load(
     rectify: Mode = "auto",
     metric: Metric = "auto",
     focal: float | None = None,
+    regions: bool = False,
+    basis: Vectors | None = None,
+    refine: bool = True,
+    group: str | None = None,
+    origin: Sequence[float] | None = None,
 ) -> Predictor:
     """A predictor from a bundle's folder or card or ``models:/NAME@ALIAS``; the bundled one, offline, by default.
 
@@ -41,7 +47,16 @@ def load(
     for no square; 0.0375 if left out, which is not taken out. `rectify` straightens bent images: ``auto`` where that
     helps, ``affine`` allows for linear distortions only, ``perspective`` and ``smooth`` try that one,
     ``none`` nothing. `metric` is ``unknown`` where lengths are no evidence; ``auto`` takes them for evidence, but not
-    after a perspective whose `focal` length (relative to the longer side) is not given. See `Distortion`.
+    after a perspective whose `focal` length (relative to the longer side) is not given. See `Rectification`.
+
+    With `regions` the parts of every image in which one lattice repeats are found and answered; without, only those of
+    images that are not periodic otherwise. See `Prediction`.
+
+    `basis` is the lattice to use: the two vectors of a cell, primitive or centred, ``[(ax, ay), (bx, by)]`` in px of
+    the image, x right and y down; moved to the nearest lattice on which it repeats best, unless `refine` is False.
+    `group` is judged as if it were the answer, drawn and exported; the answer is given beside it. `origin` (x, y) px is
+    the point next to which the group's origin is to lie. All apply to every image; an image that is too small for the
+    lattice cannot be used.
 
     >>> import hier, numpy as np
     >>> x = np.arange(200)
@@ -49,10 +64,11 @@ def load(
     >>> hier.load().predict(waves)[0].group
     'p4m'
     """
-    distortion = Distortion(rectify, metric, taken_out(strain), focal)
+    rectification = Rectification(rectify, metric, taken_out(strain), focal)
+    asked = Asked.of(basis, refine, group, origin)
     check_device(device)
     classifier = Classifier.load(cards_of(model), device, metric_change(strain))
-    return Predictor(classifier, router, min_confidence, tolerance, distortion)
+    return Predictor(classifier, router, min_confidence, tolerance, rectification, regions, asked)
 
 
 def cards_of(model: Path | str | Sequence[Path | str] | None = None) -> list[Path]:

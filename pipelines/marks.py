@@ -7,9 +7,13 @@ SVG, PDF       the creator
 HTML           ``<meta name="generator">``
 ``.npz``       the comment of the ZIP archive, which arrays do not see
 TIFF           the tag ``Software``
+``.npy``       a line behind the array, which readers leave unread
+CIF, ``.hk``   the first line, a comment
+tables         of groups: the names of the first columns
 =============  =====================================================
 
-Tables of predictions are known by their columns, models by their card, exports by their manifest.
+Tables of predictions, a row for each image, are known by their columns, models by their card, exports by their
+manifest.
 """
 
 from __future__ import annotations
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SOFTWARE = f"hier {version('hier')}"
+UNREAD = f"\n{SOFTWARE}\n".encode()  # what stands behind an array in .npy
 NEAR = 1 << 16  # bytes of a file's beginning and end in which its mark stands
 _JPEG = re.compile(rb"\xff\xfe..hier ", re.DOTALL)
 MARKS = {
@@ -36,6 +41,9 @@ MARKS = {
     ".html": re.compile(rb'<meta name="generator" content="hier '),
     ".npz": re.compile(rb"PK\x05\x06.{18}hier ", re.DOTALL),
     ".tif": re.compile(rb"(?:^|\0)hier [0-9]"),
+    ".cell": re.compile(rb"\nhier [0-9][^\n]*\n\Z"), 
+    ".hk": re.compile(rb"\A# hier "), ".cif": re.compile(rb"\A# hier "),
+    ".table": re.compile(rb"\Afile,group,verdict,"),
 }  # fmt: skip
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from ...hierarchy import HierError, UnknownNameError
 from ..answering.figure import drawable, plotted
 from ..answering.results import Prediction
-from ..drawing.overlay import SUFFIXES, save
+from ..drawing.lettering import SUFFIXES
+from ..drawing.overlay import Style, save
 from ..outputs import Inputs
 
 NAME = "{name}"
@@ -25,7 +26,7 @@ class OverlayFiles:
     unless `force` replaces it; UnknownNameError for another kind of picture.
     """
 
-    def __init__(self, target: str, images: Sequence[str], force: bool = False) -> None:
+    def __init__(self, target: str, images: Sequence[str], force: bool = False, style: Style | None = None) -> None:
         path = Path(target)
         if target.endswith(("/", "\\")) or os.path.isdir(path) or not path.suffix:
             path = path / f"{NAME}_overlay.png"
@@ -36,6 +37,7 @@ class OverlayFiles:
                 f"--overlay {target} is one file and there are several images: give a folder, or {NAME} in it, as in "
                 f"overlays/{NAME}{path.suffix}"
             )
+        self.style = style
         inputs = Inputs(images, force)
         used: set[str] = set()
         self.paths: dict[str, deque[Path]] = defaultdict(deque)  # an image may be given twice
@@ -47,7 +49,7 @@ class OverlayFiles:
         """Draw one image's overlay; its file. HierError where there is nothing to draw or it cannot be written."""
         drawable(found)
         path = self.paths[found.file].popleft()
-        save(plotted(found), path)
+        save(plotted(found, style=self.style), path)
         return path
 
 

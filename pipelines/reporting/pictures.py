@@ -40,7 +40,8 @@ def pictures(found: Prediction) -> list[Shown]:
     view = seen(found)
     overlay = Image.open(io.BytesIO(encoded(plotted(found), ".png"))).convert("RGB")
     if found.symmetry is None:
-        return [Shown("Image", uri(view)), Shown("The best lattice that was tried", _uri(overlay))]
+        beside = "" if found.periodic else ", and the autocorrelation"
+        return [Shown("Image", uri(view)), Shown(f"The best lattice that was tried{beside}", _uri(overlay))]
     frame = found.symmetry.frame
     cell = averaged_cell(view, frame.basis, frame.origin)
     ideal = symmetrised_cell(cell, group(found.symmetry.group).operations)

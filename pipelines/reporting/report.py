@@ -14,8 +14,11 @@ from ...hierarchy import HierError
 from ...hierarchy.files import output
 from ...hierarchy.names import on_screen
 from ...models.ladder import TOLERANCES
+from ..answering.asked import asked_in_words
+from ..answering.confidence import doubts
 from ..answering.figure import cell_in_words
 from ..answering.ladder import in_words
+from ..answering.refused import advice, level_in_words
 from ..answering.results import Failure, Prediction
 from ..answering.words import percent
 from ..marks import SOFTWARE
@@ -72,17 +75,24 @@ def _entry(result: Prediction | Failure) -> dict[str, str]:
     answer = result.group or result.statement
     probability = result.probability if result.periodic else 1 - result.periodic_probability
     cell = cell_in_words(result) if result.symmetry is not None else ""
-    return {"file": on_screen(result.file), "answer": answer, "probability": percent(probability), "cell": cell}
+    told = {"answer": answer, "probability": percent(probability), "confidence": result.confidence}
+    return {"file": on_screen(result.file), "cell": cell, "doubts": doubts(result), **told}
 
 
 def _section(result: Prediction | Failure, entry: dict[str, str]) -> dict[str, Any]:
     made: dict[str, Any] = {"entry": entry}
     if isinstance(result, Failure):
         return made
-    made |= {"steps": list(_steps(result)), "groups": _groups(result), "note": _note(result)}
-    made |= {"ladder": list(_ladder(result)), "ticks": list(_ticks()), "ladder_words": in_words(result.ladder)}
+    made |= {"steps": list(steps_told(result)), "groups": _groups(result), "note": _note(result)}
+    made |= {
+        "ladder": list(ladder_bars(result)),
+        "ticks": list(ladder_ticks()),
+        "ladder_words": in_words(result.ladder),
+    }
     if result.symmetry is not None:
         made["scores"] = list(_scores(result))
+        made["table"] = list(table_cells(result)) if "table" in vars(result) else []
+        made["as_asked"] = result.symmetry.group if result.fares is not None else ""
         made["operations"] = [
             {"xyz": o.xyz, "kind": o.kind, **_numbers(o.score, o.noise)} for o in result.symmetry.operations
         ]
@@ -103,7 +113,8 @@ def _section(result: Prediction | Failure, entry: dict[str, str]) -> dict[str, A
     return made
 
 
-def _steps(result: Prediction) -> Iterator[dict[str, Any]]:
+def steps_told(result: Prediction) -> Iterator[dict[str, Any]]:
+    """The steps of the path, each with all choices at its node."""
     for step in result.path:
         choices = [
             {"name": name, "percent": percent(p), "width": round(BAR * p), "taken": name == step.choice}
@@ -112,7 +123,7 @@ def _steps(result: Prediction) -> Iterator[dict[str, Any]]:
         yield {"level": step.level, "node": step.node, "choices": choices}
 
 
-def _ladder(result: Prediction) -> Iterator[dict[str, str]]:
+def ladder_bars(result: Prediction) -> Iterator[dict[str, str]]:
     """The rungs as shares of a line from the least tolerance to the largest, logarithmic."""
     for rung in result.ladder:
         left, right = (_place(t) for t in (rung.lower, rung.upper))
@@ -125,7 +136,8 @@ def _ladder(result: Prediction) -> Iterator[dict[str, str]]:
         }
 
 
-def _ticks() -> Iterator[dict[str, str]]:
+def ladder_ticks() -> Iterator[dict[str, str]]:
+    """Tolerances to write below the ladder, and where."""
     for t in TICKS:
         yield {"text": f"{t:g}", "left": f"{_place(t):.2f}"}
 
@@ -148,6 +160,20 @@ def _scores(result: Prediction) -> Iterator[dict[str, str]]:
         }
 
 
+def table_cells(result: Prediction) -> Iterator[dict[str, str]]:
+    """The rows of the table of groups as texts."""
+    for row in result.table:
+        numbers = {
+            "phase": row.phase_deg, "target": row.target_deg, "amplitude": row.amplitude_percent,
+            "ratio": row.noise_ratio, "misfit": row.misfit, "strain": row.strain_percent, "weight": row.akaike_weight,
+            "nets": row.probability,
+        }  # fmt: skip
+        made = {name: "–" if v is None else f"{v:.3f}" if name in ("misfit", "weight", "nets") else f"{v:.1f}"
+                for name, v in numbers.items()}  # fmt: skip
+        count = "–" if row.reflections is None else str(row.reflections)
+        yield {"group": row.group, "verdict": row.verdict, "reason": row.reason, "reflections": count, **made}
+
+
 def _groups(result: Prediction) -> list[dict[str, str]]:
     """All labels, likeliest first."""
     order = sorted(result.groups.items(), key=lambda item: -item[1])
@@ -156,13 +182,23 @@ def _groups(result: Prediction) -> list[dict[str, str]]:
 
 def _note(result: Prediction) -> str:
     periodic = f"Periodic with probability {percent(result.periodic_probability)}."
+    if result.left_out:
+        periodic += f" Left out: {'; '.join(map(str, result.left_out))}."
+    tried = result.tried
+    if tried is not None:
+        cell = cell_in_words(result)
+        periodic += f" {cell[:1].upper()}{cell[1:]}; {level_in_words(tried.level)}."
+    periodic += "".join(f" {line[:1].upper()}{line[1:]}." for line in advice(result))
+    asked = asked_in_words(result)
+    periodic += f" A say of the user: {'; '.join(asked)}." if asked else ""
     if result.symmetry is None:
         return periodic
     left, top, width, height = result.symmetry.view
     if result.region is not None:
         part = f" The whole image is not periodic. Read and shown: {width} × {height} px from ({left}, {top})."
     else:
-        part = f" Read and shown: the middle {width} × {height} px." if left or top else ""
+        some = f"{width} × {height} px from ({left}, {top})" if result.judged else f"the middle {width} × {height} px"
+        part = f" Read and shown: {some}." if left or top or result.judged else ""
     return periodic + part
 
 

@@ -50,7 +50,8 @@ class ClassifierModel(PythonModel):
             for k, answer in enumerate(predictor.predict_each(images, symmetry=True)):
                 if isinstance(answer, hier.Failure) and not as_rows:
                     raise refused(k, answer.error)
-                nothing = dict.fromkeys((*(f.name for f in fields(hier.Prediction)), "error")) if as_rows else {}
+                names = (*(f.name for f in fields(hier.Prediction)), "confidence", "advice", "error")
+                nothing = dict.fromkeys(names) if as_rows else {}
                 answers.append(nothing | answer.as_dict())
         return pd.DataFrame(answers).drop(columns=["file", "source"], errors="ignore")
 

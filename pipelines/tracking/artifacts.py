@@ -93,6 +93,7 @@ def _tree_interface() -> tuple[Any, Any]:
         for f in fields(Prediction)
         if f.name not in ("file", "source")
     ]
+    outputs += [ColSpec(DataType.string, "confidence"), ColSpec(any_type(), "advice")]
     options = ParamSchema([
         ParamSpec("tolerance", DataType.double, 0.0), ParamSpec("errors", DataType.string, "raise"),
     ])  # fmt: skip

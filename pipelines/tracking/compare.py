@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from ...hierarchy import Tree, UnknownNameError
 from .errors import StoreError, shown, telling
 from .registry import models_of, nodes_named, registered, reopen
-from .runs import Store
+from .runs import PHOTOGRAPHS, Store
 
 METRIC, TIE = "valid/accuracy", "valid/loss"
 LESS_IS_BETTER = ("loss", "seconds", "ece", "brier", "error")  # last parts of metrics' names
@@ -32,6 +32,8 @@ class Entry:
     status: str
     begun: str
     run: str
+    training: str = ""  # the run that it is in
+    photographs: str = ""  # their digest, `built-in`, or `none`
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, ready for JSON."""
@@ -65,14 +67,14 @@ def compare(store: Store, tree: Tree, given: Sequence[str], metric: str = METRIC
 def ranked(entries: Iterable[Entry], metric: str) -> list[Entry]:
     """Best first: by `metric`, then by the validation loss, then the newest."""
     newest = sorted(entries, key=lambda e: e.begun, reverse=True)
-    return sorted(newest, key=lambda e: (_rank(e.metrics, metric), _rank(e.metrics, TIE)))
+    return sorted(newest, key=lambda e: (rank(e.metrics.get(metric), metric), rank(e.metrics.get(TIE), TIE)))
 
 
-def _rank(metrics: Mapping[str, float], name: str) -> float:
-    value = metrics.get(name, float("nan"))
-    if value != value:
+def rank(value: float | None, metric: str) -> float:
+    """Where a value of `metric` stands among others, the least first; one that is missing or NaN comes last."""
+    if value is None or value != value:
         return float("inf")
-    return value if name.replace("/", "_").rpartition("_")[2] in LESS_IS_BETTER else -value
+    return value if metric.replace("/", "_").rpartition("_")[2] in LESS_IS_BETTER else -value
 
 
 def _runs(client: Any, experiment: str) -> Iterable[Any]:
@@ -101,4 +103,6 @@ def _entry(node: str, run: Any, model: Any) -> Entry:
         status=run.info.status,
         begun=begun.isoformat(timespec="seconds"),
         run=run.info.run_id,
+        training=run.data.tags.get("mlflow.parentRunId", ""),
+        photographs=run.data.tags.get(PHOTOGRAPHS, ""),
     )

@@ -25,6 +25,11 @@ def shown(text: object) -> str:
 def reason(error: Exception) -> str:
     """Why the store failed, in a few words; MLflow's own account of a dead server is a paragraph."""
     text = str(error)
+    if "MLFLOW_ALLOW_FILE_STORE" in text:
+        return (
+            "this MLflow keeps no runs in a folder: set MLFLOW_TRACKING_URI=sqlite:///mlruns/mlflow.db, "
+            "or MLFLOW_ALLOW_FILE_STORE=true"
+        )
     if "failed with exception" in text:
         cause = re.search(r"\[Errno -?\d+\] (\w[\w ]*)|(timed out)", text)
         return "it does not answer" + (f" ({(cause[1] or cause[2]).lower()})" if cause else "")

@@ -1,8 +1,13 @@
-"""The machine that a training runs on: what it is, and how busy it is, under the names that MLflow uses."""
+"""The machine that a training runs on: what it is, who uses it, and how busy it is, by the names that MLflow uses."""
 
 from __future__ import annotations
 
+import getpass
 import platform
+import subprocess
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -24,6 +29,30 @@ def hardware(device: str, processes: int = 1) -> dict[str, str]:
 
         found["hier.card"] = torch.cuda.get_device_name(device)
     return found
+
+
+@cache
+def origin() -> dict[str, str]:
+    """Tags of a run, where they are known: the user; the commit of hier's checkout, and whether files were changed."""
+    found = {}
+    with suppress(KeyError, OSError):  # a user without a name
+        found["mlflow.user"] = getpass.getuser()
+    here = Path(__file__).resolve()
+    if _git(
+        here.parent, "ls-files", "--error-unmatch", here.name
+    ):  # else the commit would be of somebody else's folder
+        found["mlflow.source.git.commit"] = _git(here.parent, "rev-parse", "HEAD")
+        found["mlflow.source.git.dirty"] = str(bool(_git(here.parent, "status", "--porcelain", "-uno", ":/")))
+    return found
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    """What git says in a folder; nothing where it fails or is not there."""
+    try:
+        done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def load(device: str = "cpu") -> dict[str, float]:

@@ -1,17 +1,17 @@
-"""The registry of models: which versions there are of a node, and which of them is the champion."""
+"""The registry of models: which versions there are of a node, and what they are called."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from ...hierarchy import Tree, UnknownNameError
 from ...models.bundle import FLAT, OUTSIDE
 from .artifacts import node_model, tree_model
-from .errors import StoreError, shown, telling
+from .errors import StoreError
 from .runs import Store, send_pending
-from .sender import CANDIDATE, CHAMPION, Sender
+from .sender import Sender
 
 OPTIONAL = (FLAT,)  # nodes outside the tree that a classifier can do without
 WHOLE = "tree"  # in place of a node: the assembled classifier
@@ -29,16 +29,6 @@ class Registered:
         """What there is of it, in a line."""
         named = {v: [a for a, w in sorted(self.aliases.items()) if w == v] for v in self.versions}
         return ", ".join(f"{v} ({', '.join(names)})" if names else str(v) for v, names in named.items()) or "none"
-
-
-@dataclass(frozen=True)
-class Promoted:
-    """An alias that was moved: `before` is the version that had it, or None."""
-
-    node: str
-    model: str
-    version: int
-    before: int | None
 
 
 def check_there(store: Store) -> None:
@@ -87,43 +77,6 @@ def nodes_named(tree: Tree, given: Iterable[str], whole: bool = False) -> list[s
         else:
             raise UnknownNameError("node", name, [*known, "all"])
     return list(dict.fromkeys(chosen))
-
-
-def promote(store: Store, tree: Tree, given: Sequence[str], version: int | None = None) -> list[Promoted]:
-    """Move the alias `champion` of nodes to their candidates, or to that version of a single node.
-
-    ``all`` are the nodes that have a candidate. Raises StoreError for a node without the version, and then moves
-    none; UnknownNameError for a node that the tree does not have.
-    """
-    nodes, models = nodes_named(tree, given, whole=True), models_of(tree)
-    if version is not None and len(nodes) != 1:
-        raise StoreError(f"--version {version} needs exactly one node, not {len(nodes)}: promote them one by one")
-    sender, moves = reopen(store), []
-    with telling(store.uri):
-        for node in nodes:
-            model = registered(sender.client, models[node])
-            if "all" in given and node not in given and CANDIDATE not in model.aliases:
-                continue
-            moves.append(Promoted(node, model.name, _wanted(tree, node, model, version), model.aliases.get(CHAMPION)))
-        if not moves:
-            raise StoreError(
-                f"no node of tree {tree.name!r} is in {shown(store.uri)} yet: run `hier train --level all`"
-            )
-        for move in moves:
-            sender.client.set_registered_model_alias(move.model, CHAMPION, str(move.version))
-    return moves
-
-
-def _wanted(tree: Tree, node: str, model: Registered, version: int | None) -> int:
-    if not model.versions:
-        raise StoreError(f"node {node!r} is not trained yet, there is no {model.name}: run {training(tree, node)}")
-    if version is None:
-        if CANDIDATE not in model.aliases:
-            raise StoreError(f"{model.name} has no candidate: give --version; there are {model}")
-        return model.aliases[CANDIDATE]
-    if version not in model.versions:
-        raise StoreError(f"{model.name} has no version {version}; there are {model}")
-    return version
 
 
 def training(tree: Tree, node: str) -> str:

@@ -25,13 +25,14 @@ from ...hierarchy.locks import locked
 from ...hierarchy.names import on_screen
 from .artifacts import NODE, TREE, node_model, slug, tree_model
 from .errors import StoreError, reason, shown, store_errors
-from .machine import load
+from .machine import load, origin
 from .records import Kind, Pending, Record
 from .sender import Sender
 from .store import connect
 
 RETRY = 60.0  # s between attempts to reach a store that failed
 LOST = 2.0  # s that a training may lose by failures and still try again: a server that hangs takes more at once
+PHOTOGRAPHS = "photographs"  # the tag with their digest
 logger = logging.getLogger("hier")
 
 
@@ -65,10 +66,10 @@ class Store:
         The file `resume` keeps the key of the run. A training that finds it resumes the run of that key, and
         in the node runs inside; what they hold already is not recorded again.
         """
-        key = run_key(resume)
+        name, key = titled(name, params), run_key(resume)
         device = tags.get("hier.device", "cpu")
         training = Training(_Way(self, key), key, device, tags.get("hier.tree", "wallpaper"))
-        all_tags = {**tags, "hier.version": version("hier")}
+        all_tags = {**origin(), **tags, "hier.version": version("hier")}
         with _ending(training):
             training._start(name, params, all_tags, None)
             yield training
@@ -163,6 +164,10 @@ class Run:
         data = {"source": dict(source), "profile": {"count": count}, "context": context}
         self._put("input", name=name, digest=digest, **data)
 
+    def confusion(self, counts: npt.NDArray[np.integer], choices: Sequence[str]) -> None:
+        """Images (k, k) by true choice (rows) and answer: a picture and a table."""
+        self._put("confusion", counts=counts.tolist(), choices=list(choices))
+
     def file(self, path: Path) -> None:
         """A file beside the figures: a picture, a table."""
         self._put("file", path=str(path.resolve()))
@@ -180,10 +185,6 @@ class NodeRun(Run):
 
     node: str
     tree: str
-
-    def confusion(self, counts: npt.NDArray[np.integer], choices: Sequence[str]) -> None:
-        """Validation images (k, k) by true choice (rows) and answer: a picture and a table."""
-        self._put("confusion", counts=counts.tolist(), choices=list(choices))
 
     def model(self, card: Path) -> None:
         """The bundle of this node alone, as a pyfunc model from images to probabilities, registered as a candidate."""
@@ -206,8 +207,8 @@ class Training(Run):
         run = NodeRun(self.way, f"{self.key}/{slug(name)}", self.device, name, self.tree)
         place = {"node": name, "level": level}
         with _ending(run):
-            tags = {**tags, "hier.tree": self.tree, "hier.node": name, "hier.level": level}
-            run._start(f"node/{slug(name)}", {**params, **place}, tags, self.key)
+            tags = {**origin(), **tags, "hier.tree": self.tree, "hier.node": name, "hier.level": level}
+            run._start(titled(name, params), {**params, **place}, tags, self.key)
             yield run
 
 
@@ -223,6 +224,14 @@ def _ending(run: Run) -> Iterator[None]:
         raise
     finally:
         run._put("end", status=status)
+
+
+def titled(name: str, params: Mapping[str, object]) -> str:
+    """The name of a run, with the settings that tell it from others: ``rotation · lcnet_050 · 10k · seed 3``."""
+    count, seed = params.get("count"), params.get("seed")
+    images = f"{count / 1000:g}k" if isinstance(count, int) and count >= 1000 else count
+    parts = (name, params.get("backbone"), images, None if seed is None else f"seed {seed}")
+    return on_screen(" · ".join(str(part) for part in parts if part))
 
 
 def run_key(resume: Path) -> str:

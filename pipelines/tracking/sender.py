@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .artifacts import PREFIX, log_bundle
+from .described import about_model, about_version, figures_of
 from .errors import shown
 from .records import Record
 
@@ -134,9 +135,13 @@ class Sender:
             run.model = log_bundle(self.client, self.experiment, run.id, name.removeprefix(PREFIX), code, card)
             self.client.set_tag(run.id, MODEL, run.model)
         if not any(v.run_id == run.id for v in self.client.search_model_versions(f"name = '{name}'")):
+            made_by = self.client.get_run(run.id)
             if not self.client.search_registered_models(f"name = '{name}'"):
-                self.client.create_registered_model(name)
+                self.client.create_registered_model(name, description=about_model(made_by.data.tags))
             # the address models:/ID would be looked up in the store that the program has set for itself
             source = self.client.get_logged_model(run.model).artifact_location
-            made = self.client.create_model_version(name, source, run.id, model_id=run.model, await_creation_for=0)
+            made = self.client.create_model_version(
+                name, source, run.id, figures_of(made_by), model_id=run.model, await_creation_for=0,
+                description=about_version(made_by),
+            )  # fmt: skip
             self.client.set_registered_model_alias(name, alias, made.version)

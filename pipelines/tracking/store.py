@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,11 @@ from .errors import StoreError, reason, shown, store_errors
 from .sender import Sender
 
 EXPERIMENT = "hier"
+TAGS = {  # of the experiment: without the first, MLflow's page takes it for one of language models
+    "mlflow.experimentKind": "custom_model_development",
+    "mlflow.note.content": "Trainings of `hier`: a run for each training, inside it one for each node of the tree. "
+    "`hier compare --html FILE` writes the same as one page.",
+}
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
@@ -62,11 +68,14 @@ def _experiment(client: Any, artifacts: str | None) -> str:
     experiment = client.get_experiment_by_name(EXPERIMENT)
     if experiment is None:
         try:
-            return str(client.create_experiment(EXPERIMENT, artifacts))
+            return str(client.create_experiment(EXPERIMENT, artifacts, TAGS))
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
             experiment = client.get_experiment_by_name(EXPERIMENT)
     elif experiment.lifecycle_stage == "deleted":
         client.restore_experiment(experiment.experiment_id)
+    with suppress(MlflowException):  # a server that may only be read still serves
+        for key in TAGS.keys() - experiment.tags.keys():  # of an earlier hier; what the user wrote stays
+            client.set_experiment_tag(experiment.experiment_id, key, TAGS[key])
     return str(experiment.experiment_id)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
@@ -21,14 +20,10 @@ from ...hierarchy.kept import make_room
 from .errors import StoreError, reason, shown, store_errors
 from .registry import check_there
 from .runs import Store, send_pending
-from .sender import Sender
 from .store import EXPERIMENT, QUIET
+from .view import VIEW, keep_view
 
 PATIENCE = 120.0  # s until the server must answer
-VIEW = "hier-nodes"
-WIDTH = 160  # px of a column: its title fits
-COLUMNS = ("valid/accuracy", "cross_atoms/accuracy", "cross_noise/accuracy", "cross_photos/accuracy",
-           "cross_outlines/accuracy", "valid/loss", "images", "seconds")  # fmt: skip
 SERVER = (  # MLflow's own command, in a process that does not outlive ours
     "import runpy; from hier.pipelines.stopping import die_with_input; die_with_input(); "
     "runpy.run_module('mlflow', run_name='__main__', alter_sys=True)"
@@ -71,21 +66,6 @@ def prepare(store: Store) -> str:
         logger.warning("the page shows MLflow's default columns: %s", reason(error))
         return place
     return f"{place}&viewStateShareKey={VIEW}"
-
-
-def keep_view(sender: Sender) -> None:
-    """Keep the columns as a view such as MLflow's own "Share" button makes: a tag of the experiment.
-
-    Runs are ordered by name: the nodes of a tree follow each other, and one node in all trainings too. (Any order
-    but the default shows runs inside a run at once, without a click.)
-    """
-    columns = ["tags.`hier.level`", *(f"metrics.`{name}`" for name in COLUMNS)]
-    order = ["attributes.`Run Name`", "attributes.`Created`", "duration", *columns]
-    state = {
-        "selectedColumns": columns, "columnOrder": order, "columnWidths": dict.fromkeys(columns[1:], WIDTH),
-        "orderByKey": "tags.`mlflow.runName`", "orderByAsc": True, "runsHiddenMode": "FIRST_20_RUNS",
-    }  # fmt: skip
-    sender.client.set_experiment_tag(sender.experiment, f"mlflow.sharedViewState.{VIEW}", json.dumps(state))
 
 
 @contextmanager

@@ -20,6 +20,8 @@ from ...models.classifier import Classifier
 from ..measuring.evaluate import Report, evaluate_patterns
 from ..tracking.artifacts import TREE, tree_model
 from ..tracking.errors import StoreError, shown, telling
+from ..tracking.machine import origin
+from ..tracking.promotion import TESTED, figures_of, tested
 from ..tracking.records import Kind, Record
 from ..tracking.registry import OPTIONAL, WHOLE, Registered, models_of, option, registered, reopen, training
 from ..tracking.registry_files import fetch
@@ -45,18 +47,36 @@ class Trial:
 
 
 @dataclass(frozen=True)
+class Kept:
+    """A version that stays champion, and its `promotion.TESTED`."""
+
+    version: int
+    figure: float
+
+
+@dataclass(frozen=True)
 class Assembled:
-    """A classifier, where its bundle is, what it was registered as, its nodes' versions, and its figures."""
+    """A classifier, where its bundle is, what it was registered as, its nodes' versions, and its figures.
+
+    `kept` is the better champion that it did not replace, if any.
+    """
 
     card: Path
     model: str
     version: int
     nodes: dict[str, int]
     figures: dict[str, float]
+    kept: Kept | None = None
+
+    @property
+    def tested(self) -> float:
+        """Mean accuracy over the test sets."""
+        return tested(self.figures)[TESTED]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, ready for JSON."""
-        return asdict(self) | {"card": str(self.card), "uri": f"models:/{self.model}@{CHAMPION}"}
+        place = f"@{CHAMPION}" if self.kept is None else f"/{self.version}"
+        return asdict(self) | {"card": str(self.card), "uri": f"models:/{self.model}{place}"}
 
 
 def assemble(
@@ -64,6 +84,8 @@ def assemble(
     stage: Stage = lambda name, total: lambda n: None, force: bool = False,
 ) -> Assembled:  # fmt: skip
     """Join the versions that bear `alias` to a bundle in `out`, and register it as the tree's champion.
+
+    A better champion stays, unless `force`: then the new version is the tree's candidate.
 
     Raises StoreError when the store fails or a node has no version of that alias or one of another tree, HierError
     for a tree over other labels than the groups, or when another call writes to `out`.
@@ -92,11 +114,24 @@ def _assemble(
     of = hashlib.sha256(repr((tree.digest, sorted(params.items()))).encode()).hexdigest()[:12]
     resume = store.root / "work" / f"assemble-{of}.txt"
     try:
-        number = _register(sender, tree, card, run_key(resume), params, reports, figures, picture)
+        kept = None if force else _better(sender, tree, figures)
+        bears = CHAMPION if kept is None else CANDIDATE
+        number = _register(sender, tree, card, run_key(resume), params, reports, figures, picture, bears)
     except StoreError as error:
         raise StoreError(f"{error}. The bundle is in {out}; the same command again registers it") from error
     resume.unlink()  # the next one is another version
-    return Assembled(card, tree_model(tree.name), number, versions, figures)
+    return Assembled(card, tree_model(tree.name), number, versions, figures, kept)
+
+
+def _better(sender: Sender, tree: Tree, figures: Mapping[str, float]) -> Kept | None:
+    """The tree's champion, where it was better on its test images than these figures. StoreError."""
+    with telling(sender.uri):
+        model = registered(sender.client, tree_model(tree.name))
+        champion = model.aliases.get(CHAMPION)
+        its = None if champion is None else figures_of(sender.client, model, TESTED).get(champion)
+    if champion is None or its is None or its <= tested(figures)[TESTED]:
+        return None
+    return Kept(champion, its)
 
 
 def chosen_versions(client: Any, tree: Tree, alias: str) -> dict[str, tuple[Registered, int]]:
@@ -176,7 +211,7 @@ def _figures(reports: Mapping[str, Report]) -> dict[str, float]:
 
 def _register(
     sender: Sender, tree: Tree, card: Path, key: str, params: Mapping[str, object], reports: Mapping[str, Report],
-    figures: Mapping[str, float], picture: Path,
+    figures: Mapping[str, float], picture: Path, alias: str,
 ) -> int:  # fmt: skip
     """A run with figures, confusions, reliability and the model; the version that was registered. StoreError."""
     name = tree_model(tree.name)
@@ -185,11 +220,11 @@ def _register(
     ]
     records: list[tuple[Kind, dict[str, Any]]] = [
         ("start", {"name": f"assemble {tree.name}", "params": {k: str(v) for k, v in params.items()},
-                   "tags": {"hier.tree": tree.name, "hier.version": version_of("hier")}, "parent": None}),
-        ("metrics", {"values": dict(figures), "step": None}),
+                   "tags": {**origin(), "hier.tree": tree.name, "hier.version": version_of("hier")}, "parent": None}),
+        ("metrics", {"values": tested(figures), "step": None}),
         *confusions,
         ("file", {"path": str(picture.resolve())}),
-        ("model", {"name": name, "code": TREE, "card": str(card.resolve()), "alias": CHAMPION}),
+        ("model", {"name": name, "code": TREE, "card": str(card.resolve()), "alias": alias}),
         ("end", {"status": "FINISHED"}),
     ]  # fmt: skip
     with telling(sender.uri):

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...datasets import OF_ATOMS, OF_PATTERN, SOURCES, Corruption, NonPatternDataset, PatternDataset
+from ...datasets import OF_ATOMS, OF_PATTERN, SOURCES, Corruption, NonPatternDataset, PatternDataset, photo_content
 from ...hierarchy import GROUP_NAMES, CompiledTree
 from ...models.bundle import GATE
 from ...models.evidence.groups import MOST, ORDERS, highest_within
@@ -159,6 +159,16 @@ def described(s: TrainSettings, parts: Sequence[Part]) -> tuple[str, str, dict[s
     return "+".join(s.source), whole, source, sum(p.stop - p.start for p in parts)
 
 
+def photographs(s: TrainSettings) -> str:
+    """Which photographs patterns are made from: a digest of the user's, ``built-in``, or ``none``."""
+    if "photos" not in s.source:
+        return "none"
+    if s.photos is None:
+        return "built-in"
+    own = [photo_content(s.photos, split) for split in ("train", "valid")]
+    return hashlib.sha256(repr(own).encode()).hexdigest()[:8]
+
+
 class TrainingData:
     """Evidence of all sets, each made when first asked for and kept in `cache`."""
 
@@ -210,12 +220,18 @@ class TrainingData:
         )
 
 
-def samples_of(evidence: EvidenceSet, plan: CompiledTree, node: str | None = None) -> Samples:
-    """Samples of all labels of a tree (None), or of a node: the images below it, with its choices as targets."""
+def samples_of(
+    evidence: EvidenceSet, plan: CompiledTree, node: str | None = None, weights: Tensor | None = None
+) -> Samples:
+    """Samples of all labels of a tree (None), or of a node: the images below it, with its choices as targets.
+
+    `weights` (N,) are of all images.
+    """
     choice = _choices(plan, node)
     targets = torch.from_numpy(choice[[plan.labels.index(name) for name in evidence.labels]])
     keep = (targets >= 0).nonzero().flatten()
-    return Samples(picked(evidence.maps, keep), picked(evidence.numbers, keep), targets[keep])
+    own = None if weights is None else weights[keep]
+    return Samples(picked(evidence.maps, keep), picked(evidence.numbers, keep), targets[keep], weights=own)
 
 
 def training_samples_of(

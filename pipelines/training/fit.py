@@ -30,7 +30,7 @@ class Samples:
 
     Without a tolerance an image's target is what it was made as; -1 where that is not asked. Where the `misfits`
     (N, 18) of the groups are known, a tolerance may be given: `choice` (17,) is then the target of the group that holds
-    within it, -1 for groups that are not below the node.
+    within it, -1 for groups that are not below the node. Losses are weighed by `weights` (N,), where they are given.
     """
 
     maps: Rows
@@ -38,6 +38,7 @@ class Samples:
     targets: Tensor
     misfits: Tensor | None = None
     choice: Tensor | None = None
+    weights: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -156,7 +157,12 @@ def step_of(
     asked, y, drawn = (processes.own(t).to(device) for t in (asked, target, drawn))
     x, z = random_relabel(x.float(), z, swap, drawn.T)
     logits = model(torch.roll(x, roll, (2, 3)), z, asked)
-    loss = F.cross_entropy(logits, y, ignore_index=-1, reduction="sum") * processes.count / count.clamp_min(1)
+    if samples.weights is None:
+        total = F.cross_entropy(logits, y, ignore_index=-1, reduction="sum")
+    else:
+        each = F.cross_entropy(logits, y, ignore_index=-1, reduction="none")
+        total = (each * samples.weights[own].to(device)).sum()
+    loss = total * processes.count / count.clamp_min(1)
     return loss, (logits.argmax(1) == y).sum().float(), (y >= 0).sum().float()
 
 

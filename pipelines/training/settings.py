@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ...datasets import PatternDataset, photo_content, split_pool
 from ...datasets.dataset import DatasetError
@@ -29,12 +30,18 @@ class TrainSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    tree: str = "wallpaper"
-    source: tuple[Literal["photos", "atoms", "noise", "outlines"], ...] = Field(("photos",), min_length=1)
-    photos: Path | None = None
+    tree: str = Field("wallpaper", description="wallpaper, paper, or a YAML file")
+    source: tuple[Literal["photos", "atoms", "noise", "outlines"], ...] = Field(
+        ("photos",), min_length=1, description="what patterns are made from: photos, atoms, noise, outlines"
+    )
+    photos: Path | None = Field(None, description="folder of photographs; scikit-image's and textures if left out")
     count: int = Field(3400, ge=17, description="training images")
-    valid_count: int = Field(510, ge=17, description="validation images, of pictures not trained on")
-    cross_count: int = Field(340, ge=17, description="images of each cross-validation set")
+    valid_count: int = Field(
+        510, ge=17, description="validation images, of pictures not trained on; 15 % of count, from 34 to 510, if null"
+    )
+    cross_count: int = Field(
+        340, ge=17, description="images of each cross-validation set; 10 % of count, from 17 to 340, if null"
+    )
     sizes: tuple[int, ...] = Field((128, 192, 256, 256), min_length=1, description="px, each an equal share")
     augment: bool = Field(True, description="blur, noise, contrast, slope and drift on most training images")
     pasted: float = Field(
@@ -55,9 +62,18 @@ class TrainSettings(BaseModel):
     batch: int | None = Field(None, ge=8, description="128 if left out; on a card more, with the rates to go with it")
     lr: float = Field(5e-3, gt=0, description="highest learning rate of the backbone")
     tune_lr: float = Field(1e-3, gt=0, description="highest learning rate of fine-tuning")
-    backbone: str = "lcnet_050"
-    pretrained: bool = False
-    seed: int = Field(0, ge=0, lt=1_000_000)
+    backbone: str = Field("lcnet_050", description="any timm model, for instance resnet18")
+    pretrained: bool = Field(False, description="start from timm's weights, which are downloaded")
+    seed: int = Field(0, ge=0, lt=1_000_000, description="of images and of weights")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _following_the_count(cls, values: Any) -> Any:
+        """Sets that nothing is trained on are made too: with few training images they would take most of the time."""
+        if not isinstance(values, dict) or not isinstance(count := values.get("count", 3400), int):
+            return values
+        follow = {"valid_count": max(34, min(510, 15 * count // 100)), "cross_count": max(17, min(340, count // 10))}
+        return values | {name: n for name, n in follow.items() if values.get(name) is None}
 
     def on(self, device: str) -> TrainSettings:
         """The same with `batch` set.
@@ -70,6 +86,15 @@ class TrainSettings(BaseModel):
         batch = BATCH if device == "cpu" else min(MOST, max(BATCH, self.count // 100))
         faster = math.sqrt(batch / BATCH)
         return self.model_copy(update={"batch": batch, "lr": self.lr * faster, "tune_lr": self.tune_lr * faster})
+
+
+def commented() -> str:
+    """All settings with their defaults as YAML, what each means in a comment above it."""
+    kept = TrainSettings.model_validate({}).model_dump(mode="json") | {"valid_count": None, "cross_count": None}
+    lines = ["# Settings of hier train, for its --config. Options on the command line override them.\n"]
+    for name, field in TrainSettings.model_fields.items():
+        lines += [f"# {field.description}\n", f"{name}: {json.dumps(kept[name])}\n"]
+    return "".join(lines)
 
 
 def digest(settings: TrainSettings, tree: Tree) -> str:

@@ -36,9 +36,10 @@ from ...models.bundle import (
 )
 from ...models.node import NodeClassifier
 from ..generating.processes import together
+from ..tracking.errors import shown
 from ..tracking.machine import hardware
-from ..tracking.runs import Store, Training
-from .data import TrainingData, described, training_parts, validation_parts
+from ..tracking.runs import PHOTOGRAPHS, Store, Training
+from .data import TrainingData, described, photographs, training_parts, validation_parts
 from .endless import EndlessSteps
 from .fit import Reporter, predict, score
 from .on_ray import tune_on_ray
@@ -115,6 +116,8 @@ def train(
     tree = load_tree(settings.tree)
     check_replaceable(_card_path(root, tree), force)
     work = root / "work" / digest(settings, tree)
+    logger.info("%d nodes on %s; what is finished is kept in %s", len(chosen), device, work)
+    logger.info("recorded in %s", shown(store.uri))
     with together(device) as (processes, own):
         if processes.count > 1 and (settings.endless or on_cluster):
             other = "--endless" if settings.endless else "--on"
@@ -139,11 +142,14 @@ def _train(steps: Steps, chosen: Sequence[str], root: Path, store: Store, on_clu
     results, trained = [], {}
     slug = "-".join(chosen) if len(chosen) < 3 else f"{len(chosen)}-nodes"
     resume = work / f"run-{crc32(' '.join(chosen).encode()):08x}.txt"
-    tags = {"hier.tree": tree.name, **hardware(steps.device, steps.processes.count)}
-    with store.training(f"train {slug}", settings.model_dump(mode="json"), tags, resume) as run:
+    tags = {"hier.tree": tree.name, PHOTOGRAPHS: photographs(settings)}
+    parts = {"training": training_parts(settings), "validation": validation_parts(settings)}
+    sets = {context: described(settings, of) for context, of in parts.items()}
+    machine = hardware(steps.device, steps.processes.count)
+    with store.training(f"train {slug}", settings.model_dump(mode="json"), tags | machine, resume) as run:
         started = time.monotonic()
-        for context, parts in (("training", training_parts(settings)), ("validation", validation_parts(settings))):
-            run.dataset(*described(settings, parts), context)
+        for context, told in sets.items():
+            run.dataset(*told, context)
         shared = steps.backbone(run.epoch)
         run.metrics({"seconds": time.monotonic() - started, "images": float(steps.images(FLAT))})
         if on_cluster:
@@ -151,7 +157,7 @@ def _train(steps: Steps, chosen: Sequence[str], root: Path, store: Store, on_clu
         else:
             steps.side_by_side(chosen, shared)
         for name in chosen:
-            node, result = _train_node(steps, name, shared, run)
+            node, result = _train_node(steps, name, shared, run, tags, sets)
             trained[name] = node
             results.append(result)
         card_path = _card_path(root, tree)
@@ -166,12 +172,15 @@ def _card_path(root: Path, tree: Tree) -> Path:
 
 
 def _train_node(
-    steps: Steps, name: str, shared: NodeClassifier, training: Training
-) -> tuple[NodeClassifier, NodeResult]:
+    steps: Steps, name: str, shared: NodeClassifier, training: Training, tags: Mapping[str, str],
+    sets: Mapping[str, tuple[str, str, dict[str, object], int]],
+) -> tuple[NodeClassifier, NodeResult]:  # fmt: skip
     settings, tree, started = steps.settings, steps.tree, time.monotonic()
     about = steps.about(name)
     params = settings.model_dump(mode="json") | {"choices": len(about.choices)}
-    with training.node(name, about.level, params, {}) as run:
+    with training.node(name, about.level, params, tags) as run:
+        for context, told in sets.items():
+            run.dataset(*told, context)
         node = steps.tuned(name, shared, run.epoch)
         metrics = {k: v for prefix, s in about.sets.items() for k, v in score(node, s, prefix).items()}
         metrics["images"], metrics["seconds"] = float(steps.images(name)), time.monotonic() - started
