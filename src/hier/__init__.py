@@ -1,8 +1,8 @@
 """Wallpaper groups of periodic images, step by step down the crystallographer's tree.
 
 `hierarchy` has what is true of the groups, `datasets` images with known groups, `models` leads from images to
-probabilities, `pipelines` is what a user runs; `cli` and `screen` are the command line and what it shows. `arrays` has
-tensor functions that several of them share.
+probabilities, `pipelines` is what a user runs; `cli` and `screen` are the command line and what it shows, `napari` is
+a plugin for that viewer. `arrays` has tensor functions that several of them share.
 
 The public names are listed in ``__init__.pyi`` and imported when first used: `hier --help` should not wait for torch.
 """

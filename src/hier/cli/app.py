@@ -9,6 +9,7 @@ import signal
 import sys
 from contextlib import suppress
 from errno import EACCES, EDQUOT, EFBIG, EIO, ELOOP, ENAMETOOLONG, ENOSPC, EPERM, EROFS
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated
 
@@ -18,22 +19,29 @@ from .. import __version__
 from ..hierarchy import HierError
 from ..hierarchy.names import on_screen
 from ..pipelines.stopping import Stop, Stopped, stoppable
-from ..screen.streams import fail, prepare_streams
+from ..screen.streams import fail, prepare_streams, set_level
 from . import benchmark as cli_benchmark
 from . import calibrate as cli_calibrate
+from . import check as cli_check
+from . import config as cli_config
 from . import diagram as cli_diagram
 from . import evaluate as cli_evaluate
 from . import explain as cli_explain
+from . import export as cli_export
 from . import generate as cli_generate
 from . import map as cli_map
+from . import page as cli_page
 from . import predict as cli_predict
 from . import registry as cli_registry
+from . import score as cli_score
 from . import train as cli_train
-from .options import ROOT, Force, Json
+from .options import ROOT, Force, Json, Quiet, Verbose
+from .plain import Plain, PlainGroup
 
 EPILOG = "Examples:  hier predict image.png  |  hier train --level rotation  |  hier ui  |  hier tree"
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, rich_markup_mode="rich", epilog=EPILOG,
+    cls=PlainGroup, no_args_is_help=True, rich_markup_mode="rich", epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Recognise the wallpaper group of a periodic image, step by step down the crystallographer's tree.",
 )  # fmt: skip
 
@@ -89,7 +97,10 @@ def _stopped(stop: Stop) -> None:
 def _misused(error: Exception) -> int:
     """Show an error of typer about the command's arguments; raises any other."""
     if not isinstance(code := getattr(error, "exit_code", None), int):
-        raise error
+        if "torchvision" not in str(error):
+            raise error
+        fail(_apart(error))
+        return MISUSED
     from typer.rich_utils import rich_format_error
 
     for name in ("message", "option_name"):
@@ -97,6 +108,21 @@ def _misused(error: Exception) -> int:
             setattr(error, name, on_screen(text))
     rich_format_error(error)  # type: ignore[arg-type]
     return code
+
+
+def _apart(error: Exception) -> str:
+    """What to do where torch and torchvision do not belong together, or the second is not there."""
+    found = []
+    for name in ("torch", "torchvision"):
+        try:
+            found.append(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            found.append(f"no {name}")
+    why = (str(error) or type(error).__name__).splitlines()[0]
+    return (
+        f"{' and '.join(found)} do not work together ({why}): install both from the same place, in one command, as "
+        "PyTorch's instructions for your system say"
+    )
 
 
 def _version(value: bool) -> None:
@@ -110,23 +136,32 @@ def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
-) -> None: ...
+    verbose: Verbose = False,
+    quiet: Quiet = False,
+) -> None:
+    if not (verbose or quiet):
+        set_level(0)
 
 
-app.command(epilog=cli_generate.EPILOG)(cli_generate.generate)
-app.command(epilog=cli_predict.EPILOG)(cli_predict.predict)
-app.command("map", epilog=cli_map.EPILOG)(cli_map.map_)
-app.command(epilog=cli_train.EPILOG)(cli_train.train)
-app.command(epilog=cli_evaluate.EPILOG)(cli_evaluate.evaluate)
-app.command(epilog=cli_calibrate.EPILOG)(cli_calibrate.calibrate)
-app.command(epilog=cli_benchmark.EPILOG)(cli_benchmark.benchmark)
-app.command(epilog=cli_explain.EPILOG)(cli_explain.explain)
-app.command(epilog=cli_registry.COMPARE)(cli_registry.compare)
-app.command(epilog=cli_registry.PROMOTE)(cli_registry.promote)
-app.command(epilog=cli_registry.ASSEMBLE)(cli_registry.assemble)
+app.command(cls=Plain, epilog=cli_generate.EPILOG)(cli_generate.generate)
+app.command(cls=Plain, epilog=cli_predict.EPILOG)(cli_predict.predict)
+app.command("map", cls=Plain, epilog=cli_map.EPILOG)(cli_map.map_)
+app.command("app", cls=Plain, epilog=cli_page.EPILOG)(cli_page.page)
+app.command(cls=Plain, epilog=cli_train.EPILOG)(cli_train.train)
+app.command(cls=Plain, epilog=cli_config.EPILOG)(cli_config.config)
+app.command(cls=Plain, epilog=cli_evaluate.EPILOG)(cli_evaluate.evaluate)
+app.command(cls=Plain, epilog=cli_calibrate.EPILOG)(cli_calibrate.calibrate)
+app.command(cls=Plain, epilog=cli_benchmark.EPILOG)(cli_benchmark.benchmark)
+app.command(cls=Plain, epilog=cli_explain.EPILOG)(cli_explain.explain)
+app.command(cls=Plain, epilog=cli_score.EPILOG)(cli_score.score)
+app.command(cls=Plain, epilog=cli_export.EPILOG)(cli_export.export)
+app.command(cls=Plain, epilog=cli_registry.COMPARE)(cli_registry.compare)
+app.command(cls=Plain, epilog=cli_registry.PROMOTE)(cli_registry.promote)
+app.command(cls=Plain, epilog=cli_registry.ASSEMBLE)(cli_registry.assemble)
+app.command(cls=Plain)(cli_check.check)
 
 
-@app.command()
+@app.command(cls=Plain)
 def tree(
     name: Annotated[str, typer.Argument(help="wallpaper, paper, or a YAML file.")] = "wallpaper",
     diagram: Annotated[str | None, typer.Option(help="Draw the symmetry elements of this group instead.")] = None,
@@ -147,7 +182,7 @@ def tree(
     Screen().print(rich_tree(loaded))
 
 
-@app.command()
+@app.command(cls=Plain)
 def ui(
     host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen at.")] = 5000,

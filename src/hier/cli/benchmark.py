@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..screen.streams import tell
-from .options import ROOT, Device, Force, Json, Photos, device_named
+from .options import ROOT, Device, Force, Json, Photos, Quiet, Verbose, device_named
 
 if TYPE_CHECKING:
     from ..pipelines.benchmark.rows import Row
@@ -34,6 +34,8 @@ def benchmark(
     show: Annotated[bool, typer.Option("--show", help="Print the preset, to copy and change, and stop.")] = False,
     device: Device = "auto",
     as_json: Json = False,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
 ) -> None:
     """Train and measure the systems of Guo, Qin and Agar, and ours, on the same images.
 

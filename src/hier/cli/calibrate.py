@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..screen.streams import tell
-from .options import ROOT, Device, Force, Json, Model, Photos, device_named
+from .options import ROOT, Device, Force, Json, Model, Photos, Quiet, Verbose, device_named
 
 if TYPE_CHECKING:
     from ..pipelines.training.calibrate import Calibrated
@@ -34,6 +34,8 @@ def calibrate(
     photos: Photos = None,
     device: Device = "auto",
     as_json: Json = False,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
 ) -> None:
     """Fit a temperature at every node and after routing, the mix with the flat head, and the stack.
 

@@ -8,13 +8,34 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..hierarchy import HierError
 from ..screen.streams import fail
-from .options import Device, Forgiven, Json, Models, Photos, RouterName, Tolerance, device_named, router_named
+from .options import (
+    ROOT,
+    Corrupt,
+    Device,
+    Focal,
+    Force,
+    Json,
+    MetricName,
+    Models,
+    Photos,
+    Quiet,
+    Rectify,
+    RouterName,
+    Strain,
+    Tolerance,
+    Verbose,
+    device_named,
+    rectified_as,
+    router_named,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from ..pipelines.measuring.evaluate import Report
     from ..pipelines.measuring.labelled import LabelledReport
 
+PICTURES = (".png", ".svg", ".pdf")
 EPILOG = (
     "Examples:  hier evaluate --source atoms --count 1700 --seed 7  |  hier evaluate my/labelled/images.  "
     "A labels.csv:  first line file,acceptable,sure  then  cat.png,p4m|p4,likely  and  leaf.jpg,none,sure"
@@ -39,13 +60,22 @@ def evaluate(
         typer.Option(min=0, max=1, help="Share of near misses of a supergroup; not of outlines, and folded only."),
     ] = 0.0,
     photos: Photos = None,
-    corrupt: Annotated[list[str] | None, typer.Option(help="NAME=SEVERITY (0 to 5); may be repeated.")] = None,
+    corrupt: Corrupt = None,
     model: Models = None,
     router: RouterName = "soft",
     tolerance: Tolerance = None,
-    strain: Forgiven = None,
+    strain: Strain = None,
+    rectify: Rectify = "auto",
+    metric: MetricName = "auto",
+    focal: Focal = None,
     device: Device = "auto",
+    wrong: Annotated[bool, typer.Option("--wrong", help="List every image that was answered wrongly.")] = False,
+    plot: Annotated[Path | None, typer.Option(help="Draw the confusion matrix to this .png, .svg or .pdf.")] = None,
+    record: Annotated[bool, typer.Option("--record", help="Record the figures in MLflow, see `hier ui`.")] = False,
+    force: Force = False,
     as_json: Json = False,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
 ) -> None:
     """Measure accuracy, on generated patterns or on a folder of labelled images.
 
@@ -54,12 +84,16 @@ def evaluate(
     reached it. With --tolerance a generated pattern's right answer is the group that holds within it, before noise and
     other corruptions but workmanship.
 
+    Images of a folder are straightened as hier predict does it, and so are generated patterns that --corrupt distorts
+    (perspective, barrel, bend, creep, shear); --rectify none leaves all as they are.
+
     A labels.csv in the folder has the columns file and acceptable: the groups that are right answers, with | between
     them, and none where not periodic is one. Columns sure and kind, if there are any, divide the figures by their
     values.
     """
     from ..pipelines.loading import load
     from ..pipelines.measuring.evaluate import (
+        Report,
         evaluate_folder,
         evaluate_patterns,
         evaluate_refusals,
@@ -70,26 +104,65 @@ def evaluate(
     from ..screen.console import Screen
     from ..screen.progress import progress
 
+    table = folder is not None and has_table(folder)
+    _check_plot(plot, folder, force)
+    if (plot or record) and (table or (folder is None and source == "none")):
+        option = "--plot" if plot else "--record"
+        raise HierError(f"{option} needs one right group for each image: a labels.csv and --source none have others")
     device, chosen = device_named(device), router_named(router)
     corruptions = parse_corruptions(corrupt or [])
     dataset: Any = _dataset(source, seed, size, orientation, construction, cells, near_misses, corruptions)
-    classifier = load(model or None, device, chosen, tolerance=tolerance, strain=strain).classifier
-    rows = read_table(folder, classifier.labels) if folder is not None and has_table(folder) else []
+    predictor = load(model or None, device, chosen, None, tolerance, strain, *rectified_as(rectify, metric), focal)
+    classifier, straightening = predictor.classifier, predictor.rectification
+    rows = read_table(folder, classifier.labels) if folder is not None and table else []
     expected = len(rows) or (folder_count(folder) if folder else count)
     report: Report | LabelledReport
     with progress(Screen(stderr=True), "images", expected) as advance:
         if folder is not None and rows:
-            report = evaluate_table(classifier, folder, rows, chosen, advance, tolerance)
+            report = evaluate_table(classifier, folder, rows, chosen, advance, tolerance, straightening)
         elif folder is not None:
-            report = evaluate_folder(classifier, folder, chosen, advance, tolerance)
+            report = evaluate_folder(classifier, folder, chosen, advance, tolerance, straightening)
         elif source == "none":
             refusals = evaluate_refusals(classifier, dataset, count, photos, advance)
         else:
-            report = evaluate_patterns(classifier, dataset, count, photos, chosen, advance, tolerance)
+            report = evaluate_patterns(classifier, dataset, count, photos, chosen, advance, tolerance, straightening)
     if folder is None and source == "none":
         _show_refusals(refusals, as_json)
-    else:
-        _show(report, as_json)
+        return
+    if isinstance(report, Report):
+        if plot is not None:
+            _draw(report, plot)
+        if record:
+            from ..pipelines.tracking.evaluations import record as run
+            from ..pipelines.tracking.runs import store
+
+            asked = {"model": ", ".join(model or ["bundled"]), "router": router}
+            run(store(ROOT), report, classifier.bundle.tree.name, asked, device)
+    _show(report, as_json, wrong)
+
+
+def _check_plot(plot: Path | None, folder: Path | None, force: bool) -> None:
+    from ..pipelines.outputs import check_outputs
+
+    if plot is not None and plot.suffix.lower() not in PICTURES:
+        raise HierError(f"--plot {plot}: give a name that ends in {', '.join(PICTURES)}")
+    check_outputs({"--plot": plot}, [folder], force=force)
+
+
+def _draw(report: Report, plot: Path) -> None:
+    import numpy as np
+    from matplotlib.figure import Figure
+
+    from ..hierarchy.files import output
+    from ..pipelines.drawing.charts import draw_confusion
+    from ..pipelines.marks import save_figure
+
+    side = 1.4 + 0.36 * len(report.labels)
+    figure = Figure(figsize=(side, side), layout="constrained")
+    texts = [[str(n) if n else "" for n in row] for row in report.confusion]
+    draw_confusion(figure.add_subplot(), np.asarray(report.confusion), report.labels, texts)
+    with output(plot) as unfinished:
+        save_figure(figure, unfinished, plot.suffix.lower(), dpi=140)
 
 
 def _dataset(
@@ -126,16 +199,18 @@ def _show_refusals(refusals: dict[str, float], as_json: bool) -> None:
         Screen().print(refusal_table(refusals))
 
 
-def _show(report: Report | LabelledReport, as_json: bool) -> None:
+def _show(report: Report | LabelledReport, as_json: bool, wrong: bool) -> None:
     from ..pipelines.measuring.labelled import LabelledReport
     from ..screen.console import Screen
-    from ..screen.tables import labelled_tables, report_tables
+    from ..screen.tables import labelled_tables, report_tables, wrong_table
 
     if as_json:
         typer.echo(json.dumps(report.as_dict()))
     else:
         for table in labelled_tables(report) if isinstance(report, LabelledReport) else report_tables(report):
             Screen().print(table)
+        if wrong:
+            Screen().print(wrong_table(report))
     for file, error in report.errors.items():
         fail(f"{file}: {error}")
     if report.errors:

@@ -12,12 +12,13 @@ import typer
 
 from ..hierarchy import HierError, group
 from ..screen.streams import tell
-from .options import Force, On, Range, part_of
+from .options import Corrupt, Force, On, Quiet, Range, Verbose, part_of
 
 if TYPE_CHECKING:
     from ..datasets import PatternDataset
     from ..pipelines.generating.export import Export, Summary
 
+OF_A_RELEASE = frozenset({"release", "hidden", "count", "seed", "size", "as_json", "verbose", "quiet"})
 EPILOG = (
     "Examples:  hier generate --source atoms --groups p4,p4m,p4g --count 3000 --format npy --out atoms  |  "
     "hier generate --preview sheet.png"
@@ -25,17 +26,21 @@ EPILOG = (
 
 
 def generate(
+    context: typer.Context,
     source: Annotated[str, typer.Option(help="photos, atoms, noise or outlines.")] = "photos",
     groups: Annotated[list[str] | None, typer.Option(help="Such as p4,pmg; may be repeated. All if left out.")] = None,
-    count: Annotated[int, typer.Option(min=1, help="Number of images; the groups alternate.")] = 1700,
-    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
+    count: Annotated[
+        int | None,
+        typer.Option(min=1, help="Number of images; the groups alternate. 1700, in a release 3400 a source."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Random seed. 0, in a release that of everyone's.")] = None,
     size: Annotated[
         int | None, typer.Option(min=16, max=4096, help="Height and width in px: 256, on a sheet 144.")
     ] = None,
     orientation: Annotated[str, typer.Option(help="any or aligned.")] = "any",
     construction: Annotated[str, typer.Option(help="fold (exact) or paste (whole pixels, always aligned).")] = "fold",
     cells: Annotated[str | None, typer.Option(help="Fewest-most primitive cells in view, for instance 4-60.")] = None,
-    corrupt: Annotated[list[str] | None, typer.Option(help="NAME=SEVERITY (0 to 5); may be repeated.")] = None,
+    corrupt: Corrupt = None,
     photos: Annotated[
         Path | None, typer.Option(help="Folder of photographs; scikit-image's and textures if left out.")
     ] = None,
@@ -45,11 +50,26 @@ def generate(
     out: Annotated[Path | None, typer.Option(help="Folder to write to.")] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Only compare what --out holds with its manifest.")] = False,
     preview: Annotated[Path | None, typer.Option(help="Draw one image of each group and source to this file.")] = None,
+    release: Annotated[
+        Path | None,
+        typer.Option(
+            help="Make test sets of photos, atoms and noise for comparisons, in this folder; see docs/submit.md."
+        ),
+    ] = None,
+    hidden: Annotated[
+        bool,
+        typer.Option("--hidden", help="Of a release: keep the labels in FOLDER-labels alone. Needs a secret --seed."),
+    ] = False,
     force: Force = False,
     device: Annotated[str, typer.Option(help="cpu, on all cores, or a GPU such as cuda.")] = "cpu",
     on: On = None,
     range_: Range = None,
+    misfits: Annotated[
+        bool, typer.Option("--misfits/--no-misfits", help="Write how well each group holds; takes as long as to draw.")
+    ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
 ) -> None:
     """Make patterns with known wallpaper groups. Rerun the same command to resume.
 
@@ -59,6 +79,13 @@ def generate(
     from ..hierarchy import UnknownNameError
     from ..pipelines.measuring.evaluate import parse_corruptions
 
+    if release is not None:
+        _only(context, OF_A_RELEASE)
+        _release(release, count, seed, size, hidden, as_json)
+        return
+    if hidden:
+        raise HierError("--hidden is for test sets: give --release FOLDER too")
+    count, seed = count or 1700, seed or 0
     if split not in ("train", "valid"):
         raise UnknownNameError("split", split, ("train", "valid"))
     names = [group(name).name for text in groups or [] for name in text.split(",") if name]
@@ -81,8 +108,16 @@ def generate(
 
     if verify and on:
         raise HierError("--verify reads the files on this machine: leave --on out")
-    run = Export(dataset, count, format, out, photos, split, shard, part_of(range_))
+    run = Export(dataset, count, format, out, photos, split, shard, part_of(range_), misfits)
     _export(run, verify, device, on, as_json)
+
+
+def _only(context: typer.Context, allowed: frozenset[str]) -> None:
+    """HierError for an option that was given and is not `allowed` beside --release, which makes its own choice."""
+    for param in context.command.params:
+        source = context.get_parameter_source(param.name or "")
+        if source is not None and source.name == "COMMANDLINE" and param.name not in allowed:
+            raise HierError(f"--release makes its own choice of patterns: leave {param.opts[0]} out")
 
 
 def _sheet(dataset: PatternDataset, photos: Path | None, out: Path, split: str, force: bool) -> None:
@@ -91,6 +126,22 @@ def _sheet(dataset: PatternDataset, photos: Path | None, out: Path, split: str, 
 
     check_outputs({"--preview": out}, photos.rglob("*") if photos else [], force=force)
     draw_sheet(dataset, photos, out, split)
+
+
+def _release(out: Path, count: int | None, seed: int | None, size: int | None, hidden: bool, as_json: bool) -> None:
+    from ..pipelines.generating.release import SEED, SOURCES, Release, release
+    from ..screen.console import Screen
+    from ..screen.progress import progress
+
+    if hidden and seed is None:
+        raise HierError("--hidden wants a --seed that nobody else knows, such as one of 18 digits")
+    run = Release(out.absolute(), count or 3400, SEED if seed is None else seed, size or 256, hidden)
+    with progress(Screen(stderr=True), "images", run.count * len(SOURCES)) as advance:
+        files = release(run, advance)
+    if as_json:
+        typer.echo(json.dumps({"release": str(out), "files": [str(f) for f in files]} | run.settings()))
+    else:
+        tell(f"{out}: {run.count} images of each of {', '.join(SOURCES)}; labels in {run.labels / 'labels.csv'}")
 
 
 def _export(run: Export, verify: bool, device: str, on: str | None, as_json: bool) -> None:
@@ -108,7 +159,8 @@ def _export(run: Export, verify: bool, device: str, on: str | None, as_json: boo
     if as_json:
         values = asdict(summary) | {
             "complete": summary.complete, "seconds": round(seconds, 2), "out": str(run.out),
-            "images_per_second": round(summary.made / seconds, 1), "part": "{}/{}".format(*run.part), **run.settings,
+            "images_per_second": round(summary.made / seconds, 1), "part": "{}/{}".format(*run.part),
+            "count": run.count, **run.settings,
         }  # fmt: skip
         typer.echo(json.dumps(values))
     else:

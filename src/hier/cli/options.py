@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,12 +12,31 @@ from typing import Annotated, Any
 import typer
 
 from ..hierarchy import HierError
-from ..screen.streams import fail
+from ..screen.streams import fail, set_level
 
 ROOT = Path("mlruns")
-CLEAR = 0.9  # least level of the lattice in a pattern that is exact
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an output even if hier did not write it.")]
+
+
+def _told(value: int) -> Callable[[bool], bool]:
+    def set_it(given: bool) -> bool:
+        if given:
+            set_level(value)
+        return given
+
+    return set_it
+
+
+Verbose = Annotated[
+    bool,
+    typer.Option(
+        "-v", "--verbose", callback=_told(logging.INFO), help="Tell more, and progress in lines, not in bars."
+    ),
+]
+Quiet = Annotated[
+    bool, typer.Option("-q", "--quiet", callback=_told(logging.ERROR), help="Tell neither progress nor warnings.")
+]
 Device = Annotated[str, typer.Option(help="cpu, cuda, mps, or auto for the fastest that works.")]
 Photos = Annotated[Path | None, typer.Option(help="Folder of photographs; scikit-image's and textures if left out.")]
 Model = Annotated[
@@ -105,6 +125,59 @@ Tolerance = Annotated[
         "idea behind handwork. If left out, the model judges by how exact the image is otherwise.",
     ),
 ]
+Regions = Annotated[
+    bool,
+    typer.Option(
+        "--regions",
+        help="Find the parts of the view in which one lattice repeats - grains, a crystal on a ground, without holes - "
+        "and answer for each, the largest first. If left out, only where the image is not periodic otherwise.",
+    ),
+]
+Table = Annotated[
+    bool,
+    typer.Option(
+        "--table",
+        help="Print how well each of the 17 groups holds: residuals of phases and amplitudes, what noise leaves of "
+        "them, misfit, strain, Akaike weight and verdict; and the cell with standard uncertainties. Also in JSON and "
+        "the report.",
+    ),
+]
+TableCsv = Annotated[Path | None, typer.Option(help="Write these tables to one .csv, a row for each image and group.")]
+CellFile = Annotated[
+    Path | None, typer.Option(help="Write the averaged and the symmetrised cell, in floats, to this .tif or .npy.")
+]
+HklFile = Annotated[
+    Path | None,
+    typer.Option(help="Write h, k, amplitude, phase and sigma about the group's origin to this .hk, as text."),
+]
+CifFile = Annotated[
+    Path | None, typer.Option(help="Write the plane group, its cell and its reflections to this .cif, as a layer.")
+]
+Basis = Annotated[
+    str | None,
+    typer.Option(
+        help="Use this lattice: ax,ay,bx,by, two vectors in px of the image, x right and y down, that span a cell, "
+        "primitive or centred. It is moved to the nearest one on which the image repeats best, see --no-refine.",
+    ),
+]
+Refine = Annotated[
+    bool, typer.Option("--refine/--no-refine", help="Refine the lattice of --basis, or take it as it is.")
+]
+AskedGroup = Annotated[
+    str | None,
+    typer.Option(
+        "--group",
+        help="Judge as if the group were this one, p4m for example: how well it holds, beside the answer. Overlay, "
+        "--table, --cell, --hkl and --cif are then of this group.",
+    ),
+]
+Origin = Annotated[
+    str | None,
+    typer.Option(
+        help="X,Y in px of the image: of the origins that the group allows, take the one nearest to it, for the "
+        "overlay and the phases of --hkl. If left out, one near the middle.",
+    ),
+]
 Page = Annotated[int | None, typer.Option(help="Page of a TIFF or stack, from 1; the first if left out.")]
 
 RawText = Annotated[
@@ -115,6 +188,29 @@ Channel = Annotated[str | None, typer.Option(help="Channel of an AFM file; the h
 
 Tile = Annotated[
     bool, typer.Option("--tile", help="Each image is one seamless repeat, which wraps at its edges: set it together.")
+]
+
+Crop = Annotated[
+    str | None,
+    typer.Option(
+        "--crop",
+        "--region",
+        help="Judge this rectangle alone: X,Y,W,H, its left, top, width and height in px. Nothing else is cut then.",
+    ),
+]
+
+MaskFile = Annotated[
+    str | None,
+    typer.Option("--mask", help="An image of the same size: what is not zero (black) in it is left out."),
+]
+
+Cut = Annotated[
+    bool,
+    typer.Option(
+        "--cut/--no-cut",
+        help="Cut off info bars, plain borders and scale bars, which are no part of the pattern, and say so; --no-cut "
+        "judges images as they are.",
+    ),
 ]
 
 On = Annotated[
@@ -130,6 +226,36 @@ Range = Annotated[
     typer.Option("--range", help="Only one part of the work, for job arrays: 3/64 is the third of 64 parts."),
 ]
 
+Corrupt = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="NAME=SEVERITY, from 0 to 5; may be repeated. Of the pattern: workmanship; of atoms: thermal, vacancies; "
+        "of the view: perspective, barrel, shear, creep, bend; of the instrument: noise, grain, shot, blur, contrast, "
+        "invert, drift, jitter, lines, slope, plane, shadow, vignette, hot."
+    ),
+]
+Width = Annotated[
+    float | None,
+    typer.Option(
+        "--size",
+        min=20,
+        max=1000,
+        help="Width of --overlay in mm, 85 for a journal's column; letters keep their size. 180 to 380 if left out.",
+    ),
+]
+Dots = Annotated[
+    float | None,
+    typer.Option(
+        "--dpi",
+        min=30,
+        max=2400,
+        help="Px to the inch of an --overlay .png. If left out, each px of the image has one or more; 300 with --size.",
+    ),
+]
+Caption = Annotated[
+    bool, typer.Option("--caption/--no-caption", help="Write answer, cell and key below --overlay, or the image alone.")
+]
+
 PixelSizeText = Annotated[
     str | None, typer.Option("--pixel-size", help="Pixel size, e.g. 0.02nm; overrides the file's metadata.")
 ]
@@ -137,17 +263,12 @@ PixelSizeText = Annotated[
 
 def device_named(name: str) -> str:
     """The torch device of that name; ``auto`` is the fastest on which hier works. HierError when it cannot be used."""
-    import torch
+    from ..pipelines.devices import fastest, problem
 
     if name == "auto":
-        offered = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-        for device in (device for device, there in offered.items() if there):
-            if (problem := _problem(device)) is None:
-                return device
-            fail(f"not using device {device!r}: {problem}")
-        return "cpu"
-    if (problem := _problem(name)) is not None:
-        raise HierError(f"device {name!r} cannot be used: {problem}; cpu always works")
+        return fastest(fail)
+    if (found := problem(name)) is not None:
+        raise HierError(f"device {name!r} cannot be used: {found}; cpu always works")
     return name
 
 
@@ -174,40 +295,36 @@ def connected(on: str | None, device: str) -> Iterator[str]:
         yield device
 
 
-def _problem(device: str) -> str | None:
-    """What goes wrong when a small pattern is drawn and analysed on a device, in one sentence; None if nothing does.
-
-    That a device is there does not mean that its driver works, or that it has every operation.
-    """
-    import torch
-
-    from ..datasets import PatternDataset
-    from ..models.evidence.representation import SymmetryEvidence
-
-    try:
-        if torch.device(device) == torch.device("cpu"):
-            return None
-        found = SymmetryEvidence()(PatternDataset("atoms", seed=0, size=64).batch([0], device))
-        level = float(found.lattice.level)
-    except (RuntimeError, AssertionError, ImportError, TypeError, HierError) as error:
-        return (str(error) or type(error).__name__).splitlines()[0].partition(". ")[0]
-    return None if level > CLEAR else f"it finds no lattice in a pattern (level {level:.2f}, not {CLEAR} or more)"
-
-
 def router_named(name: str) -> Any:
     """`name` if there is such a router; UnknownNameError with similar names otherwise."""
     from ..hierarchy import UnknownNameError
-    from ..models.routing.router import ROUTERS
+    from ..models.routing.names import ROUTERS
 
     if name not in ROUTERS:
         raise UnknownNameError("router", name, ROUTERS)
     return name
 
 
+def numbers_in(text: str | None) -> Any:
+    """The parts of ``1,2,3`` for `Asked.of`, which checks them; None for None."""
+    return None if text is None else text.replace(" ", "").split(",")
+
+
+@contextmanager
+def told_as_options(*names: str) -> Iterator[None]:
+    """Errors that begin with one of these arguments' names begin with the option's instead."""
+    try:
+        yield
+    except HierError as error:
+        if str(error).partition(" ")[0].rstrip(":") in names:
+            raise HierError(f"--{error}") from error
+        raise
+
+
 def rectified_as(mode: str, metric: str) -> tuple[Any, Any]:
     """``--rectify`` and ``--metric`` as `load` takes them; UnknownNameError with similar names otherwise."""
     from ..hierarchy import UnknownNameError
-    from ..pipelines.answering.rectify import METRICS, MODES
+    from ..pipelines.straightening.names import METRICS, MODES
 
     for option, value, known in (("--rectify", mode, MODES), ("--metric", metric, METRICS)):
         if value not in known:

@@ -10,39 +10,80 @@ import typer
 
 from ..hierarchy import HierError
 from ..screen.streams import tell
-from .options import ROOT, Device, Force, Json, On, Photos, connected
+from .options import ROOT, Device, Force, Json, On, Quiet, Verbose, connected
 
 if TYPE_CHECKING:
     from ..pipelines.training.train import TrainResult
 
-EPILOG = "Example:  hier train --level rotation --photos holiday/ --count 5000"
+EPILOG = (
+    "Example:  hier train --level rotation --photos holiday/ --count 5000.  "
+    "Further settings, in a file for --config (`hier config` prints one with all of them, and what they mean):  "
+    "valid_count, cross_count, sizes, augment, pasted, whitened, disorder, workmanship, near_misses, batch, lr, tune_lr"
+)
+WHAT, IMAGES, NETWORK = "What to train", "Images", "Networks"
 
 
 def train(
-    level: Annotated[str | None, typer.Option(help="rotation, reflection, finer (the tree's levels), or all.")] = None,
+    level: Annotated[
+        str | None, typer.Option(help="rotation, reflection, finer (the tree's levels), or all.", rich_help_panel=WHAT)
+    ] = None,
     node: Annotated[
-        list[str] | None, typer.Option(help="One node, by its name in `hier tree`; may be repeated.")
+        list[str] | None,
+        typer.Option(help="One node, by its name in `hier tree`; may be repeated.", rich_help_panel=WHAT),
     ] = None,
-    source: Annotated[list[str] | None, typer.Option(help="photos, atoms, noise or outlines; may be repeated.")] = None,
-    photos: Photos = None,
-    count: Annotated[int | None, typer.Option(help="Training images.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Epochs of the backbone on all groups.")] = None,
-    tune_epochs: Annotated[int | None, typer.Option(help="Epochs of fine-tuning at each node.")] = None,
-    backbone: Annotated[str | None, typer.Option(help="Any timm model, for instance resnet18.")] = None,
-    pretrained: Annotated[
-        bool | None, typer.Option("--pretrained", help="Start from timm's weights, which are downloaded.")
+    tree: Annotated[
+        str | None,
+        typer.Option(help="wallpaper, paper, or a YAML file; wallpaper if left out.", rich_help_panel=WHAT),
     ] = None,
-    tree: Annotated[str | None, typer.Option(help="wallpaper, paper, or a YAML file.")] = None,
-    config: Annotated[Path | None, typer.Option(help="YAML file with these and further settings.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Random seed.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="YAML file with these and further settings.", rich_help_panel=WHAT)
+    ] = None,
+    source: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="photos, atoms, noise or outlines; may be repeated; photos if left out.", rich_help_panel=IMAGES
+        ),
+    ] = None,
+    photos: Annotated[
+        Path | None,
+        typer.Option(help="Folder of photographs; scikit-image's and textures if left out.", rich_help_panel=IMAGES),
+    ] = None,
+    count: Annotated[
+        int | None, typer.Option(help="Training images; 3400 if left out.", rich_help_panel=IMAGES)
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Random seed, of images and weights; 0 if left out.", rich_help_panel=IMAGES)
+    ] = None,
     endless: Annotated[
         bool | None,
-        typer.Option("--endless", help="Make each image when it is needed, once; no evidence is kept. For a card."),
+        typer.Option(
+            "--endless",
+            help="Make each image when it is needed, once; no evidence is kept. For a card.",
+            rich_help_panel=IMAGES,
+        ),
+    ] = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(help="Any timm model, for instance resnet18; lcnet_050 if left out.", rich_help_panel=NETWORK),
+    ] = None,
+    pretrained: Annotated[
+        bool | None,
+        typer.Option("--pretrained", help="Start from timm's weights, which are downloaded.", rich_help_panel=NETWORK),
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(help="Epochs of the backbone on all groups; 15 if left out.", rich_help_panel=NETWORK),
+    ] = None,
+    tune_epochs: Annotated[
+        int | None,
+        typer.Option(help="Epochs of fine-tuning at each node; 6 if left out.", rich_help_panel=NETWORK),
     ] = None,
     force: Force = False,
     device: Device = "auto",
     on: On = None,
     as_json: Json = False,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
 ) -> None:
     """Train a classifier at each node of a level: a backbone on all groups, fine-tuned at every node.
 

@@ -74,6 +74,12 @@ def cell(name: str, metrics: Mapping[str, float]) -> str:
     return f"{value:.0f}" if name in ("images", "seconds") else f"{value:.4f}"
 
 
+def told(name: str, value: float) -> str:
+    """A figure in a sentence, with its name and unit."""
+    unit = " %" if name.endswith(("accuracy", "refused")) else " s" if name == "seconds" else ""
+    return f"{name} {cell(name, {name: value})}{unit}"
+
+
 def figures_table(figures: Mapping[str, float]) -> Table:
     """Figures named ``SET/FIGURE``, a row for each set."""
     columns = list(dict.fromkeys(name.partition("/")[2] for name in figures))

@@ -8,6 +8,7 @@ import codecs
 import logging
 import sys
 import warnings
+from functools import partial
 from io import TextIOWrapper
 
 import typer
@@ -26,6 +27,18 @@ def tell(line: object, err: bool = False) -> None:
 def fail(message: str) -> None:
     """Show an error in one line on standard error."""
     typer.secho(f"hier: {on_screen(message)}", fg="red", file=sys.stderr)
+
+
+def level() -> int:
+    """How much is told: logging's WARNING, INFO with ``-v``, ERROR with ``-q``."""
+    return logging.getLogger("hier").getEffectiveLevel()
+
+
+def set_level(value: int) -> None:
+    """Tell that much; 0 is as much as always."""
+    logging.getLogger("hier").setLevel(value)
+    if logging.lastResort is not None:
+        logging.lastResort.setLevel(value or logging.WARNING)
 
 
 def prepare_streams() -> None:
@@ -47,7 +60,8 @@ class _Lines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             cause = record.exc_info[1] if record.exc_info else None
-            fail(record.getMessage() + (f": {cause}" if cause else ""))
+            show = fail if record.levelno >= logging.WARNING else partial(tell, err=True)
+            show(record.getMessage() + (f": {cause}" if cause else ""))
         except Exception:
             self.handleError(record)  # as all handlers do: what cannot be logged stops nobody
 

@@ -18,21 +18,29 @@ if TYPE_CHECKING:
     from ..pipelines.training.train import TrainResult
 
 
+def pairs_table(title: str, pairs: Mapping[str, str]) -> Table:
+    """Names with what is said of them; no word is cut."""
+    table = Table(title=title, title_justify="left", box=SIMPLE, show_header=False, show_edge=False)
+    table.add_column("", no_wrap=True)
+    table.add_column("", overflow="fold")
+    for name, text in pairs.items():
+        table.add_row(named(name), named(text))
+    return table
+
+
 def training_table(result: TrainResult) -> Table:
     """Final figures of every node trained."""
-    table = Table(title="accuracy in % on images never trained on", title_justify="left", box=SIMPLE, show_edge=False)
+    table = Table(title="accuracy in % on images never trained on", title_justify="left", box=SIMPLE, show_edge=False,
+                  padding=(0, 1, 0, 0))  # fmt: skip
     columns = {"valid/accuracy": "valid", "cross_photos/accuracy": "photos", "cross_atoms/accuracy": "atoms",
                "cross_noise/accuracy": "noise", "cross_outlines/accuracy": "outlines"}  # fmt: skip
-    for title in ("node", "level"):
-        table.add_column(title, no_wrap=True)
+    table.add_column("node", no_wrap=True)
     for title in (*columns.values(), "loss", "images", "time"):
-        table.add_column(title, justify="right")
+        table.add_column(title, justify="right", no_wrap=True)
     for node in result.nodes:
         m = node.metrics
         cells = [f"{100 * m[key]:.1f}" if key in m else "" for key in columns]
-        table.add_row(
-            node.node, node.level, *cells, f"{m['valid/loss']:.3f}", f"{m['images']:.0f}", f"{m['seconds']:.0f} s"
-        )
+        table.add_row(node.node, *cells, f"{m['valid/loss']:.3f}", f"{m['images']:.0f}", f"{m['seconds']:.0f} s")
     return table
 
 
@@ -82,6 +90,25 @@ def _figures(report: Report) -> dict[str, str]:
         if counts:
             entries[f"errors: {', '.join(counts)}"] = ", ".join(map(str, counts.values()))
     return entries | {"rejected as non-periodic": str(report.refused)}
+
+
+def wrong_table(report: Report | LabelledReport) -> Table:
+    """Every wrong answer; where several groups are right ones, every image that was refused too."""
+    from ..pipelines.measuring.labelled import LabelledReport
+
+    if isinstance(report, LabelledReport):
+        listed = [(m["file"], m["acceptable"], m["answer"], m["probability"]) for m in report.mistakes]
+        listed += [(m["file"], m["acceptable"], "none", 1 - m["periodic_probability"]) for m in report.refusals]
+    else:
+        listed = [(w["image"], [w["truth"]], w["answer"], w["probability"]) for w in report.wrong]
+    table = Table(title=f"{len(listed)} wrong", title_justify="left")
+    table.add_column("image", overflow="fold")
+    for title in ("true", "answer"):
+        table.add_column(title, overflow="fold")
+    table.add_column("probability", justify="right")
+    for image, truth, answer, probability in listed:
+        table.add_row(named(image), named(" ".join(truth)), named(answer), percent(probability))
+    return table
 
 
 def labelled_tables(report: LabelledReport) -> list[Table]:
