@@ -3,8 +3,9 @@
     python benchmarks/distortion.py OUT.jsonl [--photos DIR] [--count 1700] [--seed 7] [--only WORD...] [--processes 1]
 
 A line of OUT.jsonl tells of `--count` patterns, in turn of photographs, atoms and noise, as `hier.load(...)` answers
-them, and of the same as if nothing were straightened (``plain``). Lines that are there already are not made again. The
-photographs come from the validation split; seeds below 10**9 are never seen in training.
+them, and of the same as if nothing were straightened (``plain``). Lines that are there already are not made again;
+OUT.jsonl.part keeps what is done of a line that was stopped. The photographs come from the validation split; seeds
+below 10**9 are never seen in training.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import json
 import math
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from functools import lru_cache
 from multiprocessing import get_context
@@ -30,6 +31,7 @@ import hier
 
 SOURCES = ("photos", "atoms", "noise")
 CHUNK = 17
+NO_PATTERN = "no pattern"
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ LINES = (
     Line("creep of 5 %", (("creep", 5),)),
     Line("bend by a third of a cell", (("bend", 5),), goal=97),
     Line("perspective, tilt 20 degrees, noise 0.1", (("perspective", 20 / 6), ("noise", 0.1 / 0.06))),
-    Line("no pattern"),
+    Line(NO_PATTERN),
 )
 
 
@@ -68,7 +70,7 @@ def _predictor(asked: str) -> hier.Predictor:
 
 
 def _dataset(line: Line, seed: int, photos: Path | None, source: str) -> PatternDataset | NonPatternDataset:
-    if line.name == "no pattern":
+    if line.name == NO_PATTERN:
         return NonPatternDataset(seed, pool=_pool(photos))
     corruptions = tuple(Corruption(name, (s, s)) for name, s in line.corruptions)
     return PatternDataset(source, seed, pool=_pool(photos), corruptions=corruptions)  # type: ignore[arg-type]
@@ -80,7 +82,7 @@ def answers(line: Line, seed: int, photos: Path | None, first: int, last: int) -
     plain = _predictor(json.dumps({"rectify": "none"}))
     made = []
     for k in range(first, last):
-        source, index = SOURCES[k % 3], k // 3
+        source, index = (SOURCES[k % 3], k // 3) if line.name != NO_PATTERN else ("any", k)
         dataset = _dataset(line, seed, photos, source)
         image = dataset.batch([index])[0].permute(1, 2, 0).numpy()
         (before,) = plain.predict(image)
@@ -119,7 +121,8 @@ def summary(line: Line, rows: list[dict[str, Any]]) -> dict[str, Any]:
     held = np.array([r["truth"] in r["possible"] and len(r["possible"]) <= 3 for r in rows])
     made: dict[str, Any] = {
         "line": line.name, "asked": line.asked, "goal": line.goal, "count": len(rows),
-        "right": float(right.mean()), "sources": {s: float(right[source == s].mean()) for s in SOURCES},
+        "right": float(right.mean()),
+        "sources": {s: float(right[source == s].mean()) for s in SOURCES if (source == s).any()},
         "held": float(held.mean()), "listed": float(np.mean([len(r["possible"]) for r in rows])),
         "plain": float(np.mean([r["plain"] == r["truth"] for r in rows])),
         "periodic": float(np.mean([r["periodic"] for r in rows])),
@@ -145,6 +148,22 @@ def _chunks(given: argparse.Namespace, line: Line) -> Iterator[tuple[Line, int, 
         yield line, given.seed, given.photos, first, min(first + CHUNK, given.count)
 
 
+def _rows(given: argparse.Namespace, line: Line, pool: ProcessPoolExecutor, part: Path) -> list[dict[str, Any]]:
+    """What came of all patterns of a line; those of an earlier run with the same seed are taken from `part`."""
+    kept = [json.loads(text) for text in part.read_text().splitlines()] if part.exists() else []
+    done = {(k["line"], k["seed"], k["first"], k["last"]): k["rows"] for k in kept}
+    chunks = [(line.name, given.seed, *chunk[3:]) for chunk in _chunks(given, line)]
+    open_ = [chunk for key, chunk in zip(chunks, _chunks(given, line), strict=True) if key not in done]
+    jobs = {pool.submit(answers, *chunk): (line.name, given.seed, *chunk[3:]) for chunk in open_}
+    for job in as_completed(jobs):
+        key = jobs[job]
+        done[key] = job.result()
+        with part.open("a") as file:
+            named = zip(("line", "seed", "first", "last"), key, strict=True)
+            file.write(json.dumps({**dict(named), "rows": done[key]}) + "\n")
+    return [row for key in chunks for row in done[key]]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
@@ -159,8 +178,7 @@ def main() -> None:
         for line in LINES:
             if line.name in done or (given.only and not any(word in line.name for word in given.only)):
                 continue
-            jobs = [pool.submit(answers, *chunk) for chunk in _chunks(given, line)]
-            row = summary(line, [row for job in jobs for row in job.result()])
+            row = summary(line, _rows(given, line, pool, given.out.with_suffix(".jsonl.part")))
             row["seed"] = given.seed
             with given.out.open("a") as file:
                 file.write(json.dumps(row) + "\n")

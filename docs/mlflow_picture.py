@@ -2,8 +2,9 @@
 
     python docs/mlflow_picture.py mlruns docs
 
-writes mlflow.png (runs), mlflow_models.png (registry) and mlflow_confusion.png (a node's confusion matrix). It needs
-`pip install .[test]`, and Chromium with its driver (Debian: `apt-get install chromium chromium-driver`).
+writes mlflow.png (runs), mlflow_charts.png, mlflow_models.png (registry), mlflow_confusion.png (a node's confusion
+matrix), and mlflow_nodes.png (the page of `hier compare --html`). It needs `pip install .[test]`, and Chromium with its
+driver (Debian: `apt-get install chromium chromium-driver`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hier.hierarchy import load_tree
+from hier.pipelines.tracking.compare import compare
+from hier.pipelines.tracking.page import confusions, write_comparison
 from hier.pipelines.tracking.runs import Store, store
 from hier.pipelines.tracking.ui import page, prepare, serving
 from selenium import webdriver
@@ -53,7 +57,7 @@ def chromium_and_driver() -> tuple[str, str] | None:
 
 
 @contextmanager
-def chromium(width: int = 1920, height: int = 880) -> Iterator[WebDriver]:
+def chromium(width: int = 1600, height: int = 900) -> Iterator[WebDriver]:
     """A browser with an empty profile that can reach only this machine."""
     found = chromium_and_driver()
     if found is None:
@@ -85,6 +89,13 @@ class Pages:
         self._show(self.place)
         self._until(lambda: len(_cells(self.driver)) >= count, f"{count} runs")
         return _cells(self.driver)
+
+    def charts(self) -> str:
+        """Show the charts of runs; the page's text."""
+        self._show(f"{self.place}&compareRunsMode=CHART")
+        self._until(lambda: "By epoch" in self._text(), "charts by epoch")
+        self._until(lambda: bool(self.driver.find_elements(By.CSS_SELECTOR, ".plot-container .barlayer path")), "bars")
+        return self._text()
 
     def run(self, name: str) -> str:
         """Show the newest run of that name; the page's text."""
@@ -191,17 +202,26 @@ def free_port() -> int:
 
 
 def take_all(where: Store, folder: Path) -> None:
-    """The three screenshots."""
+    """The screenshots."""
     with pages(where) as shown:
         names = {run.info.run_name for run in shown.client.search_runs([shown.experiment])}
         shown.runs(min(len(names), 12))
         shown.save(folder / "mlflow.png")
+        shown.charts()
+        shown.save(folder / "mlflow_charts.png")
         shown.driver.set_window_size(1400, 820)
         shown.models([model.name for model in shown.client.search_registered_models()][:8])
         shown.save(folder / "mlflow_models.png")
         shown.driver.set_window_size(1400, 940)
-        shown.confusion("node/finer-2")
+        shown.confusion(min(name for name in names if name.startswith("finer-2 ")))
         shown.save(folder / "mlflow_confusion.png")
+        shown.driver.set_window_size(1160, 900)
+        with tempfile.TemporaryDirectory() as made:
+            tree = load_tree("wallpaper")
+            entries = compare(where, tree, [])
+            write_comparison(Path(made) / "nodes.html", tree, entries, confusions(where, entries))
+            shown.driver.get((Path(made) / "nodes.html").as_uri())
+            shown.save(folder / "mlflow_nodes.png")
 
 
 if __name__ == "__main__":
