@@ -33,8 +33,10 @@ ORDER = (
     "datasets",
     "models.evidence",
     "models.placing",
+    "models.residuals",
     "models.routing",
     "models.straightening",
+    "models.regions",
     "models.systems",
     "models",
     "pipelines.stopping",
@@ -42,7 +44,9 @@ ORDER = (
     "pipelines.marks",
     "pipelines.outputs",
     "pipelines.cluster",
+    "pipelines.devices",
     "pipelines.generating",
+    "pipelines.straightening",
     "pipelines.measuring",
     "pipelines.drawing",
     "pipelines.answering",
@@ -52,6 +56,8 @@ ORDER = (
     "pipelines.training",
     "pipelines.benchmark",
     "pipelines.loading",
+    "pipelines.onnx_files",
+    "pipelines.page",
     "pipelines.predict",
     "pipelines.results",
     "pipelines",
@@ -59,9 +65,10 @@ ORDER = (
     "pipelines.serving",
     "screen",
     "cli",
+    "napari",
     "__main__",
 )
-ENTRIES = ("hier", "hier.__main__", "hier.cli.app")
+ENTRIES = ("hier", "hier.__main__", "hier.cli.app", "hier.napari.widget")
 # Models that are logged in MLflow import these by name, and nothing of ours does.
 KEPT_FOR_LOGGED_MODELS = {
     "hier.models.representation",

@@ -232,6 +232,7 @@ def test_mistakes_are_answered_in_one_line(
         (Path(folder) / name).parent.mkdir(parents=True)
         (Path(folder) / name).write_text("no image")
     Path("table/labels.csv").write_text("file,acceptable\na.png,p5\n")
+    Path("a.png").write_text("no image")
     files = {"key": "cuont: 3", "value": "lr: fast", "list": "- 1", "broken": "a: [1, 2"}
     for name, text in files.items():
         Path(f"{name}.yaml").write_text(text)
@@ -364,3 +365,54 @@ def test_the_installed_command_answers(tmp_path: Path, card_path: Path, images: 
     assert done.returncode == 2
     assert [set(row) >= {"group"} for row in json.loads(done.stdout)] == [True, False]
     assert done.stderr == f"hier: {images['empty.png']}: the file is empty\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("predict a.png --router sof", "did you mean soft"),
+        ("predict a.png --rectify afine", "did you mean affine"),
+        ("predict a.png --metric foo", "known: auto, known, unknown"),
+        ("predict a.png --group p5", "--group p5: unknown wallpaper group"),
+        ("predict a.png --basis 1,2", "--basis 1,2: give 4 numbers"),
+        ("predict a.png --pixel-size 3parsec", "give a length such as 0.02nm"),
+        ("predict a.png --crop 1,2", "give X,Y,W,H"),
+        ("predict a.png --range 5/3", "--range 5/3"),
+        ("predict a.png --overlay a.jpg", "kind of overlay"),
+        ("predict a.png --size 85", "are for --overlay"),
+        ("predict missing.png", "missing.png: no such file"),
+        ("map missing.png", "missing.png: no such file"),
+        ("map a.png --rectify affine", "known: auto, none"),
+        ("map a.png --out a.jpg", ".png, .svg, .pdf"),
+        ("explain missing.png", "missing.png: no such file"),
+        ("explain a.png --out a.jpg", "kind of picture"),
+    ],
+)
+def test_a_typo_is_told_before_torch_is_imported(command: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "a.png").touch()
+    code = f"import sys; sys.argv = {['hier', *command.split()]}\nfrom hier.cli.app import main\n"
+    code += "try: main()\nfinally: print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr
+    assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("kind", ["broken", "missing"])
+def test_a_torchvision_of_another_torch_is_told_with_the_remedy(kind: str, tmp_path: Path) -> None:
+    """As the package index's torchvision fails under a CPU build of torch, or where there is none."""
+    reason = {
+        "broken": "RuntimeError('operator torchvision::nms does not exist')",
+        "missing": "ModuleNotFoundError(\"No module named 'torchvision'\")",
+    }[kind]
+    (tmp_path / "torchvision").mkdir()
+    (tmp_path / "torchvision" / "__init__.py").write_text(f"raise {reason}\n", encoding="utf-8")
+    Image.new("L", (64, 64), 90).save(tmp_path / "a.png")
+    code = "import sys; sys.argv = ['hier', 'predict', 'a.png']\nfrom hier.cli.app import main\nmain()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert "install both from the same place" in done.stderr

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hier.datasets import Corruption, PatternDataset
+from hier.datasets import CORRUPTIONS, Corruption, PatternDataset
 from hier.pipelines.generating import preview
 from PIL import Image
 
@@ -47,7 +47,8 @@ def test_an_export_is_made_then_complete_then_verified(hier: Command, tmp_path: 
     code, out, err = hier("generate", *options)
     assert code == 0, err
     assert "9 images, 9 made" in out
-    assert sorted(p.name for p in (tmp_path / "set").iterdir()) == ["cm", "manifest.jsonl", "p4", "pmg"]
+    there = sorted(p.name for p in (tmp_path / "set").iterdir())
+    assert there == ["cm", "labels-00000.jsonl", "manifest.jsonl", "p4", "pmg"]
     dataset = PatternDataset(
         "atoms", 3, 48, ("p4", "pmg", "cm"), cells=(4, 9), corruptions=(Corruption("blur", (1, 1)),)
     )
@@ -140,3 +141,17 @@ def test_an_interruption_ends_at_once_and_the_same_command_takes_up(tmp_path: Pa
     told = json.loads(done.stdout)
     assert told["complete"]
     assert told["found"] >= 64 * there - 64
+
+
+def test_help_names_every_corruption(hier: Command) -> None:
+    text = hier("generate", "--help")[1]
+    assert not [name for name in CORRUPTIONS if name not in text]
+
+
+@pytest.mark.parametrize("option", [("--groups", "p4"), ("--source", "photos"), ("--format", "png")])
+def test_a_release_takes_no_option_that_it_would_not_heed(
+    hier: Command, tmp_path: Path, option: tuple[str, str]
+) -> None:
+    code, _, err = hier("generate", "--release", "sets", "--count", 17, *option)
+    assert (code, err.strip()) == (2, f"hier: --release makes its own choice of patterns: leave {option[0]} out")
+    assert not list(tmp_path.iterdir())

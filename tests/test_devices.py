@@ -23,9 +23,13 @@ from hier.datasets import CORRUPTIONS, KINDS, SOURCES, Corruption, NonPatternDat
 from hier.hierarchy import GROUP_NAMES, HierError, compile_tree, load_tree
 from hier.models.bundle import FLAT, GATE, GATE_CHOICES, Bundle, NodeCard, load_bundle
 from hier.models.classifier import Answer, Classifier
+from hier.models.evidence.lattice import find_lattice
 from hier.models.evidence.relabel import random_relabel
 from hier.models.evidence.representation import EVIDENCE
+from hier.models.evidence.structure import Structure, structure_factors
 from hier.models.node import NodeClassifier, NodeSettings
+from hier.models.residuals.akaike import akaike_weights, generalised_noise
+from hier.models.residuals.scores import residuals
 from hier.models.routing.router import ROUTERS, Router
 from hier.pipelines.answering.explain import explain_maps
 from hier.pipelines.answering.predict import Predictor
@@ -398,6 +402,20 @@ def test_generated_and_made_up_images_are_evaluated(
     assert (report.count, len(report.confusion)) == (17, 17)
     assert evaluate_refusals(classifier, NonPatternDataset(1, 64), 5)["all"] in {0, 0.2, 0.4, 0.6, 0.8, 1}
     assert wanted == [NAME]
+
+
+def test_residuals_of_all_groups_are_those_of_the_cpu(strict: Device, patterns: Tensor) -> None:
+    basis = find_lattice(patterns).basis
+    structure = structure_factors(patterns, basis)
+    here = residuals(structure, basis)
+    moved = Structure(*(t.to(NAME) for t in (structure.coefficients, structure.noise, structure.radius)))
+    away = residuals(moved, basis.to(NAME))
+    for name in ("phase", "target", "amplitude", "squares", "stretch"):
+        torch.testing.assert_close(
+            getattr(away, name).cpu(), getattr(here, name), atol=1e-3, rtol=1e-3, equal_nan=True, msg=name
+        )
+    noise = generalised_noise(away.squares, away.free, away.data, away.phase < 5, away.noise)
+    assert akaike_weights(away.squares, away.free, noise).sum(1).tolist() == pytest.approx([1.0] * len(patterns))
 
 
 @pytest.mark.slow

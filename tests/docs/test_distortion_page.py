@@ -34,8 +34,8 @@ def test_its_commands_run(page: Callable[..., Any], folder: Path, shell: Callabl
     assert (folder / "straight.tif").exists()
 
 
-def rows() -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (ROOT / "docs" / "distortion.jsonl").read_text("utf-8").splitlines()]
+def rows(name: str = "distortion.jsonl") -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (ROOT / "docs" / name).read_text("utf-8").splitlines()]
 
 
 def test_its_table_is_what_was_measured(page: Callable[..., Any]) -> None:
@@ -52,3 +52,14 @@ def told(row: dict[str, Any]) -> str:
     goal = "" if row["goal"] is None else f"{row['goal']:g}"
     figures = [f"{100 * row[k]:.1f}" for k in ("right", "plain", "held")]
     return " | ".join([row["line"], goal, *figures, *errors])
+
+
+def test_its_table_of_regions_is_what_was_measured(page: Callable[..., Any]) -> None:
+    text = page("docs/distortion.md").text
+    for row in rows("regions.jsonl"):
+        if row["regions"]:
+            figures = [f"{100 * row['found']:.0f}", f"{100 * row['common']:.0f}", f"{100 * row['right']:.0f}"]
+            line = [row["kind"], str(row["views"]), str(row["regions"]), *figures, str(row["extra"])]
+            assert f"| {' | '.join(line)} |" in text, line
+        else:
+            assert f"{row['with regions']} of {row['views']} images without a pattern" in text

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
     (made / "detector.raw").write_bytes(byte.astype("<u2").tobytes())
     with h5py.File(made / "scan.h5", "w") as file:
         file["entry/data"] = byte
+    bar = np.full((30, 256), 255, np.uint8)
+    bar[8:20, 10:90:3] = 0
+    Image.fromarray(np.concatenate([byte, bar])).save(made / "sem.png")
+    Image.fromarray(np.pad(np.zeros((276, 256), np.uint8), ((10, 0), (0, 0)), constant_values=255)).save(
+        made / "mask.png"
+    )
     (made / "examples").mkdir()
     shutil.copy(root / "examples" / "frieze.yaml", made / "examples")
     return made
@@ -49,6 +57,27 @@ def test_micrographs(page: Open, folder: Path, shell: Open) -> None:
         assert "p4m" in out or "images answered" in out, command
         for name in re.findall(r"--(?:csv|jsonl) (\S+)", command):
             assert len((folder / name).read_text(encoding="utf-8").splitlines()) >= 1
+    assert "cut: info bar, 30 px at the bottom" in there.run("hier predict sem.png")
+    for code in page("docs/micrographs.md").python:
+        exec(code, {})
+
+
+def test_what_bars_change_is_what_was_measured(page: Open, root: Path) -> None:
+    """Its figures are those of `docs/bars.jsonl`, as `benchmarks/bars.py` sums them up."""
+    sys.path.insert(0, str(root / "benchmarks"))
+    try:
+        from bars import STYLES, summary
+    finally:
+        sys.path.pop(0)
+    rows = [json.loads(line) for line in (root / "docs" / "bars.jsonl").read_text(encoding="utf-8").splitlines()]
+    found, text = summary(rows), page("docs/micrographs.md").text
+    assert len({row["index"] for row in rows}) == len(rows) == 200
+    assert f"first {found['kept']} (" in text
+    assert {row["style"] for row in rows} == set(STYLES)
+    for name in ("as without", "as without, bars kept", "right", "right without"):
+        assert f"| {name} | {100 * found[name]:.1f} % |" in text, name
+    for name in ("clean patterns cut", "not found"):
+        assert f"| {name} | {found[name]} |" in text, name
 
 
 @pytest.mark.parametrize("name", OTHERS)

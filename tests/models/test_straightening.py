@@ -9,12 +9,14 @@ import pytest
 import torch
 from hier.datasets import Corruption, PatternDataset
 from hier.models.evidence.lattice import find_lattice
+from hier.models.straightening.doubts import bends
 from hier.models.straightening.families import FAMILIES, PERSPECTIVE, STRAIGHT, Family
-from hier.models.straightening.fit import cross_validated, errors, fitted
+from hier.models.straightening.fields import Field
+from hier.models.straightening.fit import Sighting, cross_validated, fitted
 from hier.models.straightening.matching import Lattice, Matcher, Measured, pixels
 from hier.models.straightening.metric import near
 from hier.models.straightening.resample import rectified
-from hier.models.straightening.straighten import Field, bends, straightened
+from hier.models.straightening.straighten import straightened
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -61,9 +63,8 @@ def measured(family: Family, c: Tensor, basis: Tensor, noise: float = 0.0) -> Me
     fractions = family.apply(z, c) @ torch.linalg.inv(basis).T
     fractions = fractions + noise * torch.randn(fractions.shape, generator=torch.Generator().manual_seed(1))
     n = len(z)
-    return Measured(
-        z, fractions, torch.eye(2).expand(n, 2, 2), torch.ones(n), torch.ones(n, dtype=torch.bool), (13, 13)
-    )
+    fold = (torch.arange(n) // 13 + 2 * torch.arange(n)) % 5
+    return Measured(z, fractions, torch.eye(2).expand(n, 2, 2), torch.ones(n), torch.ones(n, dtype=torch.bool), fold)
 
 
 @BENT
@@ -72,10 +73,10 @@ def test_a_fit_finds_the_field_that_made_what_was_measured(family: Family) -> No
     found = measured(family, c, basis)
     # windows that are wrong altogether do not matter
     found.fractions[5::17] += 0.4
-    fit, lattice = fitted(found, family, torch.zeros(family.size))
+    fit, lattice = fitted(Sighting.of(found), family, torch.zeros(family.size))
     good = torch.ones(len(found.at), dtype=torch.bool)
     good[5::17] = False
-    assert float(errors(found, family, fit, lattice)[good].median()) < (2e-3 if family.size < 20 else 5e-3)
+    assert float(Sighting.of(found, good).errors(family, fit, lattice).median()) < (2e-3 if family.size < 20 else 5e-3)
     if family.size < 20:  # plates of random weights are nearly affine in part
         assert torch.allclose(lattice.basis, basis, atol=0.02)
 

@@ -24,6 +24,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
         store(folder).connect()
     shutil.copy(folder / "mlflow.db", folder / "empty.db")
     with sqlite3.connect(folder / "empty.db") as database:
+        database.execute("DELETE FROM experiment_tags")
         database.execute("DELETE FROM experiments")
     return folder / "empty.db"
 

@@ -14,10 +14,10 @@ import pytest
 from hier.hierarchy import Tree, load_tree
 from hier.models.bundle import Card, NodeCard, save_bundle
 from hier.models.node import NodeClassifier, NodeSettings
-from hier.pipelines.tracking.registry import promote
-from hier.pipelines.tracking.runs import Store, store
+from hier.pipelines.tracking.promotion import promote
+from hier.pipelines.tracking.runs import PHOTOGRAPHS, Store, store
 from hier.pipelines.tracking.sender import KEY
-from hier.pipelines.tracking.ui import COLUMNS
+from hier.pipelines.tracking.view import COLUMNS
 
 pytest.importorskip("selenium", reason="the browser is driven by selenium: pip install .[test]")
 SCRIPT = Path(__file__).parents[2] / "docs" / "mlflow_picture.py"
@@ -50,7 +50,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Store:
             title, resume = f"train {len(names)}-nodes", folder / f"run-{training_number}.txt"
             with where.training(title, {"seed": 0}, {}, resume) as training:
                 for name in names:
-                    with training.node(name, NODES[name], {"seed": 0}, {}) as run:
+                    with training.node(name, NODES[name], {"seed": 0}, {PHOTOGRAPHS: "built-in"}) as run:
                         run.metrics(FIGURES)
                         run.confusion(np.eye(len(tree.choices(name)), dtype=int), tree.choices(name))
                         if name == "rotation":
@@ -79,14 +79,14 @@ def shown(picture: ModuleType, trained: Store) -> Iterator[Any]:
 @pytest.mark.browser
 def test_the_page_shows_all_nodes_side_by_side(shown: Any, tmp_path: Path) -> None:
     table = shown.runs(len(NODES) + 2)
-    assert set(table) == {"train 4-nodes", "train 1-nodes", *(f"node/{name}" for name in NODES)}
-    for name, level in NODES.items():
-        row = table[f"node/{name}"]
-        assert row["tags.`hier.level`"] == level
+    assert set(table) == {"train 4-nodes · seed 0", "train 1-nodes · seed 0", *(f"{name} · seed 0" for name in NODES)}
+    for name in NODES:
+        row = table[f"{name} · seed 0"]
+        assert row["tags.`photographs`"] == "built-in"
         # the table draws the columns that fit into the window
         for column in COLUMNS[:4]:
             assert row[f"metrics.`{column}`"] == str(FIGURES[column])
-    assert table["train 4-nodes"]["metrics.`valid/accuracy`"] == "-"
+    assert table["train 4-nodes · seed 0"]["metrics.`valid/accuracy`"] == "-"
     assert KEY not in str(table)
     shown.save(tmp_path / "page.png")
     assert (tmp_path / "page.png").stat().st_size > 10_000
@@ -94,12 +94,20 @@ def test_the_page_shows_all_nodes_side_by_side(shown: Any, tmp_path: Path) -> No
 
 @pytest.mark.slow
 @pytest.mark.browser
+def test_charts_of_nodes_and_epochs_are_prepared(shown: Any) -> None:
+    text = shown.charts()
+    assert "Accuracy by node" in text
+    assert "valid/accuracy" in text
+
+
+@pytest.mark.slow
+@pytest.mark.browser
 def test_the_run_of_a_training_leads_to_its_nodes(shown: Any) -> None:
-    text = shown.run("train 4-nodes")
+    text = shown.run("train 4-nodes · seed 0")
     assert "Child runs" in text
     for name in NODES:
-        assert f"node/{name}" in text
-    text = shown.compared(["node/finer-1", "node/reflection-2"])
+        assert f"{name} · seed 0" in text
+    text = shown.compared(["finer-1 · seed 0", "reflection-2 · seed 0"])
     assert "Comparing 2 Runs" in text
     assert "valid/accuracy" in text
 
@@ -107,7 +115,7 @@ def test_the_run_of_a_training_leads_to_its_nodes(shown: Any) -> None:
 @pytest.mark.slow
 @pytest.mark.browser
 def test_a_nodes_confusions_are_a_picture(shown: Any) -> None:
-    width, height = shown.confusion("node/reflection-1")
+    width, height = shown.confusion("reflection-1 · seed 0")
     assert min(width, height) > 200
     assert "confusion.png" in shown.driver.find_element("tag name", "body").text
 

@@ -136,3 +136,12 @@ def test_a_card_gets_larger_batches_and_rates_to_go_with_them(count: int, batch:
     assert there.lr / settings.lr == there.tune_lr / settings.tune_lr == pytest.approx((batch / 128) ** 0.5)
     assert there.on("cpu") == there, "what was chosen stays"
     assert TrainSettings(count=count, batch=64).on("cuda:0").lr == settings.lr, "as given"
+
+
+@pytest.mark.parametrize(
+    ("count", "valid", "cross"), [(17, 34, 17), (1000, 150, 100), (3400, 510, 340), (90_000, 510, 340)]
+)
+def test_sets_that_nothing_is_trained_on_follow_the_count(count: int, valid: int, cross: int) -> None:
+    found = TrainSettings(count=count)
+    assert (found.valid_count, found.cross_count) == (valid, cross)
+    assert TrainSettings(count=count, valid_count=51).valid_count == 51

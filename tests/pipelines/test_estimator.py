@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 import torch
 from hier.datasets import PatternDataset
+from hier.pipelines.training.best import Best, Enough
 from hier.pipelines.training.estimator import HierarchicalClassifier
 from numpy.typing import NDArray
 from PIL import Image
 from sklearn.base import clone
+from sklearn.ensemble import VotingClassifier
 from sklearn.exceptions import NotFittedError
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import estimator_checks
@@ -156,7 +158,9 @@ def test_any_random_state_of_numpy_is_a_seed(
     data: tuple[Any, Any], seed: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seeds: list[int] = []
-    monkeypatch.setattr(HierarchicalClassifier, "_trained", lambda self, evidence, seed: seeds.append(seed) or {})
+    monkeypatch.setattr(
+        HierarchicalClassifier, "_trained", lambda self, evidence, seed, weights: seeds.append(seed) or {}
+    )
     for _ in range(2):
         HierarchicalClassifier(random_state=seed).fit(data[0][:4], ["a", "b", "a", "b"])  # type: ignore[arg-type]
     assert all(0 <= s < 2**31 for s in seeds)
@@ -244,3 +248,72 @@ def test_what_cannot_be_used_is_said(data: tuple[Any, Any], tmp_path: Path) -> N
         model.fit([], [])
     with pytest.raises(ValueError, match="tree: node 'turn'"):
         HierarchicalClassifier({"name": "x", "root": {"name": "turn", "level": "l", "children": {"a": "b"}}}).fit(X, y)
+
+
+def test_weights_are_those_of_the_loss(data: tuple[NDArray[np.float32], NDArray[np.str_]]) -> None:
+    images, labels = data
+    make = lambda: HierarchicalClassifier(TREE, backbone="test_convnext3", **QUICK)  # noqa: E731
+    plain, even = make().fit(images, labels), make().fit(images, labels, np.full(60, 3.0))
+    np.testing.assert_allclose(plain.predict_proba(images), even.predict_proba(images), atol=1e-5)
+    only = make().fit(images, labels, sample_weight=(labels == "p4").astype(float))
+    assert (only.predict_proba(images) - plain.predict_proba(images))[:, list(plain.classes_).index("p4")].mean() > 0
+    for wrong in (np.ones(3), -np.ones(60), np.zeros(60), np.full(60, np.nan)):
+        with pytest.raises(ValueError, match="sample_weight: 60 numbers of at least 0"):
+            make().fit(images, labels, wrong)
+
+
+def test_the_fastest_device_is_found(data: tuple[NDArray[np.float32], NDArray[np.str_]]) -> None:
+    images, labels = data
+    model = HierarchicalClassifier(TREE, backbone="test_convnext3", device="auto", **QUICK).fit(images, labels)
+    assert model.device_ in ("cpu", "cuda", "mps")
+    assert model.device == "auto"
+    assert set(model.predict(images)) <= set(labels)
+
+
+def test_functions_that_number_labels_are_named(data: tuple[NDArray[np.float32], NDArray[np.str_]]) -> None:
+    images, labels = data
+    model = HierarchicalClassifier(TREE, backbone="test_convnext3", **QUICK)
+    with pytest.raises(ValueError, match=r"number labels.* VotingClassifier"):
+        VotingClassifier([("a", model), ("b", model)], voting="soft").fit(images, labels)
+    free = HierarchicalClassifier(backbone="test_convnext3", **QUICK)  # without a tree any labels will do
+    assert cross_val_predict(free, images, labels, cv=2, method="predict_proba").shape == (60, 3)
+
+
+def test_training_stops_early_and_says_so(
+    data: tuple[NDArray[np.float32], NDArray[np.str_]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    images, labels = data
+    options = {"backbone": "test_convnext3", "epochs": 8, "tune_epochs": 2, "validation_fraction": 0.2}
+    HierarchicalClassifier(TREE, **options, patience=1, lr=0.3, verbose=True).fit(images, labels)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("all labels: epoch 1 of 8, loss ")
+    assert 1 < sum(line.startswith("all labels") for line in lines) < 8, "a rate of 0.3 is too high to go on"
+    assert any(line.startswith("mirror: epoch 1 of 2") for line in lines)
+    with pytest.raises(ValueError, match="patience = 2: validation_fraction is needed"):
+        HierarchicalClassifier(TREE, patience=2).fit(images, labels)
+    with pytest.raises(ValueError, match="validation_fraction = 2"):
+        HierarchicalClassifier(TREE, validation_fraction=2).fit(images, labels)
+    with pytest.raises(ValueError, match="'p1' has one image"):
+        HierarchicalClassifier(validation_fraction=0.5, **QUICK).fit(images[:4], ["p1", "p2", "p2", "p2"])
+
+
+def test_the_best_epoch_is_kept() -> None:
+    node = torch.nn.Linear(1, 1)
+    best = Best(node, patience=2)  # type: ignore[arg-type]
+    for epoch, loss in enumerate((3.0, 1.0, 2.0)):
+        node.weight.data[:] = epoch
+        best.seen(loss)
+    node.weight.data[:] = 3
+    with pytest.raises(Enough):
+        best.seen(1.5)
+    assert best.restored().weight.item() == 1
+
+
+def test_scores_down_a_tree_are_those_of_its_levels() -> None:
+    found = hier.hierarchical_scores(["p4m", "p3", "p1"], ["p4g", "p3", "p6"])
+    assert found["accuracy"] == pytest.approx(1 / 3)
+    assert found["levels"]["rotation"] == pytest.approx(2 / 3)  # type: ignore[index]
+    with pytest.raises(ValueError, match="has no label p5"):
+        hier.hierarchical_scores(["p5"], ["p1"])
+    with pytest.raises(ValueError, match="2 true and 1 predicted"):
+        hier.hierarchical_scores(["p1", "p2"], ["p1"])

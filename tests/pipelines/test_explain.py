@@ -13,9 +13,13 @@ from hier.models.classifier import Classifier
 from hier.models.evidence.maps import MAPS
 from hier.pipelines.answering.explain import explain_maps
 from hier.pipelines.benchmark.explain import draw_pixels, explain_pixels, fitted, load_ensemble
+from hier.pipelines.loading import load
 from hier.pipelines.reporting.explained import check_out, draw_maps
 from PIL import Image
 from torch import Tensor, nn
+from typer.testing import CliRunner
+
+from hier.cli.app import app
 
 
 class LooksLeft(nn.Module):
@@ -81,3 +85,22 @@ def test_what_cannot_be_explained_is_told(tmp_path: Path) -> None:
         check_out(tmp_path / "why.jpeg")
     with pytest.raises(HierError, match="no folder"):
         check_out(tmp_path / "missing" / "why.png")
+
+
+def test_the_answer_that_is_explained_is_the_one_that_is_given(tmp_path: Path) -> None:
+    """A refused image has its gate explained, and the path of another is that of `hier predict`."""
+    noise = np.random.default_rng(1).integers(0, 255, (160, 120), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.png")
+    Image.fromarray((squares() * 255).byte().permute(1, 2, 0).numpy()).save(tmp_path / "squares.png")
+    for name in ("noise", "squares"):
+        (found,) = load().predict(tmp_path / f"{name}.png")
+        told = CliRunner().invoke(
+            app, ["explain", str(tmp_path / f"{name}.png"), "--out", str(tmp_path / f"{name}.svg")]
+        )
+        assert told.exit_code == 0, told.output
+        steps = [(step.level, step.choice) for step in found.path] if found.periodic else [("gate", "not periodic")]
+        assert found.statement in told.output
+        assert all(f": {choice} (" in told.output for _, choice in steps)
+        assert ("--basis" in told.output) == (name == "noise"), "what to do next"
+        drawn = (tmp_path / f"{name}.svg").read_text(encoding="utf-8")
+        assert drawn.count("log-probability lost without it") >= len(steps)

@@ -19,6 +19,8 @@ from hier.pipelines.generating import shards as module
 from hier.pipelines.generating.export import Export, export, verify
 from hier.pipelines.generating.formats import FORMATS
 from hier.pipelines.generating.manifest import ExportError
+from hier.pipelines.reading.images import ImageError, open_picture
+from hier.pipelines.reading.picture import Reading
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -42,7 +44,7 @@ def run_of(out: Path, format: str = "npy", **changes: object) -> Export:
 
 def read(run: Export) -> tuple[Pixels, list[str]]:
     """All images and labels of an export, read with the libraries that others would use."""
-    files = [f for k in run.shards for f in run.files(k)]
+    files = [f for k in run.shards for f in run.files(k) if f.suffix != ".jsonl"]
     match run.format:
         case "png":
             return np.stack([np.asarray(Image.open(f)) for f in files]), [f.parent.name for f in files]
@@ -62,8 +64,23 @@ def read(run: Export) -> tuple[Pixels, list[str]]:
                 for key in sorted({name.split(".")[0] for name in content}):
                     images.append(np.asarray(Image.open(io.BytesIO(content[f"{key}.png"]))))
                     labels.append(GROUP_NAMES[int(content[f"{key}.cls"])])
-                    assert json.loads(content[f"{key}.json"]) == {"index": int(key), "group": labels[-1]}
             return np.stack(images), labels
+
+
+def labels_of(run: Export) -> list[dict[str, object]]:
+    """What the export says of each image."""
+    files = [f for k in run.shards for f in run.files(k)]
+    match run.format:
+        case "png" | "npy":
+            return [json.loads(line) for f in files if f.suffix == ".jsonl" for line in f.read_text().splitlines()]
+        case "hdf5":
+            return [json.loads(text) for f in files for text in h5py.File(f)["about"]]
+        case _:
+            told = []
+            for f in files:
+                with tarfile.open(f) as tar:
+                    told += [json.loads(tar.extractfile(m).read()) for m in tar if m.name.endswith(".json")]  # type: ignore[union-attr]
+            return told
 
 
 @every_format
@@ -78,6 +95,39 @@ def test_what_is_written_is_what_the_dataset_makes(tmp_path: Path, expected: Pix
     assert labels == [DATASET.label(i) for i in range(COUNT)]
     assert summary.bytes == sum(f.stat().st_size for k in run.shards for f in run.files(k))
     assert not list(run.out.rglob("*.part"))
+
+
+@every_format
+def test_every_format_says_the_same_of_each_image(tmp_path: Path, format: str) -> None:
+    run = run_of(tmp_path, format)
+    export(run)
+    told = labels_of(run)
+    patterns, _ = DATASET.accepted(range(COUNT))
+    assert [known["index"] for known in told] == list(range(COUNT))
+    for known, exact in zip(told, DATASET.about(patterns, range(COUNT)), strict=True):
+        assert (known["group"], known["number"]) == (exact.group, GROUP_NAMES.index(exact.group))
+        assert [tuple(known[key]) for key in ("origin", "a", "b")] == [exact.origin, exact.a, exact.b]  # type: ignore[arg-type]
+        assert known["corruptions"] == {"noise": 1.0}
+        assert known["misfits"]["p1"] == 0  # type: ignore[index]
+        assert known["misfits"][exact.group] < 0.01  # type: ignore[index]
+    if format == "hdf5":
+        with h5py.File(run.files(0)[0]) as file:
+            assert file["basis"][0].tolist() == [told[0]["a"], told[0]["b"]]
+            assert file["misfits"].shape == (4, len(GROUP_NAMES))
+
+
+@every_format
+def test_more_images_extend_an_export_and_fewer_are_refused(tmp_path: Path, format: str, expected: Pixels) -> None:
+    export(run_of(tmp_path, format, count=6))
+    summary = export(run_of(tmp_path, format))
+    assert (summary.found, summary.made, summary.complete) == (4, 6, True)  # the second shard was of two images
+    images, labels = read(run_of(tmp_path, format))
+    assert np.array_equal(images, expected)
+    assert len(labels) == COUNT
+    assert len(labels_of(run_of(tmp_path, format))) == COUNT
+    assert verify(run_of(tmp_path, format)).found == COUNT
+    with pytest.raises(ExportError, match="holds 10 images, 6 asked for: ask for as many or more"):
+        export(run_of(tmp_path, format, count=6))
 
 
 @every_format
@@ -132,7 +182,7 @@ def test_a_full_disk_is_one_clear_line_and_what_is_there_stays_valid(
 
     def full(source: Path, target: Path) -> None:
         calls.append(target)
-        if len(calls) > (6 if format == "png" else 2):  # the manifest is the first
+        if len(calls) > {"png": 6, "npy": 3}.get(format, 2):  # the manifest is the first
             raise OSError(errno.ENOSPC, "No space left on device")
         real(source, target)
 
@@ -287,3 +337,28 @@ def test_what_a_killed_worker_left_unfinished_is_removed(tmp_path: Path, format:
     module.sweep(run, set(run.shards))
     (run.out / ".notes.txt").unlink()
     assert sorted(run.out.rglob("*")) == before
+
+
+@every_format
+def test_what_is_written_is_read_by_predict(tmp_path: Path, expected: Pixels, format: str) -> None:
+    run = run_of(tmp_path, format)
+    export(run)
+    if format == "png":
+        assert np.array_equal(open_picture(run.files(0)[2]).array, expected[2])
+        return
+    file = run.files(0)[0]
+    assert np.array_equal(open_picture(file, Reading(page=3)).array, expected[2])
+    if format == "webdataset":
+        assert np.array_equal(open_picture(f"{file}::00000001.png").array, expected[1])
+        with pytest.raises(ImageError, match=r"holds 4 images \(00000000.png, .* \.\.\.\): give --page N"):
+            open_picture(file)
+        with pytest.raises(ImageError, match="has no page 5: it has pages 1 to 4"):
+            open_picture(file, Reading(page=5))
+        with pytest.raises(ImageError, match=r"nine\.png is not there in this file; its images: 00000000"):
+            open_picture(f"{file}::nine.png")
+        file.write_bytes(b"no tar" * 200)
+        with pytest.raises(ImageError, match="not a tar that can be read"):
+            open_picture(file)
+    else:
+        with pytest.raises(ImageError, match="--page N"):
+            open_picture(file)

@@ -192,7 +192,7 @@ BAD: dict[str, tuple[Writer, str]] = {
     "text.tif": (lambda path: path.write_text("not an image at all\n" * 50) and None, "TIFF"),
     "text.npy": (lambda path: path.write_text("not an image at all\n" * 50) and None, "damaged"),
     "text": (lambda path: path.write_text("hello") and None, "not an image format"),
-    "picture.svg": (lambda path: path.write_text("<svg xmlns='http://www.w3.org/2000/svg'/>") and None, "not an image"),
+    "picture.svg": (lambda path: path.write_text("<svg xmlns='http://www.w3.org/2000/svg'/>") and None, "are not read"),
     "cut.png": (cut(pillow(GREY8), 0.5), "damaged"),
     "cut.jpg": (cut(pillow(GREY8), 0.5), "damaged"),
     "cut.bmp": (cut(pillow(GREY8), 0.5), "damaged"),

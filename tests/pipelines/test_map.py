@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,16 +13,21 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-from hier.datasets import PatternDataset
+from hier.datasets import Corruption, PatternDataset
 from hier.datasets.sources import smooth_noise
 from hier.hierarchy import HierError
 from hier.models.classifier import Classifier
 from hier.models.evidence.lattice import Lattice
+from hier.models.straightening.families import PERSPECTIVE
+from hier.models.straightening.fields import Field
+from hier.models.straightening.matching import Lattice as Plane
 from hier.pipelines.field.domains import as_arrays, domains
 from hier.pipelines.field.lattice import cell_of, same_lattice
-from hier.pipelines.field.measure import map_field
+from hier.pipelines.field.measure import CELLS, map_field
 from hier.pipelines.field.places import measured_places, starts
 from hier.pipelines.field.plot import draw_map, shrunk
+from hier.pipelines.field.straight import StraightWindows, best_map
+from hier.pipelines.field.window import window_for
 from hier.pipelines.loading import load
 from hier.pipelines.reading.images import open_picture
 from hier.pipelines.reading.picture import Picture
@@ -32,6 +38,7 @@ from hier.cli.app import app
 
 SIZE, WINDOW, STRIDE = 384, 128, 32
 LABELS = ("plain", "turned")
+SMALL = Plane(torch.eye(2) / 4, torch.zeros(2))
 
 
 def pattern(name: str, area: float, size: int = SIZE) -> np.ndarray:  # type: ignore[type-arg]
@@ -84,7 +91,7 @@ def test_a_measured_window_has_the_answer_that_predict_gives_for_it_alone(
     part = image[120:312, 40:200]
     found = map_field(classifier, Picture(part), WINDOW, STRIDE, exact=True)
     assert found.measured.all()
-    predictor = load()
+    predictor = load(rectify="none")  # a map is straightened as a whole or not at all
     for i, j in ((0, 0), (1, 1), (2, 0)):
         top, left = int(found.y[i] - (WINDOW - 1) / 2), int(found.x[j] - (WINDOW - 1) / 2)
         (alone,) = predictor.predict(part[top : top + WINDOW, left : left + WINDOW])
@@ -250,3 +257,95 @@ def test_pictures_of_any_field_can_be_drawn(tmp_path: Path) -> None:
         assert max(Image.open(tmp_path / "a.png").size) < 1500
     with pytest.raises(HierError, match="cannot write"):
         draw_map(image, found, domains(found), tmp_path / "a.png" / "a.png")
+
+
+@pytest.fixture(scope="module")
+def bent() -> tuple[PatternDataset, Any]:
+    dataset = PatternDataset(
+        "atoms", 31, 320, groups=("p4m",), cells=(60, 90), corruptions=(Corruption("bend", (5, 5)),)
+    )
+    return dataset, dataset.batch([0])[0].mean(0).numpy()
+
+
+def test_a_bent_crystal_is_one_domain_on_the_image_as_it_is(
+    bent: tuple[PatternDataset, Any], classifier: Classifier
+) -> None:
+    dataset, image = bent
+    plain, before = best_map(classifier, Picture(image), WINDOW, STRIDE, rectify="none")
+    found, what = best_map(classifier, Picture(image), WINDOW, STRIDE)
+    assert before.below.sum() + before.right.sum() > 0
+    assert found.field is not None
+    assert not what.below.any()
+    assert not what.right.any()
+    assert (what.group == classifier.labels.index("p4m")).all()
+    assert (found.x == plain.x).all()
+    assert (found.y == plain.y).all()
+    # the cell of each place is that of the pattern, as the distortion shows it there
+    middle = (image.shape[0] - 1) / 2
+    at = torch.from_numpy(np.stack(np.meshgrid(found.x - middle, found.y - middle), -1))
+    (drawn,) = dataset.distortions(0)
+    steps = [(drawn(at + e) - drawn(at - e)) / 2 for e in torch.eye(2, dtype=at.dtype)]
+    slopes = torch.linalg.inv(torch.stack(steps, -1)).numpy()
+    own = dataset.accepted([0])[0][0].frame.basis
+    areas = abs(np.linalg.det(slopes)) * abs(np.linalg.det(own))
+    assert abs(np.linalg.det(found.seen)) == pytest.approx(areas, rel=0.05)
+
+
+def test_two_domains_are_not_straightened_into_one(field: tuple[Any, Any], classifier: Classifier) -> None:
+    image, _ = field
+    found, what = best_map(classifier, Picture(image), WINDOW, STRIDE)
+    assert found.field is None
+    assert (what.group == domains(map_field(classifier, Picture(image), WINDOW, STRIDE)).group).all()
+
+
+def test_a_straight_window_is_read_from_the_part_of_the_picture_that_it_shows() -> None:
+    image = np.random.default_rng(0).integers(0, 255, (120, 160, 3), dtype=np.uint8)
+    none = Field(PERSPECTIVE, torch.zeros(2), SMALL, 0.0, 0.0, 1.0, 160, 120)
+    cut = StraightWindows(image, none)
+    for left, top in ((0, 0), (37, 21), (96, 56)):
+        off = cut(left, top, 64).astype(int) - image[top : top + 64, left : left + 64]
+        assert abs(off).max() <= 1  # positions are rounded, and so are the values
+    tilted = StraightWindows(image, replace(none, parameters=torch.tensor([0.2, 0.1])))
+    assert tilted(0, 0, 64).dtype == np.uint8
+    assert tilted(0, 0, 64).shape == (64, 64, 3)
+    grey = StraightWindows(np.where(image[..., 0] > 250, np.nan, image[..., 0]), none)
+    assert np.isnan(grey(0, 0, 64)).any()
+
+
+def test_how_a_map_is_straightened_has_to_be_known(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.save("a.npy", halves(160, 200, 90))
+    result = CliRunner().invoke(app, ["map", "a.npy", "--rectify", "perspective"])
+    assert isinstance(result.exception, HierError)
+    assert "--rectify" in str(result.exception)
+
+
+def test_the_window_holds_nine_cells_of_every_lattice_in_the_field() -> None:
+    """A p4m of 52 px: six cells in 128 px, where it is taken for a finer lattice, and a third of the field."""
+    field = pattern("p6", 900, 400)
+    field[:, 200:] = pattern("p4m", 52**2, 400)[:, 200:]
+    side = window_for(Picture(field))
+    assert side == 160
+    assert side**2 / 52**2 > CELLS
+    assert window_for(Picture(pattern("p6", 900, 400))) == 128
+    assert window_for(Picture(noise(200))) == 128
+    assert window_for(Picture(noise(100))) == 100
+
+
+def test_maps_are_drawn_with_axes_and_a_bar_and_replaced_aloud(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.save("a.npy", pattern("p4m", 400, 160))
+    for name, known in (("a.svg", True), ("a.pdf", True), ("b.svg", False)):
+        more = ["--pixel-size", "0.1nm"] if known else []
+        for again in (False, True):
+            told = CliRunner().invoke(app, ["map", "a.npy", "--out", name, "--stride", "128", "--device", "cpu", *more])
+            assert told.exit_code == 0, told.output
+            assert ("replaced" in told.output) == (again or name == "a.pdf"), "the arrays are there since a.svg"
+            assert "windows of 128 px" in told.output
+        if name.endswith(".svg"):
+            drawn = Path(name).read_text(encoding="utf-8")
+            assert f"x / {'nm' if known else 'px'}" in drawn
+            assert ('id="bar"' in drawn) == known
+            assert "p4m" in drawn
+    refused = CliRunner().invoke(app, ["map", "a.npy", "--out", "a.jpg"])
+    assert ".png, .svg, .pdf" in str(refused.exception)

@@ -22,7 +22,9 @@ from hier.pipelines.answering.symmetry import Analysis, find_symmetry
 from hier.pipelines.drawing.overlay import Elements, Scale, draw, encoded
 from hier.pipelines.drawing.symbols import Frame, centres_within, lines_within
 from hier.pipelines.loading import load
+from hier.pipelines.reading.picture import Reading
 from hier.pipelines.reporting.overlays import OverlayFiles
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from hier.cli.app import main
@@ -232,11 +234,15 @@ def test_a_refused_image_shows_the_lattice_that_was_tried(predictor: Predictor) 
     assert found.tried is not None
     assert found.tried.view == (0, 0, 120, 160)
     assert found.tried.origin == pytest.approx((59.5, 79.5))
-    (axes, margin) = found.plot().get_axes()
+    (axes, beside, margin) = found.plot().get_axes()
     drawn = {c.get_gid() for c in (*axes.collections, *axes.patches)}
-    assert drawn <= {"lattice", "lattice-halo", "cell", "cell-halo"}
+    assert drawn <= {"lattice", "lattice-halo", "cell", "cell-halo", "best", "best-halo"}
     assert "cell" in drawn
+    (surface,) = (np.asarray(shown.get_array()) for shown in beside.images)
+    np.testing.assert_allclose(surface, surface[::-1, ::-1], atol=1e-5)
+    assert surface.argmax() == surface.size // 2, "no shift repeats an image better than none"
     assert margin.texts[0].get_text().startswith("not periodic")
+    assert [line for line in found.as_dict()["advice"] if "--basis" in line]
     (undecided,) = Predictor(predictor.classifier, min_confidence=1.0).predict(
         PatternDataset("atoms", 3, 160).batch([4])[0], keep=True
     )
@@ -261,11 +267,10 @@ def test_a_notebook_shows_the_overlay_as_long_as_the_image_is_there(predictor: P
 @with_model
 def test_lengths_are_in_the_pixels_unit(predictor: Predictor, pattern: Path) -> None:
     from hier.pipelines.answering.figure import caption
-    from hier.pipelines.reading.picture import Reading
 
     (found,) = predictor.predict(pattern, Reading.of(pixel_size="0.02nm"))
     assert found.symmetry is not None
-    length = float(np.linalg.norm(found.symmetry.a))
+    length = abs(float(np.linalg.det(np.array([found.symmetry.a, found.symmetry.b])))) ** 0.5  # one, of a square
     lines = caption(found)
     assert lines[0].startswith("p4m (p4mm)   ")
     assert f"a = {length * 0.02:.4g} nm ({length:.2f} px)" in lines[1]
@@ -308,3 +313,44 @@ def test_the_command_draws_and_says_what_it_does_not_draw(
     assert run(monkeypatch, str(pattern), "--overlay", str(pattern)) == 2
     assert "is an input of this command" in capsys.readouterr().err
     assert pattern.read_bytes() == before
+
+
+@with_model
+def test_a_figure_for_a_journal(predictor: Predictor, pattern: Path) -> None:
+    """As wide as asked, its letters apart, with a bar as long as the pixels say, or the image alone."""
+    (found,) = predictor.predict(pattern, Reading.of(pixel_size="0.02nm"))
+    for width in (85, 120, 180, None):
+        figure = found.plot(width)
+        if width is not None:
+            assert 25.4 * figure.get_figwidth() == pytest.approx(width)
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        (*_, margin) = figure.get_axes()
+        boxes = [text.get_window_extent(canvas.get_renderer()) for text in margin.texts]
+        assert all(box.x0 >= 0 and box.x1 <= figure.bbox.x1 and box.y0 >= 0 for box in boxes), "nothing is cut off"
+        assert not [1 for k, one in enumerate(boxes) for other in boxes[:k] if one.overlaps(other)], width
+        image = figure.get_axes()[0]
+        (bar,) = (patch for patch in image.patches if patch.get_gid() == "bar" and patch.get_facecolor()[0] < 0.5)
+        (length,) = (text.get_text() for text in image.texts if text.get_gid() == "bar-length")
+        assert bar.get_width() * 0.02 == pytest.approx(float(length.removesuffix(" nm")))
+    (plain,) = found.plot(caption=False).get_axes()
+    assert [round(x, 6) for x in plain.get_position().bounds] == [0, 0, 1, 1], "the image fills the figure"
+    (unknown,) = predictor.predict(pattern)
+    assert not [text for text in unknown.plot().get_axes()[0].texts if text.get_gid() == "bar-length"]
+
+
+@with_model
+def test_the_command_draws_at_the_images_own_resolution(
+    pattern: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    small = np.asarray(Image.open(pattern))
+    times = -(-1800 // min(small.shape[:2]))
+    large = np.kron(small[..., 0] if small.ndim == 3 else small, np.ones((times, times), dtype=np.uint8))
+    Image.fromarray(large).save("large.png")
+    assert run(monkeypatch, "large.png", "--overlay", "a.png", "--no-caption") == 0
+    assert all(a >= b for a, b in zip(Image.open("a.png").size, large.shape[::-1], strict=True))
+    assert run(monkeypatch, str(pattern), "--overlay", "b.png", "--size", "85", "--dpi", "600") == 0
+    assert Image.open("b.png").size[0] == pytest.approx(85 / 25.4 * 600, abs=1)
+    assert run(monkeypatch, str(pattern), "--dpi", "600") == 2
+    assert "--overlay" in capsys.readouterr().err

@@ -13,8 +13,9 @@ import tifffile
 import torch
 from hier.datasets import Corruption, PatternDataset
 from hier.hierarchy import HierError, UnknownNameError
-from hier.pipelines.answering.rectify import Distortion, FieldFound, Possible
 from hier.pipelines.reading.images import read
+from hier.pipelines.straightening.options import Rectification
+from hier.pipelines.straightening.said import FieldFound, Possible
 from PIL import Image
 from torch import Tensor
 
@@ -197,10 +198,49 @@ def test_an_image_without_a_lattice_is_not_periodic_and_not_corrected(
 def test_values_are_checked() -> None:
     for wrong in ({"mode": "bent"}, {"metric": "maybe"}):
         with pytest.raises(UnknownNameError):
-            Distortion(**wrong)
+            Rectification(**wrong)
     for focal in (0.0, float("nan"), float("inf")):
         with pytest.raises(HierError, match="focal"):
-            Distortion(focal=focal)
+            Rectification(focal=focal)
     assert str(Possible("cmm", 0.9, "", 1.0, 0.0, 0.0)) == "cmm as it is"
     found = FieldFound("none", 0.0, 0.0, 1.0, 0.0, None, None, None, (), 1.0, ((1.0, 0.0), (0.0, 1.0)))
     assert str(found).startswith("straight")
+
+
+def test_evaluation_answers_as_prediction_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Bent patterns and folders of them are straightened, unless they are to be taken as they are."""
+
+    def right(*arguments: str) -> float:
+        assert run(monkeypatch, "evaluate", *arguments, "--json") == 0
+        found = json.loads(capfd.readouterr().out)
+        return float(found.get("share", found.get("accuracy")))
+
+    generated = ("--source", "photos", "--count", "9", "--seed", "52", "--corrupt", "perspective=4")
+    assert right(*generated) > 0.8 > 0.5 > right(*generated, "--rectify", "none")
+    for name in ("p4m", "p31m"):
+        saved(tmp_path / f"{name}.png", image("perspective", name))
+    (tmp_path / "labels.csv").write_text("file,acceptable\np4m.png,p4m\np31m.png,p31m\n")
+    assert right(str(tmp_path)) == 1
+    assert right(str(tmp_path), "--rectify", "none") < 1
+    assert run(monkeypatch, "evaluate", *generated, "--tolerance", "0.1") == 2
+    assert "--rectify none" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("group", ["p4m", "p31m"])
+def test_a_tilted_crystal_in_a_part_of_the_view_is_answered(predictor: hier.Predictor, group: str) -> None:
+    """It fills a third of the view; around it lies a ground of another brightness that changes."""
+    dataset = PatternDataset(
+        "photos", 53, size=256, cells=(30, 50), corruptions=(Corruption("perspective", (4.5, 4.5)),)
+    )  # fmt: skip
+    shown = dataset.batch([dataset.find(group, 0)])[0]
+    y, x = torch.meshgrid(torch.linspace(-1, 1, 256), torch.linspace(-1, 1, 256), indexing="ij")
+    crystal = (x + 0.1).square() + (y - 0.1).square() < 0.42
+    ground = (0.5 + 0.2 * x - 0.1 * y).expand(3, -1, -1)
+    found = predictor.predict(torch.where(crystal, shown, ground).permute(1, 2, 0).numpy())[0]
+    assert found.group == group
+    assert found.field is not None
+    assert found.region is not None
+    left, top, width, height = found.region
+    assert crystal[top : top + height, left : left + width].float().mean() > 0.8

@@ -1,14 +1,17 @@
-"""A crystal in a part of the view: the whole image first, then its parts, and the answer says which."""
+"""A crystal in a part of the view: the whole image first, then its parts, and the answer says which; regions."""
 
 from __future__ import annotations
 
 import json
+import pickle
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from hier.datasets import NonPatternDataset, PatternDataset
+from hier.datasets import Corruption, NonPatternDataset, PatternDataset
 from hier.models.classifier import Classifier
 from hier.models.evidence.crops import SMALLEST, cut, parts
 from hier.pipelines.measuring.files import answer_files
@@ -97,3 +100,107 @@ def test_evaluate_looks_at_parts_as_predict_does(particle: Tensor, tmp_path: Pat
     told = hier.load().predict([tmp_path / "p4m" / f"{k}.png" for k in range(2)])
     assert said == [p.group for p in told] == ["p4m", "p4m"]
     torch.testing.assert_close(found.pattern, torch.tensor([p.periodic_probability for p in told]))
+
+
+@pytest.fixture(scope="module")
+def grains() -> Tensor:
+    """p4m in the upper part, p31m below a slanted line."""
+    many = {"cells": (40, 60)}
+    upper = PatternDataset("atoms", 61, 256, groups=("p4m",), **many).batch([0])[0]  # type: ignore[arg-type]
+    lower = PatternDataset("atoms", 62, 256, groups=("p31m",), **many).batch([1])[0]  # type: ignore[arg-type]
+    at = torch.arange(256)
+    return torch.where(at[:, None] + 0.2 * at < 165, upper, lower)
+
+
+def asked(image: Tensor, **more: Any) -> hier.Prediction:
+    return hier.load(regions=True, **more).predict(image.permute(1, 2, 0).numpy(), keep=True)[0]
+
+
+def test_each_grain_has_its_answer_and_the_largest_comes_first(grains: Tensor) -> None:
+    found = asked(grains)
+    assert [region.answer.group for region in found.regions] == ["p4m", "p31m"]
+    first, second = found.regions
+    assert first.share > second.share > 0.3
+    assert first.share + second.share <= 1
+    for region in found.regions:
+        left, top, width, height = region.rectangle
+        x, y = np.transpose(region.outline)
+        assert left - 1 <= x.min() < x.max() <= left + width
+        assert top - 1 <= y.min() < y.max() <= top + height
+        assert region.answer.region is not None
+        assert region.answer.symmetry is not None
+        assert region.answer.symmetry.view == region.answer.region
+        corners = np.array(region.cell)
+        assert np.linalg.norm(corners[1] - corners[0]) == pytest.approx(region.answer.lattice.a, rel=0.02)  # type: ignore[union-attr]
+    middles = [np.mean(region.cell, axis=0) for region in found.regions]
+    assert middles[0][1] < middles[1][1]
+    assert found.plot() is not None
+
+
+def test_a_particle_does_not_spoil_the_answer_for_the_crystal_around_it() -> None:
+    image = pattern().clone()
+    at = torch.arange(256.0)
+    image[:, (at[:, None] - 120).hypot(at - 150) < 50] = 0.95
+    (region,) = asked(image).regions
+    assert region.answer.group == "p4m"
+    assert len(region.holes) == 1
+
+
+def test_without_being_asked_regions_are_found_where_nothing_else_is_periodic() -> None:
+    """A disc of crystal that no quarter of the view lies in."""
+    grey = 0.5 + 0.2 * torch.randn(1, 256, 256, generator=torch.Generator().manual_seed(1))
+    image = grey.clamp(0, 1).expand(3, -1, -1).clone()
+    at = torch.arange(256.0)
+    inside = (at[:, None] - 90).hypot(at - 165) < 62
+    image[:, inside] = PatternDataset("atoms", 61, 256, groups=("p4m",), cells=(90, 100)).batch([0])[0][:, inside]
+    pixels = image.permute(1, 2, 0).numpy()
+    (found,) = hier.load().predict(pixels)  # which is in memory as long as this test has it
+    assert found.group == "p4m"
+    assert found.region is not None
+    assert found.plot() is not None
+
+
+def test_a_straightened_region_is_drawn_on_the_image_as_it_is() -> None:
+    tilt = (Corruption("perspective", (4, 4)),)
+    image = torch.full((3, 288, 320), 0.5)
+    image[:, 16:272, 40:296] = PatternDataset(
+        "photos", 6, 256, groups=("p4m",), cells=(30, 36), corruptions=tilt
+    ).batch([0])[0]  # fmt: skip
+    found = asked(image)
+    (region,) = found.regions
+    assert region.answer.group == "p4m"
+    left, top, width, height = region.rectangle
+    x, y = np.transpose(region.cell)
+    assert left <= x.min() < x.max() <= left + width
+    assert top <= y.min() < y.max() <= top + height
+    again = pickle.loads(pickle.dumps(region.answer))
+    assert again.plot() is not None
+
+
+def test_what_has_no_pattern_has_no_region() -> None:
+    generator = torch.Generator().manual_seed(0)
+    found = asked(torch.rand(3, 160, 160, generator=generator))
+    assert not found.periodic
+    assert found.regions == ()
+    assert found.as_dict()["regions"] == []
+
+
+def test_panel_and_json_list_the_regions(
+    grains: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "grains.png"
+    Image.fromarray((255 * grains.permute(1, 2, 0)).round().numpy().astype(np.uint8)).save(file)
+    for more in (["--json"], ["--overlay", str(tmp_path / "out.png")]):
+        monkeypatch.setattr("sys.argv", ["hier", "predict", str(file), "--regions", *more])
+        with pytest.raises(SystemExit, match="0"):
+            main()
+        out = capfd.readouterr().out
+        if more == ["--json"]:
+            (shown,) = json.loads(out)
+            assert [region["group"] for region in shown["regions"]] == ["p4m", "p31m"]
+            for name in ("share", "rectangle", "outline", "holes", "cell", "probability", "lattice", "field"):
+                assert all(name in region for region in shown["regions"])
+        else:
+            assert re.search(r"1 +p4m", out)
+            assert re.search(r"2 +p31m", out)
+    assert (tmp_path / "out.png").stat().st_size > 10_000

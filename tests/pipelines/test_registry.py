@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import shutil
 import sys
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hier.datasets import SOURCES
@@ -20,11 +22,13 @@ from hier.pipelines.loading import load
 from hier.pipelines.tracking.artifacts import node_model, tree_model
 from hier.pipelines.tracking.compare import Entry, compare, ranked
 from hier.pipelines.tracking.errors import StoreError
-from hier.pipelines.tracking.registry import promote, registered
+from hier.pipelines.tracking.page import Confusion
+from hier.pipelines.tracking.promotion import promote
+from hier.pipelines.tracking.registry import registered
 from hier.pipelines.tracking.registry_files import local_model
 from hier.pipelines.tracking.runs import Store, store
 from hier.pipelines.training import calibrate
-from hier.pipelines.training.assemble import Trial, assemble
+from hier.pipelines.training.assemble import Kept, Trial, assemble
 from typer.main import get_command
 
 from hier.cli.app import app, main
@@ -37,6 +41,7 @@ root:
   question: Which group?
   children: {{{", ".join(f"{g}: {g}" for g in GROUP_NAMES)}}}
 """
+EXAMPLE = Path(__file__).parents[2] / "examples" / "atoms_p6.png"
 FIGURES = {"valid/accuracy": 0.75, "valid/loss": 0.7, "images": 68.0, "seconds": 3.0}
 Hier = Callable[..., Any]
 
@@ -70,6 +75,7 @@ def train(where: Store, folder: Path, tree: Tree, figures: dict[str, dict[str, f
         for name, of_node in figures.items():
             with training.node(name, "level", {"seed": seed}, {}) as run:
                 run.metrics(FIGURES | of_node)
+                run.confusion(np.array([[30, 10], [5, 55]]), ("no", "yes"))
                 run.model(card_of(folder / str(seed), tree, name, seed))
 
 
@@ -141,6 +147,28 @@ def test_promoting_moves_the_alias_and_nothing_else(where: Store, tiny: Path) ->
     assert aliases(where, "hier-tiny-periodic") == {"candidate": 1, "champion": 1}
 
 
+def test_the_best_version_is_promoted_rather_than_the_newest(
+    where: Store, trained: Path, tiny: Path, hier: Hier
+) -> None:
+    tree = load_tree(str(tiny))
+    (move,) = promote(where, tree, ["which"], best=True, metric="cross_atoms/accuracy")
+    assert (move.version, move.figure, move.better) == (1, 0.9, None)
+    assert aliases(where, "hier-tiny-which")["champion"] == 1
+    assert [m.version for m in promote(where, tree, ["which", GATE], best=True)] == [2, 1]
+    with pytest.raises(StoreError, match="no version of hier-tiny-which has the metric 'valid/acuracy'"):
+        promote(where, tree, ["which"], best=True, metric="valid/acuracy")
+    with pytest.raises(StoreError, match="--version 1 and --best"):
+        promote(where, tree, ["which"], 1, best=True)
+    with pytest.raises(StoreError, match="node 'rotation' is not trained yet"):
+        promote(where, load_tree("wallpaper"), ["rotation"], best=True)
+    code, out, err = hier(trained, "promote", "which", "--tree", tiny, "--metric", "cross_atoms/accuracy")
+    assert (code, "which: version 2 of" in out) == (0, True), "the newest, as asked"
+    assert "which: version 1 is better, cross_atoms/accuracy 90.00 %: `hier promote which --tree" in err
+    code, out, err = hier(trained, "promote", "all", "--best", "--tree", tiny)
+    assert (code, err) == (0, "")
+    assert "valid/accuracy 80.00 %" in out
+
+
 def test_a_mistake_in_promoting_moves_nothing(where: Store, tiny: Path) -> None:
     tree = load_tree(str(tiny))
     with pytest.raises(UnknownNameError, match="unknown node 'wich': did you mean which"):
@@ -180,6 +208,30 @@ def test_runs_are_compared_best_first(where: Store, trained: Path, tiny: Path, h
     assert (code, "no training of nodes rotation" in err) == (2, True)
 
 
+def test_a_page_compares_nodes_by_training(where: Store, trained: Path, tiny: Path, hier: Hier) -> None:
+    promote(where, load_tree(str(tiny)), ["which"], 1)
+    code, _, err = hier(trained, "compare", "--tree", tiny, "--html", "nodes.html")
+    assert (code, err.strip()) == (0, "nodes.html is written")
+    page = (trained / "nodes.html").read_text(encoding="utf-8")
+    assert "http" not in page, "it needs nothing else"
+    text = " ".join(re.sub(r"<[^>]*>", " ", page).split())
+    assert "80.0 78.0 to 92.0" in text, "the accuracy and the bootstrap of 85 right images of 100"
+    assert text.count("seed 1") >= 2
+    assert "Which group?" in text
+    assert "no 30 10 yes 5 55" in text
+    assert "champion" in text
+    (trained / "other.html").write_text("<p>mine</p>")
+    code, _, err = hier(trained, "compare", "--tree", tiny, "--html", "other.html")
+    assert (code, "--force" in err, (trained / "other.html").read_text()) == (2, True, "<p>mine</p>")
+    code, _, err = hier(trained, "compare", "--tree", tiny, "--html", "nodes.txt")
+    assert (code, "ends in .html" in err) == (2, True)
+
+
+def test_the_interval_is_that_of_the_draws() -> None:
+    low, high = Confusion(np.array([[40, 10], [10, 40]]), ("a", "b")).interval()
+    assert (low, high) == pytest.approx((0.72, 0.88), abs=0.015)  # 0.8 plus and minus 1.96 standard errors
+
+
 def test_less_is_better_where_it_is() -> None:
     def entry(begun: str, **metrics: float) -> Entry:
         return Entry("a", 1, (), {k.replace("_", "/"): v for k, v in metrics.items()}, {}, "FINISHED", begun, begun)
@@ -211,10 +263,17 @@ def test_assembling_takes_the_champions(
     assert bundle.card.training["versions"] == made.nodes
     assert set(made.figures) >= {f"test_{s}/{f}" for s in SOURCES for f in ("accuracy", "loss")}
 
-    again = assemble(where, tree, "candidate", tmp_path / "out", trial)
+    again = assemble(where, tree, "candidate", tmp_path / "out", trial, force=True)
     assert again.nodes == {"which": 2, GATE: 1}
     model = registered(where.connect().client, "hier-tree-tiny")
     assert (list(model.versions), model.aliases["champion"]) == ([made.version, again.version], again.version)
+    client = where.connect().client
+    client.log_metric(model.versions[again.version].run_id, "test/accuracy", 0.99)
+    worse = assemble(where, tree, "champion", tmp_path / "out", trial)
+    assert worse.kept == Kept(again.version, 0.99)
+    assert worse.as_dict()["uri"] == f"models:/hier-tree-tiny/{worse.version}"
+    assert aliases(where, "hier-tree-tiny") == {"champion": again.version, "candidate": worse.version}
+    assert [m.version for m in promote(where, tree, ["tree"], best=True)] == [again.version]
     promote(where, tree, ["tree"], made.version)
     assert aliases(where, "hier-tree-tiny")["champion"] == made.version
 
@@ -265,7 +324,12 @@ def test_a_model_that_is_not_there_is_told_in_a_line(
 
 
 def test_without_a_store_every_command_says_how_to_begin(tmp_path: Path, hier: Hier, dead: str) -> None:
-    commands = ("compare",), ("promote", "all"), ("assemble",), ("predict", "a.png", "--model", "models:/hier-tree/1")
+    commands = (
+        ("compare",),
+        ("promote", "all"),
+        ("assemble",),
+        ("predict", str(EXAMPLE), "--model", "models:/hier-tree/1"),
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         for command in commands:

@@ -52,7 +52,7 @@ def test_every_image_has_its_section_and_its_line(page: str, results: list[Predi
     assert "<b>" not in page
     assert "&lt;b&gt;a &amp;" in sections[0]
     assert "no such file" in sections[2]
-    assert "no pattern" in sections[1]
+    assert "not periodic" in sections[1]
     assert sections[1].count("<img") == 2, "the image, and the lattice that was tried"
 
 

@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 from hier.hierarchy import GROUP_NAMES, load_tree
 from hier.models.bundle import BUNDLED, GATE
-from hier.pipelines.tracking.registry import promote
+from hier.pipelines.tracking.promotion import promote
 from hier.pipelines.tracking.runs import store
 from hier.pipelines.tracking.ui import serving
 from hier.pipelines.training import calibrate

@@ -182,7 +182,7 @@ def test_the_page_of_trainings_is_gone_with_its_command(
     client.client.create_run(client.experiment)
     program = command(root.parent, "ui", "--no-browser", "--port", str(free_port))
     end = time.monotonic() + 120
-    while time.monotonic() < end and not (_server(program.pid) if early else _listens(free_port)):
+    while time.monotonic() < end and not (_started(program.pid) if early else _listens(free_port)):
         assert program.poll() is None, program.communicate()[1]
         time.sleep(0.1)
     servers = _server(program.pid)
@@ -199,6 +199,18 @@ def test_the_page_of_trainings_is_gone_with_its_command(
 def _server(parent: int) -> list[psutil.Process]:
     """MLflow's server with its workers: in a session of its own."""
     return psutil.Process(parent).children(recursive=True)
+
+
+def _started(parent: int) -> bool:
+    """Whether the server's process is there; a short-lived child of some library is none."""
+    return any("--backend-store-uri" in _arguments(child) for child in _server(parent))
+
+
+def _arguments(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
 
 
 def _listens(port: int) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import logging
 import os
+import re
 import shutil
 import signal
 import socket
@@ -29,9 +31,10 @@ from hier.pipelines.tracking import runs as tracking
 from hier.pipelines.tracking.artifacts import example
 from hier.pipelines.tracking.errors import StoreError, reason, shown
 from hier.pipelines.tracking.machine import hardware
-from hier.pipelines.tracking.registry import promote, reopen
+from hier.pipelines.tracking.promotion import promote
+from hier.pipelines.tracking.registry import reopen
 from hier.pipelines.tracking.registry_files import local_model
-from hier.pipelines.tracking.runs import Store, send_pending, store
+from hier.pipelines.tracking.runs import Store, send_pending, store, titled
 from hier.pipelines.tracking.ui import page, prepare, serve_ui, serving
 
 NODES = {"rotation": "rotation", "reflection-1": "reflection", "finer-4": "finer"}
@@ -77,19 +80,19 @@ def train(
 
 
 def runs(where: Store) -> tuple[Any, list[Any], dict[str, Any]]:
-    """The client, the runs of trainings, and those of nodes by name."""
+    """The client, the runs of trainings, and those of nodes by node."""
     sender = where.connect()
     found = sender.client.search_runs([sender.experiment])
     parents = [r for r in found if "mlflow.parentRunId" not in r.data.tags]
     nodes = [r for r in found if "mlflow.parentRunId" in r.data.tags]
     assert len({r.info.run_name for r in nodes}) == len(nodes), "a node's run is there twice"
-    return sender.client, parents, {r.info.run_name: r for r in nodes}
+    return sender.client, parents, {r.data.tags["hier.node"]: r for r in nodes}
 
 
 def check_complete(where: Store) -> None:
     client, (parent,), nodes = runs(where)
     assert parent.info.status == "FINISHED"
-    assert set(nodes) == {f"node/{name}" for name in NODES}
+    assert set(nodes) == set(NODES)
     for run in nodes.values():
         assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
         assert run.info.status == "FINISHED"
@@ -101,7 +104,7 @@ def check_complete(where: Store) -> None:
     for name in NODES:
         (version,) = client.search_model_versions(f"name = 'hier-{name}'")
         assert client.get_model_version_by_alias(f"hier-{name}", "candidate").version == version.version
-        assert version.run_id == nodes[f"node/{name}"].info.run_id
+        assert version.run_id == nodes[name].info.run_id
 
 
 def test_a_training_is_one_run_with_a_comparable_run_for_each_node(root: Path, cards: dict[str, Path]) -> None:
@@ -113,14 +116,31 @@ def test_a_training_is_one_run_with_a_comparable_run_for_each_node(root: Path, c
     for what in ("params", "metrics"):
         assert len({tuple(sorted(getattr(run.data, what))) for run in nodes.values()}) == 1
     for name, level in NODES.items():
-        run = nodes[f"node/{name}"]
+        run = nodes[name]
         assert (run.data.tags["hier.node"], run.data.tags["hier.level"]) == (name, level)
         assert (run.data.params["node"], run.data.params["level"]) == (name, level)
         assert not any(name in metric for metric in run.data.metrics)
-    table = json.loads(Path(client.download_artifacts(nodes["node/finer-4"].info.run_id, "confusion.json")).read_text())
+    table = json.loads(Path(client.download_artifacts(nodes["finer-4"].info.run_id, "confusion.json")).read_text())
     assert table == {"counts": [[1, 0], [0, 1]], "choices": ["p4m", "p4g"]}
     assert (root / "artifacts").is_dir()
     assert not where.pending
+    node = nodes["rotation"]
+    assert node.info.run_name == "rotation · seed 0"
+    assert node.data.tags["mlflow.user"] == getpass.getuser()
+    assert re.fullmatch("[0-9a-f]{40}|", node.data.tags.get("mlflow.source.git.commit", "")), (
+        "known in a checkout alone"
+    )
+    (version,) = client.search_model_versions("name = 'hier-rotation'")
+    assert version.description == "rotation · seed 0: valid 66.67 %, atoms 50.00 %"
+    assert {k: version.tags[k] for k in ("cross_atoms/accuracy", "seed")} == {
+        "cross_atoms/accuracy": "0.5",
+        "seed": "0",
+    }
+    assert (
+        "Node rotation (level rotation) of the tree wallpaper" in client.get_registered_model(version.name).description
+    )
+    tags = client.get_experiment(where.connect().experiment).tags
+    assert tags["mlflow.experimentKind"] == "custom_model_development"
 
 
 def test_a_run_says_what_it_read_and_what_it_ran_on(root: Path) -> None:
@@ -206,14 +226,14 @@ def test_a_training_goes_on_in_the_runs_where_it_stopped(
     with pytest.raises(error):
         train(where, cards, ("reflection-1", 2), error)
     _, (before,), nodes = runs(where)
-    assert before.info.status == nodes["node/reflection-1"].info.status == status
-    assert nodes["node/rotation"].info.status == "FINISHED"
+    assert before.info.status == nodes["reflection-1"].info.status == status
+    assert nodes["rotation"].info.status == "FINISHED"
     train(where, cards)
     check_complete(where)
     _, (after,), again = runs(where)
     assert after.info.run_id == before.info.run_id
-    assert again["node/reflection-1"].info.run_id == nodes["node/reflection-1"].info.run_id
-    assert again["node/rotation"].info.end_time == nodes["node/rotation"].info.end_time
+    assert again["reflection-1"].info.run_id == nodes["reflection-1"].info.run_id
+    assert again["rotation"].info.end_time == nodes["rotation"].info.end_time
 
 
 def test_a_dead_server_costs_nothing_but_a_line(
@@ -398,3 +418,15 @@ def test_connecting_makes_the_store_and_leaves_the_environment_alone(
     assert experiment.name == "hier"
     assert experiment.artifact_location == (empty.parent / "artifacts").resolve().as_uri()
     assert not {"MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID"} & set(os.environ)
+
+
+def test_a_store_in_a_folder_is_refused_in_one_whole_line(tmp_path: Path) -> None:
+    (tmp_path / "mlruns").mkdir()
+    with pytest.raises(StoreError, match=r"sqlite:///mlruns/mlflow.db, or MLFLOW_ALLOW_FILE_STORE=true$"):
+        Store(tmp_path / "mlruns", str(tmp_path / "mlruns")).connect()
+
+
+def test_runs_are_named_by_what_tells_them_apart() -> None:
+    params = {"backbone": "lcnet_050", "count": 10_000, "seed": 3}
+    assert titled("rotation", params) == "rotation · lcnet_050 · 10k · seed 3"
+    assert titled("rotation", {"count": 340}) == "rotation · 340"

@@ -38,6 +38,8 @@ Make = Callable[[tuple[Part, str]], Arrays]
 class Log:
     """In place of a store: the names of the models that were logged, and the epochs."""
 
+    uri = "nowhere"
+
     def __init__(self) -> None:
         self.models: list[str] = []
         self.epochs: list[int] = []

@@ -31,6 +31,8 @@ NODES = ["rotation", "reflection-1", "reflection-2", "finer-4"]
 class Log:
     """In place of a store: nothing is recorded."""
 
+    uri = "nowhere"
+
     @contextmanager
     def training(self, *_: object) -> Iterator[Log]:
         yield self
