@@ -33,7 +33,7 @@ import torch
 from gpu_speed import seconds, speed
 from gpu_training import resnet50, tree
 from hier.datasets import SOURCES, PatternDataset, split_pool
-from hier.datasets.sources import dead_leaves
+from hier.datasets.textures import dead_leaves
 from hier.models.classifier import Classifier
 from hier.pipelines.generating.parts import Part, evidence_of
 from PIL import Image

@@ -19,7 +19,8 @@ photographs behind them, and `Corruption` adds what microscopes and cameras add.
 `orbits`               orbits of generic points, of many patterns together
 `fold`                 points folded into a fundamental domain, the exact construction
 `paste`                whole-pixel cells tiled, the construction of most published data
-`sources`              photographs and noise that a pattern is made of
+`sources`              photographs and bundled pictures that a pattern is made of
+`textures`             dead leaves and noise, drawn from random numbers
 `pictures`             a source read at folded points
 `atoms`                a few sites, of which all atoms are copies
 `spots`                Gaussian spots on their orbits, and the sum of all in view

@@ -24,7 +24,8 @@ from .looks import Look
 from .near_miss import NearMiss, draw_near_miss, set_apart
 from .outlines import draw_outlines
 from .paste import Tile, snap
-from .sources import Pool, default_pool, noise_picture
+from .sources import Pool, default_pool
+from .textures import noise_picture
 
 Source = Literal["photos", "atoms", "noise", "outlines"]
 SOURCES: tuple[str, ...] = get_args(Source)

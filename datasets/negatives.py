@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .corruptions import Corruption, corrupt
-from .sources import Pool, default_pool, smooth_noise
+from .sources import Pool, default_pool
+from .textures import smooth_noise
 
 KINDS = ("photograph", "noise", "stripes", "scattered", "gradient", "objects")
 FINEST = 0.6  # px: least deviation of the Gaussian that smooths a profile of stripes
@@ -48,7 +49,7 @@ class NonPatternDataset:
         pool = self.pool if self.pool is not None else default_pool()
         match self.label(index):
             case "photograph":
-                image = _crop(rng, pool.pictures[int(rng.integers(len(pool)))], self.size)
+                image = _crop(rng, pool.take([int(rng.integers(len(pool)))])[0], self.size)
             case "noise":
                 sigma = 0.0 if rng.random() < 0.3 else float(np.exp(rng.uniform(np.log(0.6), np.log(12))))
                 noise = smooth_noise(rng, sigma, 1 if rng.random() < 0.5 else 3, max(64, self.size))

@@ -13,7 +13,8 @@ from .drawn import Pattern
 from .fold import Folded, at_once, fold, times
 from .orbits import Orbits, orbits
 from .paste import Tile, into_tiles, to_pixels
-from .sources import LEVELS, SIDE, Pool, halved, levels, read
+from .sources import LEVELS, Pool, halved, levels, read
+from .textures import SIDE
 
 
 def orbits_of(patterns: Sequence[Pattern], parents: bool = False) -> Orbits:
@@ -107,14 +108,14 @@ def halved_pictures(
     """Which patterns, and their pictures (b, 3, s, s) at their `level`: all of one level together or one by one."""
     if not together:
         for i, p in enumerate(patterns):
-            picture = pool.pictures[p.picture] if pool is not None else torch.from_numpy(p.picture)
+            picture = pool.take([p.picture])[0] if pool is not None else torch.from_numpy(p.picture)
             yield slice(i, i + 1), halved(picture[None].to(device), int(level[i]))
         return
     for k in range(LEVELS):
         chosen = (level == k).nonzero().flatten()
         if len(chosen):
             some = [patterns[i].picture for i in chosen.tolist()]
-            pictures = pool.pictures[some] if pool is not None else torch.from_numpy(np.stack(some))
+            pictures = pool.take(some) if pool is not None else torch.from_numpy(np.stack(some))
             yield chosen.to(device), halved(pictures.to(device), k)
 
 

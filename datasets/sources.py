@@ -1,14 +1,14 @@
-"""Where a pattern's content comes from: photographs, bundled pictures and textures, or noise.
+"""Where a pattern's content comes from: a `Pool` of photographs, or of bundled pictures and textures.
 
-A source is a `Pool` of pictures (photographs) or drawn for each index (noise). What a picture shows
-never depends on the group.
+What a picture shows never depends on the group.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from zlib import crc32
 
@@ -16,12 +16,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image
 from torch import Tensor
 
 from ..hierarchy import HierError
+from .textures import SIDE, dead_leaves
 
-SIDE = 256  # px: pictures are held as squares of this side
 LEVELS = 3  # sizes, each half the one before, so that reading on a coarser scale does not alias
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
 
@@ -51,6 +51,48 @@ class Pool:
         """
         white = torch.cat([_whitened(self.pictures[k : k + 16]) for k in range(0, len(self), 16)])
         return Pool(white, self.names, self.skipped)
+
+    def take(self, which: Sequence[int]) -> Tensor:
+        """The pictures `which`: (B, 3, SIDE, SIDE) uint8."""
+        return self.pictures[list(which)]
+
+
+class DrawnPool(Pool):
+    """A pool whose pictures (3, SIDE, SIDE) uint8 `draw` makes, each when it is first asked for."""
+
+    _draw: Callable[[int], Tensor]
+    _held: Tensor
+    _drawn: list[bool]
+
+    def __init__(self, names: tuple[str, ...], draw: Callable[[int], Tensor]) -> None:
+        held = torch.empty(len(names), 3, SIDE, SIDE, dtype=torch.uint8)
+        for name, value in {"names": names, "_draw": draw, "_held": held, "_drawn": [False] * len(names)}.items():
+            object.__setattr__(self, name, value)  # a Pool is frozen
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return DrawnPool, (self.names, self._draw)  # what was drawn is drawn anew, not sent
+
+    @property
+    def pictures(self) -> Tensor:  # type: ignore[override]
+        """All of them."""
+        return self.take(range(len(self)))
+
+    @cached_property
+    def whitened(self) -> Pool:
+        """As of any pool; each is whitened when it is first asked for."""
+        return DrawnPool(self.names, partial(_drawn_whitened, self))
+
+    def take(self, which: Sequence[int]) -> Tensor:
+        """As of any pool."""
+        for k in which:
+            if not self._drawn[k]:
+                self._held[k] = self._draw(k)
+                self._drawn[k] = True
+        return self._held[list(which)]
+
+
+def _drawn_whitened(pool: Pool, k: int) -> Tensor:
+    return _whitened(pool.take([k]))[0]
 
 
 def _whitened(pictures: Tensor) -> Tensor:
@@ -141,20 +183,23 @@ def photo_pool(folder: Path) -> Pool:
     return Pool(stack, tuple(names), len(files) - len(names))
 
 
+BUNDLED = {
+    "train": ("astronaut", "camera", "chelsea", "coins", "page", "rocket"),
+    "valid": ("coffee", "moon", "text", "clock"),
+}
+TEXTURES = {"train": range(400), "valid": range(1_000_000, 1_000_150)}  # seeds
+
+
 @lru_cache(maxsize=2)
 def default_pool(split: str = "train") -> Pool:
-    """The bundled pictures: scikit-image's, and dead-leaves textures.
+    """The bundled pictures: scikit-image's, and dead-leaves textures, each drawn when it is first asked for.
 
     `split` is ``train`` or ``valid``; the two share no picture and no texture.
     """
     import skimage.data
 
-    bundled = {
-        "train": ("astronaut", "camera", "chelsea", "coins", "page", "rocket"),
-        "valid": ("coffee", "moon", "text", "clock"),
-    }[split]
     pictures, names = [], []
-    for name in bundled:
+    for name in BUNDLED[split]:
         try:
             array = getattr(skimage.data, name)()
         except (OSError, ConnectionError, ModuleNotFoundError):  # not in every wheel; some are downloads
@@ -164,13 +209,20 @@ def default_pool(split: str = "train") -> Pool:
             width, height = image.size
             box = (turn % 2 * width // 3, turn // 2 * height // 3)
             crop = image.crop((*box, box[0] + 2 * width // 3, box[1] + 2 * height // 3))
-            pictures.append(square(crop))
+            pictures.append(_as_tensor(square(crop)))
             names.append(f"{name}-{turn}")
-    count, base = {"train": (400, 0), "valid": (150, 1_000_000)}[split]
-    for k in range(count):
-        pictures.append(dead_leaves(np.random.default_rng([base + k, 20])))
-        names.append(f"leaves-{base + k}")
-    return Pool(torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous(), tuple(names))
+    names += [f"leaves-{seed}" for seed in TEXTURES[split]]
+    return DrawnPool(tuple(names), partial(_bundled, tuple(pictures), TEXTURES[split]))
+
+
+def _bundled(pictures: tuple[Tensor, ...], seeds: range, k: int) -> Tensor:
+    if k < len(pictures):
+        return pictures[k]
+    return _as_tensor(dead_leaves(np.random.default_rng([seeds[k - len(pictures)], 20])))
+
+
+def _as_tensor(picture: NDArray[np.uint8]) -> Tensor:
+    return torch.from_numpy(np.array(picture)).permute(2, 0, 1)
 
 
 @lru_cache(maxsize=4)
@@ -193,53 +245,6 @@ def split_pool(photos: Path | None, split: str) -> Pool:
             "give more, or subfolders train and valid"
         )
     return Pool(pool.pictures[chosen], tuple(pool.names[i] for i in chosen), pool.skipped)
-
-
-def dead_leaves(rng: np.random.Generator, count: int = 220) -> NDArray[np.uint8]:
-    """One dead-leaves picture (SIDE, SIDE, 3) uint8: shapes of power-law size that hide one another.
-
-    The classical model of a photograph's statistics (Matheron 1968; Lee, Mumford and Huang, Int. J.
-    Comput. Vision 41, 2001), with a little texture inside each shape.
-    """
-    palette = rng.integers(0, 256, (rng.integers(3, 12), 3))
-    image = Image.new("RGB", (SIDE, SIDE), tuple(int(v) for v in palette[0]))
-    draw = ImageDraw.Draw(image)
-    radii = np.clip(3.0 / rng.random(count) ** 0.7, 3.0, 90.0)
-    for radius in radii:
-        x, y = rng.uniform(-10, SIDE + 10, 2)
-        colour = np.clip(palette[rng.integers(len(palette))] + rng.normal(0, 18, 3), 0, 255)
-        fill = tuple(int(v) for v in colour)
-        flat = rng.uniform(0.3, 1.0)
-        if rng.random() < 0.5:
-            draw.ellipse((x - radius, y - radius * flat, x + radius, y + radius * flat), fill=fill)
-        else:
-            angles = np.sort(rng.uniform(0, 2 * np.pi, rng.integers(3, 7)))
-            corners = [(x + radius * np.cos(t), y + radius * flat * np.sin(t)) for t in angles]
-            draw.polygon(corners, fill=fill)
-    picture = np.asarray(image, dtype=np.float32)
-    shade = smooth_noise(rng, rng.uniform(4, 40), channels=1) * rng.uniform(0, 30)
-    grain = smooth_noise(rng, rng.uniform(0, 2), channels=3) * rng.uniform(0, 25)
-    picture = picture + shade.transpose(1, 2, 0) + grain.transpose(1, 2, 0)
-    return np.asarray(np.clip(picture, 0, 255), dtype=np.uint8)
-
-
-def smooth_noise(rng: np.random.Generator, sigma: float, channels: int = 3, side: int = SIDE) -> NDArray[np.float32]:
-    """Noise of unit variance (channels, side, side), smoothed by a Gaussian of `sigma` px on a torus."""
-    noise = torch.from_numpy(rng.standard_normal((channels, side, side), dtype=np.float32))
-    if sigma > 0:  # by torch, whose transforms take a tenth of numpy's time
-        ky, kx = torch.fft.fftfreq(side)[:, None], torch.fft.rfftfreq(side)
-        weight = (-2 * (np.pi * sigma) ** 2 * (ky.square() + kx.square())).clamp_min(-40).exp()
-        noise = torch.fft.irfft2(torch.fft.rfft2(noise) * weight, s=(side, side))
-    normal: NDArray[np.float32] = noise.div_(noise.std(correction=0)).numpy()
-    return normal
-
-
-def noise_picture(rng: np.random.Generator) -> NDArray[np.float32]:
-    """A noise picture (3, SIDE, SIDE) in [0, 1]: per pixel or smooth, in colour or grey."""
-    sigma = 0.0 if rng.random() < 0.4 else float(np.exp(rng.uniform(np.log(0.7), np.log(8.0))))
-    noise = smooth_noise(rng, sigma, channels=1 if rng.random() < 0.3 else 3)
-    grey: NDArray[np.float32] = torch.from_numpy(noise).mul_(0.2).add_(0.5).clamp_(0, 1).expand(3, -1, -1).numpy()
-    return grey
 
 
 def levels(scale: Tensor) -> Tensor:

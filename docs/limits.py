@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 from hier.datasets import PatternDataset
-from hier.datasets.sources import smooth_noise
+from hier.datasets.textures import smooth_noise
 from hier.hierarchy import HierError
 from matplotlib.font_manager import findfont
 from numpy.typing import NDArray

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from hier.datasets import PatternDataset
-from hier.datasets.sources import smooth_noise
+from hier.datasets.textures import smooth_noise
 from numpy.typing import NDArray
 from PIL import Image
 

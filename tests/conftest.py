@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from hier.datasets import Pool
-from hier.datasets.sources import dead_leaves
+from hier.datasets.textures import dead_leaves
 from hier.hierarchy import load_tree
 from hier.models.bundle import GATE, GATE_CHOICES, Bundle, Card, NodeCard, load_bundle, save_bundle
 from hier.models.node import NodeClassifier, NodeSettings

@@ -9,7 +9,7 @@ import pytest
 import torch
 from hier.datasets import PatternDataset, Pool
 from hier.datasets.pictures import pictures_at
-from hier.datasets.sources import SIDE
+from hier.datasets.textures import SIDE
 
 RAMP = torch.arange(256, dtype=torch.uint8).expand(256, 256)  # the red of a pixel is its column, the green its row
 RAMPS = Pool(torch.stack([RAMP, RAMP.T, torch.zeros_like(RAMP)])[None], ("ramps",))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from hier.datasets import Pool, SourceError, photo_pool, split_pool
+from hier.datasets import Pool, SourceError, default_pool, photo_pool, split_pool
+from hier.datasets.sources import DrawnPool
+from hier.datasets.textures import SIDE
 from PIL import Image
 
 
@@ -53,3 +56,26 @@ def test_a_picture_is_the_middle_square_of_its_photograph(width: int, height: in
         low, high = 127.5 * (1 - edge / side), 127.5 * (1 + edge / side)
         assert float(ramp[:, 0].mean()) == pytest.approx(low, abs=4)
         assert float(ramp[:, -1].mean()) == pytest.approx(high, abs=4)
+
+
+def test_bundled_pictures_are_drawn_when_asked_for() -> None:
+    drawn: list[int] = []
+
+    def draw(k: int) -> torch.Tensor:
+        drawn.append(k)
+        return torch.full((3, SIDE, SIDE), k, dtype=torch.uint8)
+
+    pool = DrawnPool(("a", "b", "c"), draw)
+    assert pool.take([2, 0, 2])[:, 0, 0, 0].tolist() == [2, 0, 2]
+    assert drawn == [2, 0]
+    assert pool.pictures[:, 0, 0, 0].tolist() == [0, 1, 2]
+    assert drawn == [2, 0, 1]
+
+
+def test_a_bundled_picture_is_the_same_in_any_order_and_in_another_process() -> None:
+    one, other = default_pool("valid"), pickle.loads(pickle.dumps(default_pool("valid")))
+    assert one.names == other.names
+    last = len(one) - 1
+    backwards = other.take([last, 20, 3])
+    assert torch.equal(one.take([3, 20, last]), backwards.flip(0))
+    assert torch.equal(one.whitened.take([20]), Pool(backwards, ("x", "y", "z")).whitened.take([1]))

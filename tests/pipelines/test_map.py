@@ -14,7 +14,7 @@ import pytest
 import tifffile
 import torch
 from hier.datasets import Corruption, PatternDataset
-from hier.datasets.sources import smooth_noise
+from hier.datasets.textures import smooth_noise
 from hier.hierarchy import HierError
 from hier.models.classifier import Classifier
 from hier.models.evidence.lattice import Lattice
