@@ -18,7 +18,7 @@ from ..generating.processes import Processes
 from .data import TrainingData, groups_within, samples_of, training_samples_of
 from .fit import Reporter, Samples, fit
 from .loop import Metrics, Schedule
-from .settings import BATCH, TrainSettings
+from .settings import BATCH, SettingsError, TrainSettings
 
 Record = Callable[[int, Metrics], None]
 
@@ -86,6 +86,15 @@ class Steps:
     def images(self, name: str) -> int:
         """The number of images that the node `name` is fitted to."""
         return len(self.fitting(name))
+
+    def check(self, chosen: Sequence[str]) -> None:
+        """SettingsError for nodes that too few images come to; a network needs two to normalise its features."""
+        few = {name: n for name in chosen if name != GATE and (n := self.images(name)) < 2}
+        if few:
+            found = ", ".join(f"{name} ({n})" for name, n in few.items())
+            raise SettingsError(
+                f"count = {self.settings.count} gives these nodes fewer than two images to train on: {found}. Give more"
+            )
 
     def about(self, name: str) -> About:
         """What is known of the node `name` before it is trained."""

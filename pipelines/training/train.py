@@ -127,6 +127,7 @@ def train(
         what = settings, tree, data, work, processes, own, reporter
         steps = EndlessSteps(*what, tuple(chosen)) if settings.endless else Steps(*what)
         if not processes.first:
+            steps.check(chosen)
             steps.side_by_side(chosen, steps.backbone())
             return None
         with only_one(work, "training"):
@@ -138,6 +139,7 @@ def train(
 
 
 def _train(steps: Steps, chosen: Sequence[str], root: Path, store: Store, on_cluster: bool, force: bool) -> TrainResult:
+    steps.check(chosen)
     settings, tree, work = steps.settings, steps.tree, steps.work
     results, trained = [], {}
     slug = "-".join(chosen) if len(chosen) < 3 else f"{len(chosen)}-nodes"
