@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import re
 import warnings
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,8 @@ def read_afm(path: Path, reading: Reading, largest: int | None) -> Picture:
     page_index(reading.page, 1)
     if suffix == ".spm" and b"*File list end" not in _head(path):  # pySPM would look for it forever
         raise ImageError("is not a Bruker file, or is damaged: its header has no end")
+    if suffix == ".spm":
+        _check_version()
     try:
         module = importlib.import_module(f"AFMReader.{SUFFIXES[suffix]}")
         from loguru import logger
@@ -61,6 +65,19 @@ def read_afm(path: Path, reading: Reading, largest: int | None) -> Picture:
         return Picture(array, pixel_size_from(nm, "nm"))
     wanted = repr(reading.channel) if reading.channel else "of the height"
     raise ImageError(f"has no channel {wanted}; choose one with --channel: {known[:200]}")
+
+
+def _check_version() -> None:
+    """ImageError for a pySPM that exchanges lines and columns; Python 3.13 finds no later one."""
+    try:
+        found = version("pySPM")
+    except PackageNotFoundError:
+        return  # `missing_reader` says it
+    if tuple(int(part) for part in re.findall(r"\d+", found)[:2]) < (0, 6):
+        raise ImageError(
+            f"cannot be read with pySPM {found}, which exchanges lines and columns: use pySPM 0.6 or later, "
+            "for which Python 3.11 or 3.12 is needed"
+        )
 
 
 def _load(module: Any, path: Path, channel: str) -> tuple[NDArray[Any], float]:

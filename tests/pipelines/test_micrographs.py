@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from hier.pipelines.reading.afm import read_afm
 from hier.pipelines.reading.files import AFM, EM, GWY
 from hier.pipelines.reading.foreign import read_foreign
 from hier.pipelines.reading.images import ImageError, open_picture, read
@@ -191,9 +192,10 @@ MICROGRAPHS: dict[str, tuple[str, Writer]] = {
     "a.emd": ("rsciio", emd),
     "a.ibw": ("AFMReader", ibw),
     "a.jpk": ("AFMReader", jpk),
-    "a.spm": ("AFMReader", spm),
     "a.gwy": ("numpy", gwy),
 }
+if sys.version_info < (3, 13):  # for which there is no pySPM that reads them rightly
+    MICROGRAPHS["a.spm"] = ("AFMReader", spm)
 
 
 @pytest.mark.parametrize("name", MICROGRAPHS)
@@ -277,10 +279,20 @@ def test_channels_of_afm_files_are_chosen_or_told(tmp_path: Path) -> None:
     ibw(tmp_path / "a.ibw")
     phase = open_picture(tmp_path / "a.ibw", Reading.of(channel="PhaseTrace")).array
     assert scaled(phase) == pytest.approx(scaled(SECOND), abs=1e-4)
-    for name, write in {"a.ibw": ibw, "a.gwy": gwy, "a.spm": spm, "a.jpk": jpk}.items():
-        write(tmp_path / name)
+    for name in ("a.ibw", "a.gwy", "a.spm", "a.jpk"):
+        if name not in MICROGRAPHS:
+            continue
+        MICROGRAPHS[name][1](tmp_path / name)
         with pytest.raises(ImageError, match=r"no channel 'Sound'; choose one with --channel: .*[Hh]eight"):
             open_picture(tmp_path / name, Reading.of(channel="Sound"))
+
+
+def test_a_pyspm_that_exchanges_lines_and_columns_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("AFMReader")
+    spm(tmp_path / "a.spm")
+    monkeypatch.setattr("hier.pipelines.reading.afm.version", lambda package: "0.3.4")
+    with pytest.raises(ImageError, match=r"pySPM 0\.3\.4, which exchanges lines and columns: use pySPM 0\.6 or later"):
+        read_afm(tmp_path / "a.spm", Reading(), None)
 
 
 def test_spectrum_images_are_told(tmp_path: Path) -> None:
