@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 import hier
@@ -39,3 +40,11 @@ def test_predict_imports_nothing_that_only_trainings_use(card_path: Path, tmp_pa
 
 def test_the_package_lists_what_it_offers() -> None:
     assert {"load", "load_node", "HierarchicalClassifier", "Prediction", "Predictor", "Failure"} <= set(dir(hier))
+
+
+@pytest.mark.parametrize(("given", "found"), [({}, "passive"), ({"OMP_WAIT_POLICY": "active"}, "active")])
+def test_threads_that_wait_sleep_unless_told_otherwise(given: dict[str, str], found: str) -> None:
+    code = "import os, hier; print(os.environ['OMP_WAIT_POLICY'])"
+    rest = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=rest | given)
+    assert done.stdout.strip() == found

@@ -27,8 +27,8 @@ from .results import Failure, Prediction
 
 Stamp = tuple[int, int] | None  # bytes and time of change (ns) of a file; None when it is not there
 COLUMNS = (
-    "file", "group", "statement", "probability", "periodic", "periodic_probability", "system", "a", "b", "gamma",
-    "a_length", "b_length", "unit", "error",
+    "file", "group", "statement", "probability", "confidence", "periodic", "periodic_probability", "system", "a", "b",
+    "gamma", "a_length", "b_length", "unit", "asked", "verdict", "error",
 )  # fmt: skip
 OWN = ("bytes", "modified_ns", "run")  # what a table is resumed by
 LONGEST = 2**24  # bytes of a line
@@ -254,7 +254,9 @@ class CsvRows(Rows):
     def _row(self, result: Prediction | Failure) -> dict[str, Any]:
         row = result.as_dict()
         groups = {f"p({label})": f"{p:.6g}" for label, p in row.pop("groups", {}).items()}
-        return row | (row.pop("lattice", None) or {}) | groups
+        asked = row.pop("asked", None) or {}
+        told = {"asked": asked.get("group"), "verdict": (asked.get("fares") or {}).get("verdict")}
+        return row | (row.pop("lattice", None) or {}) | groups | told
 
     def _text(self, row: dict[str, Any]) -> str:
         return _csv_line([row.get(name, "") for name in self.columns])

@@ -7,7 +7,13 @@ a plugin for that viewer. `arrays` has tensor functions that several of them sha
 The public names are listed in ``__init__.pyi`` and imported when first used: `hier --help` should not wait for torch.
 """
 
+import os
+
 import lazy_loader
+
+# Threads that wait sleep; where another program keeps a core busy, those that spin take ten times as long.
+# OpenMP reads it when torch is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 __version__ = "0.1.0"
 

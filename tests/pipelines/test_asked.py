@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import pickle
 from itertools import product
@@ -257,6 +258,16 @@ def test_json_says_what_was_asked_and_how_it_fares(
     assert asked["lattice"]["refine"] is False
     assert asked["group"] == asked["fares"]["group"] == "p4g"
     assert "table" not in found
+
+
+def test_a_sheet_tells_what_was_asked_and_how_far_the_answer_is_to_be_trusted(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sheet = tmp_path / "a.csv"
+    assert run(monkeypatch, "predict", str(file), "--csv", str(sheet), "--group", "p4m") == 0
+    with sheet.open(encoding="utf-8", newline="") as opened:
+        (row,) = csv.DictReader(opened)
+    assert [row[name] for name in ("group", "confidence", "asked", "verdict")] == ["p4g", "sure", "p4m", "refused"]
 
 
 @pytest.mark.parametrize(
