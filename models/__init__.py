@@ -11,6 +11,7 @@
 `node`            the network at one node of a tree
 `stack`           the networks of all nodes, run as one
 `bundle`          nodes in a file: a card (JSON) and weights without pickle
+`saved`           where a model's card is on disk
 `weights`         tensors and text in one file, and the digest that shows damage
 `leanings`        what the scores of whole groups add to a node's logits
 `classifier`      a bundle, put to use

@@ -21,7 +21,8 @@ from ..hierarchy.files import sweep, whole
 from .node import BackboneError, NodeClassifier, NodeSettings
 from .routing.mixture import Mix, Stack
 from .routing.router import FLAT as FLAT  # kept next to GATE for code that reads bundles
-from .weights import BundleError as BundleError
+from .saved import BundleError as BundleError
+from .saved import find_card as find_card
 from .weights import digest, has_text, load_weights, one_line, save_weights
 
 BUNDLED = Path(__file__).with_name("wallpaper.json")
@@ -115,25 +116,6 @@ def save_bundle(
     save_weights(card_path.with_suffix(".safetensors"), tensors, text)
     with whole(card_path) as file:
         file.write_text(text, encoding="utf-8")
-
-
-def find_card(path: Path) -> Path:
-    """The card that `path` stands for: itself, or the only ``*.json`` of the folder that has weights beside it."""
-    try:
-        is_folder, exists = path.is_dir(), path.exists()
-    except OSError as error:  # such as a name that is too long
-        raise BundleError(f"no model at {str(path)[:60]}...: {error.strerror}") from error
-    if is_folder:
-        cards = [p for p in sorted(path.glob("*.json")) if p.with_suffix(".safetensors").exists()]
-        if len(cards) != 1:
-            raise BundleError(
-                f"{path} holds {len(cards)} model cards (NAME.json with NAME.safetensors beside it), one is needed: "
-                "train one with `hier train --level all`, or name the card"
-            )
-        return cards[0]
-    if not exists:
-        raise BundleError(f"no model at {path}: train one with `hier train --level all`, or leave --model out")
-    return path
 
 
 def check_digest(path: Path) -> None:

@@ -12,14 +12,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ..hierarchy import HierError
 from ..hierarchy.files import whole
+from .saved import BundleError
 
 ABOUT = "card"  # the entry of the file's metadata that holds the text
-
-
-class BundleError(HierError):
-    """A bundle that cannot be read or used; says which file, what is wrong and what to do."""
 
 
 def save_weights(path: Path, tensors: Mapping[str, Tensor], about: str) -> None:

@@ -13,11 +13,10 @@ from ..models.bundle import BUNDLED, BundleError, find_card, load_bundle
 from ..models.classifier import Classifier, check_device
 from ..models.evidence.representation import SymmetryEvidence
 from ..models.routing.router import Router
+from ..models.saved import REGISTRY
 from .answering.asked import Asked, Vectors
 from .answering.predict import Predictor
 from .straightening.options import Metric, Mode, Rectification, metric_change, taken_out
-
-REGISTRY = "models:/"
 
 
 def load(

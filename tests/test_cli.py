@@ -416,3 +416,23 @@ def test_a_torchvision_of_another_torch_is_told_with_the_remedy(kind: str, tmp_p
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
     assert "install both from the same place" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["predict", "a.png", "--device", "gpu"], "unknown device 'gpu': torch calls cards of NVIDIA and AMD cuda"),
+        (["train", "--level", "all", "--device", "cuda0"], "unknown device 'cuda0': did you mean cuda"),
+        (["generate", "--out", "x", "--device", "0"], "unknown device '0': known: auto, cpu, cuda"),
+        (["predict", "a.png", "--model", "nowhere"], "no model at nowhere: train one"),
+        (["evaluate", "a", "--model", "nowhere"], "no model at nowhere: train one"),
+        (["map", "a.png", "--window", "5"], "--window 5: give 32 to 512 px"),
+        (["map", "a.png", "--window", "64", "--stride", "100"], "--stride 100: give 1 to 64 px"),
+    ],
+)
+def test_mistakes_are_told_before_torch_is_imported(words: list[str], told: str, tmp_path: Path) -> None:
+    Image.new("L", (64, 64)).save(tmp_path / "a.png")
+    code = f"import sys; sys.modules['torch'] = None; sys.argv = {['hier', *words]}; import hier.cli.app as a; a.main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"hier: {told}"), done.stderr

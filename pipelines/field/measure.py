@@ -22,9 +22,9 @@ from ..reading.images import ImageError, as_tensor
 from ..reading.picture import Picture
 from .lattice import same_lattice
 from .places import Place, measured_places, nearest_measured, starts
+from .sizes import LARGEST, check_window
 
 BATCH = 16  # windows at a time: they stay in the processor's cache
-SMALLEST, LARGEST = 32, 512  # px: sides of a window
 CELLS = 9  # least cells in a window for an answer to be trusted
 PERIODIC = 0.5  # of the gate, as in predictions
 
@@ -100,7 +100,9 @@ def map_field(
     `straight` cuts them out of a bent picture. Raises HierError for a window that does not fit.
     """
     height, width = picture.array.shape[:2]
-    _check(window, stride, height, width)
+    check_window(window, stride)
+    if window > min(height, width):
+        raise HierError(f"--window {window} is larger than the image of {width} x {height} px: use `hier predict`")
     top, left = starts(height, window, stride), starts(width, window, stride)
     found = _Answers(len(top), len(left), len(classifier.labels), tolerance)
 
@@ -179,15 +181,6 @@ class _Answers:
 def _one_channel(image: Tensor, pixels: NDArray[Any]) -> Tensor:
     """Grey images lose the copies of their one channel, which weigh nothing in an answer but cost time."""
     return image[:1] if pixels.ndim == 2 or pixels.shape[-1] <= 2 else image
-
-
-def _check(window: int, stride: int, height: int, width: int) -> None:
-    if not SMALLEST <= window <= LARGEST:
-        raise HierError(f"--window {window}: give {SMALLEST} to {LARGEST} px")
-    if not 1 <= stride <= window:
-        raise HierError(f"--stride {stride}: give 1 to {window} px, the window's side; more would leave gaps")
-    if window > min(height, width):
-        raise HierError(f"--window {window} is larger than the image of {width} x {height} px: use `hier predict`")
 
 
 def suits(found: FieldMap, cell_areas: NDArray[np.float64]) -> str | None:

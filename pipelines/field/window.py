@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from ...models.evidence.lattice import find_lattice
 from ..reading.images import ImageError, as_tensor
 from ..reading.picture import Picture
-from .measure import CELLS, LARGEST
+from .measure import CELLS
+from .sizes import LARGEST
 
 USUAL, STEP = 128, 16  # px: the smallest that is chosen, and of what it is a multiple
 SIDES = (512, 256)  # px, of the parts of a field that are looked at

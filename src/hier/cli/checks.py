@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from glob import has_magic
 from pathlib import Path
 
 from ..hierarchy import HierError, UnknownNameError, group
+from ..models.saved import REGISTRY, find_card
 from ..pipelines.drawing.lettering import SUFFIXES
 
+DEVICES = ("auto", "cpu", "cuda", "cuda:1", "mps", "xpu")
+NO_DEVICES = ("gpu", "nvidia", "rocm", "amd")  # what people try; torch calls them cuda
 NUMBERS = {"basis": (4, "ax, ay, bx, by"), "origin": (2, "x, y")}
 
 
@@ -37,6 +41,29 @@ def check_there(images: Sequence[str]) -> None:
             return
         if not there:
             raise HierError(f"{images[0]}: no such file")
+
+
+def check_device(name: str) -> str:
+    """The name; HierError for one that torch has for no device."""
+    if name.lower() in NO_DEVICES:
+        raise HierError(f"unknown device {name!r}: torch calls cards of NVIDIA and AMD cuda; auto is the fastest")
+    if not re.fullmatch(r"[a-z_]+(:\d+)?", name):
+        raise UnknownNameError("device", name, DEVICES)
+    return name
+
+
+def check_model(given: str | None) -> str | None:
+    """The folder, card or name; BundleError for a file or folder that is not there, or a folder without a model."""
+    if given is not None and not given.startswith(REGISTRY):
+        find_card(Path(given))
+    return given
+
+
+def check_models(given: Sequence[str] | None) -> Sequence[str] | None:
+    """Several, as `check_model`."""
+    for one in given or ():
+        check_model(one)
+    return given
 
 
 def check_suffix(option: str, path: str | Path | None) -> None:

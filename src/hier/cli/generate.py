@@ -12,6 +12,7 @@ import typer
 
 from ..hierarchy import HierError, group
 from ..screen.streams import tell
+from .checks import check_device
 from .options import Corrupt, Force, On, Quiet, Range, Verbose, part_of
 
 if TYPE_CHECKING:
@@ -61,7 +62,9 @@ def generate(
         typer.Option("--hidden", help="Of a release: keep the labels in FOLDER-labels alone. Needs a secret --seed."),
     ] = False,
     force: Force = False,
-    device: Annotated[str, typer.Option(help="cpu, on all cores, or a GPU such as cuda.")] = "cpu",
+    device: Annotated[
+        str, typer.Option(callback=check_device, help="cpu, on all cores, or a GPU such as cuda.")
+    ] = "cpu",
     on: On = None,
     range_: Range = None,
     misfits: Annotated[

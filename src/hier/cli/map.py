@@ -73,6 +73,7 @@ def map_(
     domain. All lengths and places are those of the image as it is.
     """
     from ..hierarchy import HierError, UnknownNameError
+    from ..pipelines.field.sizes import LARGEST, check_window
     from ..pipelines.reading.files import split_inside
     from ..pipelines.reading.picture import Reading
     from ..pipelines.straightening.names import MAP_MODES
@@ -86,6 +87,7 @@ def map_(
             f"--out {picture_file}: give a name that ends in {', '.join(SUFFIXES)}; the arrays go beside it as .npz"
         )
     check_there([image])
+    check_window(window or LARGEST, stride)
     from ..pipelines.field.domains import as_arrays
     from ..pipelines.field.measure import save_arrays, suits
     from ..pipelines.field.plot import draw_map

@@ -13,6 +13,7 @@ import typer
 
 from ..hierarchy import HierError
 from ..screen.streams import fail, set_level
+from .checks import check_device, check_model, check_models
 
 ROOT = Path("mlruns")
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
@@ -37,14 +38,17 @@ Verbose = Annotated[
 Quiet = Annotated[
     bool, typer.Option("-q", "--quiet", callback=_told(logging.ERROR), help="Tell neither progress nor warnings.")
 ]
-Device = Annotated[str, typer.Option(help="cpu, cuda, mps, or auto for the fastest that works.")]
+Device = Annotated[str, typer.Option(callback=check_device, help="cpu, cuda, mps, or auto for the fastest that works.")]
 Photos = Annotated[Path | None, typer.Option(help="Folder of photographs; scikit-image's and textures if left out.")]
 Model = Annotated[
-    str | None, typer.Option(help="Folder or card, or models:/NAME@ALIAS in MLflow; the bundled model if left out.")
+    str | None,
+    typer.Option(
+        callback=check_model, help="Folder or card, or models:/NAME@ALIAS in MLflow; the bundled model if left out."
+    ),
 ]
 Models = Annotated[
     list[str] | None,
-    typer.Option("--model", help="Several models of one tree: their answers are averaged."),
+    typer.Option("--model", callback=check_models, help="Several models of one tree: their answers are averaged."),
 ]
 RouterName = Annotated[
     str,
