@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from .pixel_size import PixelSize, square_from
 
 SHOWN = 6  # arrays of a file named in an error
 DEPTH = 8  # of groups, each of which tells the next by `default`
+EVEN = 0.01  # a step between two pixels may differ so much from the mean: axes are kept as 32-bit floats, too
 MATLAB = "MATLAB_class"  # attribute of what MATLAB wrote: its arrays lie with their axes in reverse
 
 
@@ -23,21 +25,22 @@ def read_hdf5(path: Path, inside: str, reading: Reading, largest: int | None) ->
     """The array at `inside`, or the one that is to be shown, or the only one. For a stack, the page asked for.
 
     A group shows what its attributes ``default`` and ``signal`` lead to (NeXus). The pixel size is read from
-    ``element_size_um``, as Fiji and ilastik write it, and from HyperSpy's axes. Other files are not followed.
+    ``element_size_um``, as Fiji and ilastik write it, and from the axes of HyperSpy and NeXus. Other files are not
+    followed.
     """
     try:
         import h5py
     except ImportError as error:
         raise missing_reader(path.suffix, "h5py") from error
     with h5py.File(path, "r") as file:
-        found = _find(file, inside)
+        found, group = _find(file, inside)
         if not _numbers(found):
             raise ImageError(f"{found.name} holds {found.dtype}: an array of integers or floats is needed")
         check_array(found)
-        return _page(found, reading.page, largest)
+        return _page(found, group, reading.page, largest)
 
 
-def _page(found: Any, page: int | None, largest: int | None) -> Picture:
+def _page(found: Any, group: Any, page: int | None, largest: int | None) -> Picture:
     turned = MATLAB in found.attrs
     shape = found.shape[::-1] if turned else found.shape
     if len(shape) < 2:
@@ -51,19 +54,20 @@ def _page(found: Any, page: int | None, largest: int | None) -> Picture:
     check_bytes(found.dtype.itemsize * math.prod(shape[-axes:]))
     at = tuple(int(k) for k in np.unravel_index(page_index(page, pages), shape[:-axes])) if shape[:-axes] else ()
     array: NDArray[Any] = found[(..., *at[::-1])].T if turned else found[at]
-    return Picture(plain(array), _pixel_size(found))
+    return Picture(plain(array), _pixel_size(found, group))
 
 
 def _numbers(array: Any) -> bool:
     return array.dtype.kind in "buif" or set(array.dtype.names or ()) >= {"R", "G", "B"}
 
 
-def _find(file: Any, inside: str) -> Any:
+def _find(file: Any, inside: str) -> tuple[Any, Any]:
+    """The array, and the group that says what its axes are."""
     import h5py
 
     item = within(file, inside) if inside else file
     if isinstance(item, h5py.Dataset):
-        return item
+        return item, item.parent
     arrays: list[Any] = []
     file.visititems(lambda _, item: arrays.append(item) if isinstance(item, h5py.Dataset) and item.ndim >= 2 else None)
     names = ", ".join(f"{item.name} {item.shape}" for item in arrays[:SHOWN])
@@ -77,15 +81,15 @@ def _find(file: Any, inside: str) -> Any:
     images = [a for a in here if _numbers(a) and min(a.shape[-2:]) >= SMALLEST]
     for several in (images, here):
         if len(several) == 1:
-            return several[0]
+            return several[0], several[0].parent
     if not here:
         raise ImageError(f"{inside or 'the file'} holds no array that could be an image; its arrays: {names}")
     group = f"{inside} is a group: " if inside else ""
     raise ImageError(f"{group}name the array after the file, as in FILE.h5::/path; its arrays: {names}")
 
 
-def _shown(file: Any, group: Any) -> Any:
-    """The array to which `default` and `signal` lead from a group; None where they lead nowhere."""
+def _shown(file: Any, group: Any) -> tuple[Any, Any] | None:
+    """The array to which `default` and `signal` lead from a group, and the last group on the way; None for nowhere."""
     import h5py
 
     for _ in range(DEPTH):
@@ -93,18 +97,39 @@ def _shown(file: Any, group: Any) -> Any:
         told = told.decode() if isinstance(told, bytes) else told
         if not isinstance(told, str):
             return None
-        group = within(file, f"{group.name}/{told}")
-        if group is None or isinstance(group, h5py.Dataset):
-            return group
+        item = within(file, f"{group.name}/{told}")
+        if item is None or isinstance(item, h5py.Dataset):
+            return None if item is None else (item, group)
+        group = item
     return None
 
 
-def _pixel_size(found: Any) -> PixelSize | None:
+def _pixel_size(found: Any, group: Any) -> PixelSize | None:
     sizes = np.asarray(found.attrs.get("element_size_um", []), dtype=float).reshape(-1)
     if sizes.size:
         return square_from(float(sizes[-1]), "um", float(sizes[-min(2, sizes.size)]), "um")
     axes = [found.parent.get(f"axis-{k}") for k in (found.ndim - 1, found.ndim - 2)]
     if any(axis is None for axis in axes):
-        return None
-    sides = [(float(axis.attrs.get("scale", 0)), str(axis.attrs.get("units", ""))) for axis in axes]
+        return _nexus_pixel_size(found, group)
+    sides = [(float(axis.attrs.get("scale", 0)), _text(axis.attrs.get("units"))) for axis in axes]
     return square_from(*sides[0], *sides[1])
+
+
+def _nexus_pixel_size(found: Any, group: Any) -> PixelSize | None:
+    """From the last two axes that the group of an array names in its attribute ``axes``, where they are even."""
+    named = group.attrs.get("axes", [])
+    names = re.split("[:,]", _text(named).strip("[]")) if isinstance(named, (str, bytes)) else [_text(n) for n in named]
+    sides = []
+    for name, count in zip(names[::-1][:2], found.shape[::-1], strict=False):
+        axis = within(found.file, f"{group.name}/{name}")
+        if axis is None or getattr(axis, "shape", ()) != (count,) or axis.dtype.kind not in "iuf":
+            return None
+        steps = np.diff(axis[:].astype(float))
+        if not np.allclose(steps, steps.mean(), rtol=EVEN, atol=0):
+            return None
+        sides.append((float(steps.mean()), _text(axis.attrs.get("units"))))
+    return square_from(*sides[0], *sides[1]) if len(sides) == 2 else None
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else "" if value is None else str(value)

@@ -102,6 +102,31 @@ def test_the_array_that_nexus_and_hyperspy_mean_is_shown(tmp_path: Path) -> None
         assert found.pixel_size == wanted
 
 
+@pytest.mark.parametrize(
+    ("y", "x", "units", "wanted"),
+    [
+        (0.5, 0.5, "nm", PixelSize(0.5, "nm")),
+        (0.5, -0.5, b"nm", PixelSize(0.5, "nm")),
+        (0.5, 0.6, "nm", None),
+        (0.5, 0.5, "deg", None),
+        (0.5, 0.5, None, None),
+    ],
+)
+def test_nexus_tells_the_length_by_its_axes(y: float, x: float, units: Any, wanted: Any, tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "scan.nxs", "w") as file:
+        file["raw/image"], file["entry/y"] = GREY, np.arange(GREY.shape[0], dtype=np.float32) * y + 3
+        file["entry/x"] = np.arange(GREY.shape[1]) * x
+        file["entry/image"] = h5py.SoftLink("/raw/image")
+        file.attrs["default"], file["entry"].attrs["signal"], file["entry"].attrs["axes"] = "entry", "image", ["y", "x"]
+        for name in "yx" if units else "":
+            file[f"entry/{name}"].attrs["units"] = units
+    assert open_picture(tmp_path / "scan.nxs").pixel_size == wanted
+    with h5py.File(tmp_path / "scan.nxs", "a") as file:
+        file["entry/x"][5] = 9.0  # steps that differ
+    assert open_picture(tmp_path / "scan.nxs").pixel_size is None
+
+
 def test_oblong_pixels_of_hdf5_have_no_length(tmp_path: Path) -> None:
     h5py = pytest.importorskip("h5py")
     with h5py.File(tmp_path / "a.h5", "w") as file:
