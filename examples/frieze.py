@@ -101,13 +101,13 @@ def main() -> None:
     """Train, test, and check the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=700, help="training images; each test has half as many")
-    parser.add_argument("--epochs", type=int, default=60, help="epochs of the backbone; nodes get a quarter of them")
+    parser.add_argument("--epochs", type=int, help="of the backbone; nodes get a quarter; 120 if left out")
     parser.add_argument("--least", type=float, default=0.95, help="lowest accuracy accepted")
     parser.add_argument("--sheet", type=Path, help="only draw strips of every group, to this file")
     given = parser.parse_args()
     if given.sheet:
         return sheet(given.sheet)
-    tuning = max(1, given.epochs // 4)
+    tuning = None if given.epochs is None else max(1, given.epochs // 4)
     model = hier.HierarchicalClassifier(TREE, epochs=given.epochs, tune_epochs=tuning)
     model.fit(*images(given.count, seed=1))
     for kind, draw, seed in (("dots", dots, 2), ("lines", lines, 3)):

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from .apart import read_apart
 from .errors import LARGEST, ImageError
-from .foreign import AFM, ARRAYS, EM, FOREIGN, GWY, HDF5, is_hdf5
+from .foreign import AFM, ARRAYS, EM, FOREIGN, GWY, HDF5, STORES, is_hdf5
 from .picture import Picture, Reading, page_of_stack
 from .pillow import open_common, pillow_suffixes
 from .raw import read_raw
 from .tars import read_tar
 
-__all__ = ["AFM", "ARRAYS", "EM", "GWY", "HDF5", "INSIDE", "RAW", "SUFFIXES", "read_file", "split_inside"]
+__all__ = ["AFM", "ARRAYS", "EM", "GWY", "HDF5", "INSIDE", "RAW", "SUFFIXES", "is_store", "read_file", "split_inside"]
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".npy")
 RAW = (".raw", ".bin")
@@ -33,6 +33,11 @@ def split_inside(name: str) -> tuple[Path, str]:
     return (Path(name), "") if not inside or Path(name).exists() else (Path(file), inside)
 
 
+def is_store(path: Path | str) -> bool:
+    """Whether a folder of that name is one image, or several, in Zarr."""
+    return Path(path).suffix.lower() in STORES
+
+
 def read_file(name: Path | str, reading: Reading, mapped: bool = False) -> Picture:
     """The picture in the file `name`, by its suffix, or by its first bytes if it is HDF5.
 
@@ -40,6 +45,8 @@ def read_file(name: Path | str, reading: Reading, mapped: bool = False) -> Pictu
     `mapped`, others are not.
     """
     path, inside = split_inside(str(name))
+    if path.is_dir() and is_store(path):
+        return read_apart(path, inside, reading, None if mapped else LARGEST)
     if path.is_dir():
         raise ImageError("is a folder without images that can be read")
     if not path.exists():
@@ -48,7 +55,7 @@ def read_file(name: Path | str, reading: Reading, mapped: bool = False) -> Pictu
         raise ImageError("the file is empty")
     suffix = path.suffix.lower()
     if inside and suffix not in (*ARRAYS, TAR) and not is_hdf5(path):
-        raise ImageError(f"a path inside ({INSIDE}{inside}) is for HDF5, MATLAB and NetCDF files, and for .tar")
+        raise ImageError(f"a path inside ({INSIDE}{inside}) is for HDF5, MATLAB, NetCDF and Zarr, and for .tar")
     if suffix == ".npy":
         array: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
         return Picture(page_of_stack(array, reading.page))

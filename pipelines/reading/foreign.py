@@ -13,13 +13,14 @@ from .hdf5 import read_hdf5
 from .picture import Picture, Reading, page_index
 from .pillow import open_any
 from .tiff import read_tiff
+from .zarr_store import STORES, read_zarr
 
 HDF5 = (".h5", ".hdf5", ".nxs", ".hdf", ".hspy", ".h5oina")
 HDF5_BEGINS = b"\x89HDF\r\n\x1a\n"
 EM, AFM, ARRAYS = tuple(em.MODULES), (*afm.SUFFIXES, *probe.SUFFIXES), matlab.SUFFIXES
 GWY = ".gwy"
 TIFF = (".tif", ".tiff")
-FOREIGN = (*HDF5, *EM, *AFM, *ARRAYS, GWY, *TIFF)
+FOREIGN = (*HDF5, *EM, *AFM, *ARRAYS, GWY, *TIFF, *STORES)
 LIBRARIES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(HDF5, ("h5py",)),
     **dict.fromkeys(TIFF, ("tifffile",)),
@@ -27,6 +28,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     **{suffix: (f"AFMReader.{module}",) for suffix, module in afm.SUFFIXES.items()},
     **probe.LIBRARIES,
     **dict.fromkeys(ARRAYS, ("scipy.io",)),
+    **dict.fromkeys(STORES, ("zarr",)),
 }
 
 
@@ -49,6 +51,8 @@ def read_foreign(path: Path, inside: str, reading: Reading, largest: int | None)
     Raises ImageError and whatever a decoder raises.
     """
     suffix = path.suffix.lower()
+    if suffix in STORES:
+        return read_zarr(path, inside, reading, LARGEST)
     if suffix in EM:
         return em.read_em(path, reading, LARGEST)
     if suffix in HDF5 or is_hdf5(path):

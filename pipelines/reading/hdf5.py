@@ -37,10 +37,11 @@ def read_hdf5(path: Path, inside: str, reading: Reading, largest: int | None) ->
         if not _numbers(found):
             raise ImageError(f"{found.name} holds {found.dtype}: an array of integers or floats is needed")
         check_array(found)
-        return _page(found, group, reading.page, largest)
+        return Picture(page_of_array(found, reading.page, largest), _pixel_size(found, group))
 
 
-def _page(found: Any, group: Any, page: int | None, largest: int | None) -> Picture:
+def page_of_array(found: Any, page: int | None, largest: int | None) -> NDArray[Any]:
+    """One page of an array in a file, read alone. ImageError for one that is too large or not there."""
     turned = MATLAB in found.attrs
     shape = found.shape[::-1] if turned else found.shape
     if len(shape) < 2:
@@ -54,7 +55,7 @@ def _page(found: Any, group: Any, page: int | None, largest: int | None) -> Pict
     check_bytes(found.dtype.itemsize * math.prod(shape[-axes:]))
     at = tuple(int(k) for k in np.unravel_index(page_index(page, pages), shape[:-axes])) if shape[:-axes] else ()
     array: NDArray[Any] = found[(..., *at[::-1])].T if turned else found[at]
-    return Picture(plain(array), _pixel_size(found, group))
+    return plain(array)
 
 
 def _numbers(array: Any) -> bool:
@@ -108,9 +109,14 @@ def _pixel_size(found: Any, group: Any) -> PixelSize | None:
     sizes = np.asarray(found.attrs.get("element_size_um", []), dtype=float).reshape(-1)
     if sizes.size:
         return square_from(float(sizes[-1]), "um", float(sizes[-min(2, sizes.size)]), "um")
-    axes = [found.parent.get(f"axis-{k}") for k in (found.ndim - 1, found.ndim - 2)]
+    return axes_pixel_size(found, found.parent) or _nexus_pixel_size(found, group)
+
+
+def axes_pixel_size(found: Any, group: Any) -> PixelSize | None:
+    """From HyperSpy's groups ``axis-0``, ``axis-1``, ... beside an array."""
+    axes = [group.get(f"axis-{k}") for k in (found.ndim - 1, found.ndim - 2)]
     if any(axis is None for axis in axes):
-        return _nexus_pixel_size(found, group)
+        return None
     sides = [(float(axis.attrs.get("scale", 0)), _text(axis.attrs.get("units"))) for axis in axes]
     return square_from(*sides[0], *sides[1])
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TextIO
 from zlib import crc32
 
-from .files import RAW, SUFFIXES
+from .files import RAW, SUFFIXES, is_store
 
 STDIN = "-"
 
@@ -20,7 +20,8 @@ def image_names(
 ) -> Iterator[str]:
     """The images that `given` names, one by one, folders and patterns in order of their names.
 
-    Folders are searched to any depth for files of the suffixes that can be read, with `bare` for bare pixels too;
+    Folders are searched to any depth for files of the suffixes that can be read, with `bare` for bare pixels too, and
+    for Zarr stores;
     ``-`` reads one name a line from `stdin`. A name that matches nothing is yielded unchanged, so that it becomes an
     error in its turn. What folders hold besides is counted by suffix in `skipped`, but for hidden files.
     """
@@ -64,22 +65,23 @@ def _expanded(name: str) -> Iterable[str]:
     if there:
         return (name,)
     matches = sorted(glob.glob(name, recursive=True))
-    return [m for m in matches if not os.path.isdir(m)] if "**" in name else matches
+    return [m for m in matches if not _is_folder(m)] if "**" in name else matches
 
 
 def _is_folder(name: str) -> bool:
     try:
-        return os.path.isdir(name)
+        return os.path.isdir(name) and not is_store(name)
     except ValueError:
         return False
 
 
 def _in_folder(folder: str, suffixes: set[str], skipped: Counter[str]) -> Iterator[str]:
     for parent, folders, files in os.walk(folder):
-        folders.sort()
-        for file in sorted(files):
+        stores = [folder for folder in folders if is_store(folder)]
+        folders[:] = sorted(set(folders) - set(stores))
+        for file in sorted([*files, *stores]):
             suffix = Path(file).suffix.lower()
-            if suffix in suffixes:
+            if suffix in suffixes or file in stores:
                 yield str(Path(parent, file))
             elif not file.startswith("."):
                 skipped[suffix] += 1

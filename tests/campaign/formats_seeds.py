@@ -139,7 +139,7 @@ def writers() -> dict[str, Writer]:
         "bare.raw": lambda path: path.write_bytes(DEEP.tobytes()),
         "a.dm3": m.dm(3), "a.dm4": m.dm(4), "stack.dm4": m.dm(4, True), "ncem.emd": m.emd, "velox.emd": velox,
         "a.ser": m.ser, "a.mrc": m.mrc(), "stack.mrc": m.mrc(True),
-        "a.spm": m.spm, "a.ibw": m.ibw, "a.gwy": m.gwy, "a.jpk": m.jpk,
+        **({"a.spm": m.spm} if "a.spm" in m.MICROGRAPHS else {}), "a.ibw": m.ibw, "a.gwy": m.gwy, "a.jpk": m.jpk,
     }  # fmt: skip
 
 
