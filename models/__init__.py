@@ -9,6 +9,7 @@
 `straightening`   fields that straighten bent images, and the straight image
 `systems`         the systems of Guo, Qin and Agar
 `node`            the network at one node of a tree
+`lcnet`           the bundled model's backbone, without timm
 `stack`           the networks of all nodes, run as one
 `bundle`          nodes in a file: a card (JSON) and weights without pickle
 `saved`           where a model's card is on disk

@@ -139,7 +139,7 @@ def load_bundle(path: Path = BUNDLED) -> Bundle:
         settings = NodeSettings(node_card.choices, node_card.backbone, node_card.side, below)
         own = {k.removeprefix(f"{name}/"): v for k, v in tensors.items() if k.startswith(f"{name}/")}
         try:
-            node = NodeClassifier(settings)
+            node = NodeClassifier(settings, filled=True)
             node.load_state_dict({k: v.float() if v.dtype == torch.float16 else v for k, v in own.items()})
         except (RuntimeError, BackboneError) as error:
             raise BundleError(f"node {name!r} of {card_path} does not fit its weights: {one_line(error)}") from error

@@ -6,13 +6,13 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import timm
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..hierarchy import HierError
 from .evidence.representation import EVIDENCE, MAP_CHANNELS, SIDE
+from .lcnet import FEATURES, WIDTHS, LCNet
 
 BACKBONE = "lcnet_050"
 CHANNELS = MAP_CHANNELS + EVIDENCE
@@ -50,12 +50,17 @@ class NodeClassifier(nn.Module):
     settings : the backbone's timm name and the choices.
     pretrained : start from timm's weights (the first layer is adapted to the channels), which are downloaded.
         BackboneError when they are not available.
+    filled : weights are read into it next, so that it need not be timm that builds the backbone.
     """
 
-    def __init__(self, settings: NodeSettings, pretrained: bool = False) -> None:
+    def __init__(self, settings: NodeSettings, pretrained: bool = False, filled: bool = False) -> None:
         super().__init__()
-        self.backbone = _backbone(settings.backbone, pretrained)
-        side, width = _fit(self.backbone, settings)
+        if filled and settings.backbone in WIDTHS and settings.side == SIDE:
+            self.backbone: nn.Module = LCNet(settings.backbone, CHANNELS)
+            side, width = SIDE, FEATURES
+        else:
+            self.backbone = _backbone(settings.backbone, pretrained)
+            side, width = _fit(self.backbone, settings)
         self.settings = replace(settings, side=side)
         self.side = side
         self.other: Tensor
@@ -118,6 +123,8 @@ class NodeClassifier(nn.Module):
 
 
 def _backbone(name: str, pretrained: bool) -> nn.Module:
+    import timm  # not needed for what is read from the disk
+
     if not timm.is_model(name):
         near = difflib.get_close_matches(name, timm.list_models(), 4, 0.5)
         hint = f"; similar names: {', '.join(near)}" if near else ""

@@ -143,7 +143,7 @@ def _plan(backbone: nn.Module) -> tuple[nn.Module, dict[str, str]]:
         conv, norm = made.get_submodule(at), made.get_submodule(to)
         if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d) and len(before.users) == 1:
             foldable[at] = to
-            made.set_submodule(at, fuse_conv_bn_eval(conv, norm))
+            conv.bias = nn.Parameter(torch.empty(conv.out_channels, device="meta"))  # what is folded into it
             rest = [part for part in (getattr(norm, "drop", None), getattr(norm, "act", None)) if part is not None]
             made.set_submodule(to, nn.Sequential(*rest))
     for name, module in list(made.named_modules()):

@@ -6,9 +6,7 @@ from collections.abc import Callable
 
 import torch
 
-from ..datasets import PatternDataset
 from ..hierarchy import HierError
-from ..models.evidence.representation import SymmetryEvidence
 
 CLEAR = 0.9  # least level of the lattice in a pattern that is exact
 
@@ -31,6 +29,9 @@ def problem(device: str) -> str | None:
     try:
         if torch.device(device) == torch.device("cpu"):
             return None
+        from ..datasets import PatternDataset
+        from ..models.evidence.representation import SymmetryEvidence
+
         found = SymmetryEvidence()(PatternDataset("atoms", seed=0, size=64).batch([0], device))
         level = float(found.lattice.level)
     except (RuntimeError, AssertionError, ImportError, TypeError, HierError) as error:

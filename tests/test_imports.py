@@ -13,7 +13,18 @@ from PIL import Image
 
 import hier
 
-TRAINING_ONLY = ("mlflow", "sklearn", "skimage", "pandas", "alembic", "sqlalchemy", "matplotlib")
+TRAINING_ONLY = (
+    "timm",
+    "torchvision",
+    "torch._dynamo",
+    "mlflow",
+    "sklearn",
+    "skimage",
+    "pandas",
+    "alembic",
+    "sqlalchemy",
+    "matplotlib",
+)
 CODE = f"""
 import sys
 import hier
