@@ -37,7 +37,8 @@ def plotted(found: Prediction, image: Tensor | None = None, style: Style | None 
     file is gone.
     """
     pixel = found.pixel_size
-    style = replace(style or Style(), pixel=None if pixel is None else (pixel.value, shown(pixel.unit)))
+    bar = None if pixel is None else (pixel.value, shown(pixel.unit))
+    style = replace(style or Style(), pixel=bar, inside=found.judged)
     if found.regions and (image is not None or found.source is not None):
         return _regions_drawn(found, image, style)
     drawn = drawable(found)

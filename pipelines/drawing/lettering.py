@@ -62,15 +62,20 @@ def round_length(most: float) -> float:
     return max(float(f"{n}e{power}") for n in (1, 2, 5) if n * 10.0**power <= most * (1 + 1e-9))
 
 
-def draw_bar(axes: Axes, pixel: float, unit: str, zoom: float) -> None:
-    """A scale bar in the lower right corner of an image, one px of which spans `pixel` of `unit`."""
+def draw_bar(
+    axes: Axes, pixel: float, unit: str, zoom: float, inside: tuple[float, float, float, float] | None = None
+) -> None:
+    """A scale bar in the lower right corner of an image, one px of which spans `pixel` of `unit`.
+
+    The corner is that of `inside` (left, top, width, height) in px, if given: beyond it there may be text.
+    """
     from matplotlib.patches import Rectangle
     from matplotlib.patheffects import withStroke
 
-    width, height = axes.get_xlim()[1] + 0.5, axes.get_ylim()[0] + 0.5
+    left, top, width, height = inside or (0.0, 0.0, axes.get_xlim()[1] + 0.5, axes.get_ylim()[0] + 0.5)
     length = round_length(LONGEST * width * pixel)
     long, high, away = length / pixel, 6 / zoom, 14 / zoom
-    x, y = width - away - long, height - away - high
+    x, y = left + width - away - long, top + height - away - high
     for colour, more in (("white", 2.5 / zoom), ("#111111", 0.0)):
         axes.add_patch(
             Rectangle((x - more, y - more), long + 2 * more, high + 2 * more, fc=colour, ec="none", gid="bar", zorder=5)

@@ -80,13 +80,14 @@ class Style:
     """How a figure is made: `width` in mm and `dpi` of a PNG, both found if None; `caption` and key below; a scale bar.
 
     Without `dpi` each px of the image has one px of the PNG or more, or 300 to the inch where a width is given. The bar
-    needs the `pixel`, which spans a length and has a unit.
+    needs the `pixel`, which spans a length and has a unit; it lies `inside` a rectangle (left, top, width, height) px.
     """
 
     width: float | None = None
     dpi: float | None = None
     caption: bool = True
     pixel: tuple[float, str] | None = None
+    inside: tuple[int, int, int, int] | None = None
 
 
 Bend = Callable[[Array], Array]  # points (N, 2) in px of the straight plane to px of the image
@@ -126,7 +127,7 @@ def draw(
     axes = figure.add_axes((left / size[0], band / size[1], shown[0] / size[0], shown[1] / size[1]))
     draw_on(axes, image, elements, scale, bend)
     if style.pixel is not None:
-        draw_bar(axes, *style.pixel, scale.zoom)
+        draw_bar(axes, *style.pixel, scale.zoom, style.inside)
     if refused is not None:
         _best(axes, refused.best, bend or (lambda at: at))
         left += shown[0] + MARGIN

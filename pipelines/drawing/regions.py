@@ -53,7 +53,7 @@ def draw_regions(image: Tensor, regions: Sequence[Drawn], caption: Sequence[str]
     for k, region in enumerate(regions):
         _draw(axes, region, COLOURS[k % len(COLOURS)], k + 1)
     if style.pixel is not None:
-        draw_bar(axes, *style.pixel, zoom)
+        draw_bar(axes, *style.pixel, zoom, style.inside)
     if lines:
         margin = figure.add_axes((0, 0, 1, band / size[1]))
         margin.set(xlim=(0, size[0]), ylim=(band, 0))

@@ -182,6 +182,15 @@ def test_places_stay_those_on_the_whole_image(predictor: hier.Predictor) -> None
     assert drawn[:, 1].min() >= 39
 
 
+def test_our_scale_bar_does_not_lie_on_the_info_bar(predictor: hier.Predictor, tmp_path: Path) -> None:
+    Image.fromarray(np.concatenate([pattern(index=16), written(256, 40, 0)])).save(tmp_path / "a.png")
+    (found,) = predictor.predict([tmp_path / "a.png"], Reading.of(pixel_size="0.02nm"))
+    assert found.judged == (0, 0, 256, 256)
+    bars = [patch for patch in found.plot().axes[0].patches if patch.get_gid() == "bar"]
+    assert len(bars) == 2
+    assert all(bar.get_y() > 200 and bar.get_y() + bar.get_height() < 256 for bar in bars)  # type: ignore[attr-defined]
+
+
 def test_a_mask_takes_a_defect_away(predictor: hier.Predictor) -> None:
     image = pattern(index=8)
     truth = PatternDataset("noise", 77, 256).label(8)
