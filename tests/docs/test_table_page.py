@@ -13,6 +13,8 @@ import pytest
 from hier.datasets import PatternDataset
 from PIL import Image
 
+import hier
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -60,3 +62,11 @@ def test_its_uncertainties_are_what_was_measured(page: Callable[..., Any]) -> No
         shares = [f"{100 * row[k]:.1f}" for k in ("within 1", "within 2")]
         told = " | ".join([row["line"], str(row["count"]), *shares, f"{row['error']:.2f}"])
         assert f"| {told} |" in text, told
+
+
+def test_the_rows_in_the_readme_are_those_of_the_command() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^[> ] (p\S+|cm\S*) .* (holds|refused)$", text, re.MULTILINE)
+    (found,) = hier.load().predict(ROOT / "examples" / "atoms_p31m.png")
+    assert len(rows) == 6
+    assert {row.group: row.verdict for row in found.table}.items() >= dict(rows).items()
