@@ -18,6 +18,7 @@ photographs behind them, and `Corruption` adds what microscopes and cameras add.
 `lattices`             random cells, drawn the same way for every group of a lattice system
 `orbits`               orbits of generic points, of many patterns together
 `fold`                 points folded into a fundamental domain, the exact construction
+`fresh`                the same on any device, a batch at a time, for networks that see each image once
 `paste`                whole-pixel cells tiled, the construction of most published data
 `sources`              photographs and bundled pictures that a pattern is made of
 `textures`             dead leaves and noise, drawn from random numbers

@@ -108,15 +108,20 @@ def halved_pictures(
     """Which patterns, and their pictures (b, 3, s, s) at their `level`: all of one level together or one by one."""
     if not together:
         for i, p in enumerate(patterns):
-            picture = pool.take([p.picture])[0] if pool is not None else torch.from_numpy(p.picture)
-            yield slice(i, i + 1), halved(picture[None].to(device), int(level[i]))
+            yield slice(i, i + 1), halved(_pictures_of([p], pool).to(device), int(level[i]))
         return
     for k in range(LEVELS):
         chosen = (level == k).nonzero().flatten()
         if len(chosen):
-            some = [patterns[i].picture for i in chosen.tolist()]
-            pictures = pool.take(some) if pool is not None else torch.from_numpy(np.stack(some))
+            pictures = _pictures_of([patterns[i] for i in chosen.tolist()], pool)
             yield chosen.to(device), halved(pictures.to(device), k)
+
+
+def _pictures_of(patterns: Sequence[Pattern], pool: Pool | None) -> Tensor:
+    """The pictures (b, 3, s, s): those of a pool, as bytes, or their own, as floats."""
+    if pool is not None:
+        return pool.take([p.picture for p in patterns if isinstance(p.picture, int)])
+    return torch.from_numpy(np.stack([p.picture for p in patterns if isinstance(p.picture, np.ndarray)]))
 
 
 def _scales(patterns: Sequence[Pattern], own: Orbits) -> NDArray[np.float64]:

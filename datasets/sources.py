@@ -73,7 +73,7 @@ class DrawnPool(Pool):
         return DrawnPool, (self.names, self._draw)  # what was drawn is drawn anew, not sent
 
     @property
-    def pictures(self) -> Tensor:  # type: ignore[override]
+    def pictures(self) -> Tensor:
         """All of them."""
         return self.take(range(len(self)))
 

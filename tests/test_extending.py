@@ -10,7 +10,7 @@ from hier.datasets import PatternDataset
 from hier.hierarchy import compile_tree, load_tree
 from hier.models import systems
 from hier.models.systems import LOSSES, SYSTEMS, Sizes, build, parts_of
-from hier.pipelines.benchmark.fit import answers_of, fit_network
+from hier.pipelines.benchmark.fit import answers_of, fit_network, stored
 from hier.pipelines.benchmark.run import chosen_systems
 from hier.pipelines.benchmark.settings import load_preset
 from hier.pipelines.training.loop import Schedule
@@ -35,8 +35,9 @@ def test_the_example_adds_systems_that_train(tmp_path: Path) -> None:
             torch.manual_seed(0)
             network = build(system, Sizes(64, 8), parts[0])
             told: list[float] = []
+            source = stored(images, labels, parts[0], 16, "cpu")
             fit_network(
-                network, LOSSES[system.loss](network.width), images, labels, Schedule(8, 0.01, 16, 0),
+                network, LOSSES[system.loss](network.width), source, Schedule(8, 0.01, 16, 0),
                 tmp_path / f"{name}.pt", report=lambda _, m, told=told: told.append(m["train/running_loss"]),  # type: ignore[misc]
             )  # fmt: skip
             assert told[-1] < told[0], "it learns"

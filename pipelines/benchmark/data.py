@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...datasets import Pattern, PatternDataset, split_pool
+from ...datasets.fresh import FreshPhotos
 from ...hierarchy import HierError, group
 from ...hierarchy.elements import rotation_centres
 from ...hierarchy.files import whole
@@ -76,6 +77,14 @@ def plan_of(preset: Preset, photos: Path | None) -> dict[str, Part]:
         "cross_atoms": part("atoms", CROSS, preset.cross_count, "valid"),
         "cross_noise": part("noise", CROSS, preset.cross_count, "valid"),
     }
+
+
+def fresh_of(preset: Preset, photos: Path | None, device: str) -> FreshPhotos | None:
+    """The patterns that rows on pixels see once each; None where they see the stored ones again and again."""
+    if not preset.fresh:
+        return None
+    seed, pool = TRAIN + 1000 * preset.seed + 998, split_pool(photos, "train")
+    return FreshPhotos(pool, preset.size, preset.cells, preset.orientation, seed, device)
 
 
 def images_digest(plan: dict[str, Part]) -> str:

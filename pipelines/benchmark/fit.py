@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ...models.systems import Network
-from ..training.loop import Metrics, Schedule, Shuffled, train
+from ...datasets.fresh import FreshPhotos
+from ...models.systems import Network, Part
+from ..training.loop import Epoch, Metrics, Schedule, Shuffled, train
 from .data import pixels
 
 CLIP = 5.0  # largest norm of a gradient: the inner step of the meta loss can be steep
@@ -30,36 +33,76 @@ def epoch_of(count: int, batch: int) -> Shuffled:
     return Shuffled(count, min(batch, max(2, count // 2)))
 
 
+@dataclass(frozen=True)
+class New:
+    """Numbers of steps, none of which comes twice: `count` new images an epoch, `batch` in a step."""
+
+    count: int
+    batch: int
+
+    @property
+    def steps(self) -> int:
+        """How many batches."""
+        return max(1, self.count // self.batch)
+
+    def batches(self, epoch: int, first: int) -> Iterator[int]:
+        """The numbers of an epoch's steps."""
+        yield from range(epoch * self.steps + first, (epoch + 1) * self.steps)
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a network is trained on: `epoch` has batches, of which `read` makes images (B, 3, H, W) and labels (B,)."""
+
+    epoch: Epoch
+    read: Callable[[Any], tuple[Tensor, Tensor]]
+
+
+def stored(images: NDArray[np.uint8], labels: Tensor, part: Part, batch: int, device: str) -> Source:
+    """The same images (N, 3, H, W) in every epoch, with `labels` (N,): those with an answer in the network's part."""
+    used = (part.targets(labels) >= 0).any(1).nonzero().flatten()
+    return Source(epoch_of(len(used), batch), lambda k: (pixels(images, used[k].numpy(), device), labels[used[k]]))
+
+
+def new(fresh: FreshPhotos, places: Tensor, part: Part, count: int, batch: int) -> Source:
+    """New images in every epoch: of `count` those with an answer in the network's part, and no others are made.
+
+    `places` (17,) are the tree's labels of the groups.
+    """
+    asked = (part.targets(places) >= 0).any(1)
+    own = replace(fresh, groups=tuple(np.flatnonzero(asked.numpy()).tolist()))
+
+    def read(step: int) -> tuple[Tensor, Tensor]:
+        images, groups = own.batch(step, batch)
+        return images, places[groups.cpu()]
+
+    return Source(New(int(count * asked.float().mean()), batch), read)
+
+
 def fit_network(
     network: Network,
     loss: nn.Module,
-    images: NDArray[np.uint8],
-    labels: Tensor,
+    source: Source,
     schedule: Schedule,
     checkpoint: Path,
     device: str = "cpu",
     mixed: bool = False,
     report: Callable[[int, Metrics], None] = lambda epoch, metrics: None,
 ) -> None:
-    """Train `network` and `loss` in place on images (N, 3, H, W) with `labels` (N,) of the tree, as `loop.train`.
+    """Train `network` and `loss` in place on what `source` gives, as `loop.train`."""
 
-    Only images with an answer in the network's part are used.
-    """
-    targets = network.part.targets(labels)
-    used = (targets >= 0).any(1).nonzero().flatten()
-
-    def step(indices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        at = used[indices]
-        answers = targets[at].to(device)
+    def step(batch: Any) -> tuple[Tensor, Tensor, Tensor]:
+        images, labels = source.read(batch)
+        answers = network.part.targets(labels).to(device)
         with precision(device, mixed):
-            value, logits = loss(network, pixels(images, at.numpy(), device), answers)
+            value, logits = loss(network, images, answers)
         return value, *_right(network, logits.detach(), answers)
 
     def after(loss: float, accuracy: float) -> Metrics:
         return {"train/running_loss": loss, "train/running_accuracy": accuracy}
 
     modules = {"network": network, "loss": loss}
-    train(modules, step, epoch_of(len(used), schedule.batch), schedule, checkpoint, after, report, CLIP)
+    train(modules, step, source.epoch, schedule, checkpoint, after, report, CLIP)
 
 
 def _right(network: Network, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

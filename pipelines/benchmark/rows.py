@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, NonNegativeFloat, TypeAdapter
 from sklearn.metrics import confusion_matrix
 from torch import Tensor
 
-from ...hierarchy import CompiledTree, compile_tree, load_tree
+from ...datasets.fresh import FreshPhotos
+from ...hierarchy import GROUP_NAMES, CompiledTree, compile_tree, load_tree
 from ...hierarchy.kept import keep_text, kept_text, make_room
 from ...models.node import NodeClassifier, NodeSettings
 from ...models.systems import BACKBONES, LOSSES, MAPS, Part, Sizes, System, assembled, build, parts_of
@@ -25,7 +26,7 @@ from ..training.fit import Reporter, Samples, fit
 from ..training.fit import predict as predict_maps
 from ..training.loop import Metrics, Schedule
 from .data import SETS, ImageSet, evidence_of
-from .fit import answers_of, epoch_of, fit_network
+from .fit import answers_of, fit_network, new, stored
 from .settings import Preset
 
 Report = Callable[[str, int, int, Metrics], None]
@@ -67,12 +68,17 @@ class Bench:
     sets: Mapping[str, ImageSet]
     device: str
     reporter: Reporter
+    fresh: FreshPhotos | None = None
 
     @property
     def sizes(self) -> Sizes:
         """How large networks are built."""
         p = self.preset
         return Sizes(p.size, p.width, p.networks, p.pretrained)
+
+    def places(self, plan: CompiledTree) -> Tensor:
+        """The groups (17,) as indices into the tree's list."""
+        return torch.tensor([plan.labels.index(name) for name in GROUP_NAMES])
 
     def targets(self, name: str, plan: CompiledTree) -> Tensor:
         """Labels (N,) of a set, as indices into the tree's list."""
@@ -173,19 +179,13 @@ def _pixels(
             after(part.name, epoch, preset.epochs, metrics)
 
         checkpoint = work / f"part-{k}.pt"
-        fit_network(
-            network.to(device),
-            loss.to(device),
-            arrays["train"][:count],
-            labels,
-            schedule,
-            checkpoint,
-            device,
-            mixed,
-            report,
-        )
-        epoch = epoch_of(int((part.targets(labels) >= 0).any(1).sum()), preset.batch)
-        seen += epoch.steps * epoch.batch * preset.epochs
+        if bench.fresh is None or system.centred:
+            source = stored(arrays["train"][:count], labels, part, preset.batch, device)
+        else:
+            each = preset.fresh * count // preset.count
+            source = new(bench.fresh, bench.places(plan), part, each, preset.batch)
+        fit_network(network.to(device), loss.to(device), source, schedule, checkpoint, device, mixed, report)
+        seen += source.epoch.steps * source.epoch.batch * preset.epochs
         parameters += sum(p.numel() for p in network.parameters())
         for key, array in arrays.items():
             outputs[key][part.name] = answers_of(network, array[: measured(bench, key, count)], device, mixed)

@@ -21,7 +21,7 @@ from ..generating.parts import Part
 from ..tracking.runs import Store
 from ..training.fit import Reporter
 from ..training.loop import Metrics
-from .data import SETS, check_disk, image_set, images_digest, plan_of
+from .data import SETS, check_disk, fresh_of, image_set, images_digest, plan_of
 from .memory import check_memory, free_memory
 from .rows import Bench, Row, network_name, run_row
 from .settings import Preset
@@ -120,7 +120,7 @@ def benchmark(
         plans: dict[str, object] = {name: compile_tree(load_tree(name)) for name in trees}
         check_memory(waiting, preset, sizes, plans, free_memory(device))
         sets = {name: image_set(plan[name], name, folder, device, reporter.stage) for name in SETS}
-        bench = Bench(preset, sets, device, reporter)
+        bench = Bench(preset, sets, device, reporter, fresh_of(preset, photos, device))
     params = {k: v for k, v in preset.model_dump(mode="json").items() if k not in ("systems", "curve", "name")}
     resume = jobs[0].work.parent / f"run-{preset.name}-{images_digest(plan)}.txt"
     tags = {"hier.benchmark": preset.name, "hier.hardware": hardware(device)}

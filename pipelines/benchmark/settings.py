@@ -36,6 +36,9 @@ class Preset(BaseModel):
     count: int = Field(ge=17, description="training images, of photographs")
     valid_count: int = Field(ge=17, description="validation images, of photographs not trained on")
     cross_count: int = Field(ge=17, description="images of atoms, and as many of noise")
+    fresh: int = Field(
+        0, ge=0, description="new photo patterns in each epoch, each seen once, in place of `count`; 0: none"
+    )
     epochs: int = Field(ge=1)
     batch: int = Field(ge=4)
     lr: float = Field(1e-3, gt=0, description="highest learning rate")
@@ -60,8 +63,9 @@ class Preset(BaseModel):
         """The same with at most `budget` images seen in training: fewer epochs, then fewer images."""
         if budget is None:
             return self
-        count = min(self.count, budget)
-        return self.model_copy(update={"count": count, "epochs": max(1, min(self.epochs, budget // count))})
+        count, fresh = min(self.count, budget), min(self.fresh, budget)
+        epochs = max(1, min(self.epochs, budget // (fresh or count)))
+        return self.model_copy(update={"count": count, "fresh": fresh, "epochs": epochs})
 
     def digest_of_row(self, system: str, network: str, made_of: str, images: str, device: str) -> str:
         """A digest of what one row is made of: a finished row of the same digest need not be trained again."""

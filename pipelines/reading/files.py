@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from .apart import read_apart
 from .errors import LARGEST, ImageError
-from .foreign import AFM, ARRAYS, EM, FOREIGN, GWY, HDF5, STORES, is_hdf5
+from .foreign import AFM, ARRAYS, EM, FOREIGN, GWY, HDF5, is_hdf5
 from .picture import Picture, Reading, page_of_stack
 from .pillow import open_common, pillow_suffixes
 from .raw import read_raw
 from .tars import read_tar
+from .zarr_store import STORES
 
 __all__ = ["AFM", "ARRAYS", "EM", "GWY", "HDF5", "INSIDE", "RAW", "SUFFIXES", "is_store", "read_file", "split_inside"]
 

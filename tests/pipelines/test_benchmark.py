@@ -18,7 +18,7 @@ import pytest
 import torch
 import yaml
 from hier.datasets import PatternDataset, Pool
-from hier.hierarchy import HierError, compile_tree, load_tree
+from hier.hierarchy import GROUP_NAMES, HierError, compile_tree, load_tree
 from hier.models.systems import MAPS, SYSTEMS, Sizes, centred_side
 from hier.models.systems.symmetry_filter import CentredFilter
 from hier.pipelines.benchmark.data import centre, crops
@@ -204,7 +204,7 @@ def test_a_name_that_is_none_is_told_with_near_ones(hier: Hier) -> None:
 
 
 def test_presets_are_checked(tmp_path: Path) -> None:
-    assert built_in() == ("cpu", "paper", "smoke")
+    assert built_in() == ("cpu", "gpu", "paper", "smoke")
     for name in built_in():
         assert load_preset(name).name == name
     for changed, words in (
@@ -323,3 +323,21 @@ def test_a_damaged_clock_starts_over_with_one_warning(
     assert list(clock.read()) == ["all groups 1"]
     (record,) = caplog.records
     assert "clock.json is damaged" in record.getMessage()
+
+
+def test_rows_on_pixels_see_new_images_in_every_epoch(hier: Hier, folder: Path) -> None:
+    preset = {**TINY, "fresh": 40, "curve": {}, "systems": ["flat", "nodes"]}
+    (folder / "fresh.yaml").write_text(yaml.safe_dump(preset), encoding="utf-8")
+    code, _, err = hier("--preset", "fresh.yaml", "--out", "results")
+    assert code == 0, err
+    results = json.loads((folder / "results" / "results.json").read_text(encoding="utf-8"))
+    rows = {r["system"]: Row.model_validate(r) for r in results["rows"]}
+    assert rows["flat"].images_seen == 2 * 40
+    below = [len([name for name in GROUP_NAMES if plan_has(name, node)]) for node in load_tree("wallpaper").nodes]
+    steps = [max(1, 40 * n // 17 // 8) for n in below]
+    assert rows["nodes"].images_seen == 2 * 8 * sum(steps)
+
+
+def plan_has(name: str, node: str) -> bool:
+    plan = compile_tree(load_tree("wallpaper"))
+    return bool(plan.choices_at(node)[plan.labels.index(name)] >= 0)

@@ -20,7 +20,7 @@ EPILOG = "Examples:  hier benchmark --preset cpu --photos holiday/  |  hier benc
 
 
 def benchmark(
-    preset: Annotated[str, typer.Option(help="smoke, cpu, paper, or a YAML file like theirs.")] = "smoke",
+    preset: Annotated[str, typer.Option(help="smoke, cpu, gpu, paper, or a YAML file like theirs.")] = "smoke",
     only: Annotated[
         list[str] | None, typer.Option(help="A system, or any timm model on pixels; may be repeated.")
     ] = None,
