@@ -85,8 +85,8 @@ def predict(
         list[str],
         typer.Argument(
             help="Files (PNG, JPEG, TIFF, BMP, GIF, WebP, .npy, .raw, HDF5 as FILE.h5::/path, mat, nc, dm3, dm4, emd, "
-            "ser, emi, mrc, spm, ibw, gwy, jpk, sxm, nid, stp, top), folders, 'patterns*', or - for a list on standard "
-            "input."
+            "ser, emi, mrc, spm, ibw, gwy, jpk, sxm, nid, stp, top, zarr, zspy), folders, 'patterns*', or - for a list "
+            "on standard input."
         ),
     ],
     as_json: Json = False,
