@@ -124,7 +124,7 @@ def test_arrays_inside_hdf5_are_named_after_the_file(tmp_path: Path) -> None:
         with pytest.raises(ImageError, match=message):
             read(name)
     Image.fromarray(GREY16).save(tmp_path / "a.png")
-    with pytest.raises(ImageError, match="is for HDF5, MATLAB and NetCDF files"):
+    with pytest.raises(ImageError, match="is for HDF5, MATLAB, NetCDF and Zarr"):
         read(f"{tmp_path}/a.png::/x")
     path.write_bytes(b"no HDF5" * 50)
     with pytest.raises(ImageError, match="damaged"):
