@@ -94,7 +94,8 @@ def test_a_point_of_a_dirichlet_cell_s_border_is_as_near_to_two_sites(name: str,
 def test_bending_keeps_the_ends(name: str, seed: int) -> None:
     rng, moved = motions(name, seed)
     borders, _ = dirichlet(moved, draw_sites(rng, moved, 8))
-    np.testing.assert_allclose(bent(rng, moved, borders)[:, [0, -1]], borders, atol=1e-6 * moved.edge)
+    # a border of less than a ten thousandth of the edge is its own reverse to `bent`, which gives it its middle
+    np.testing.assert_allclose(bent(rng, moved, borders)[:, [0, -1]], borders, atol=1e-4 * moved.edge)
 
 
 @pytest.mark.parametrize(
