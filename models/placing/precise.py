@@ -111,7 +111,8 @@ def _unshrunk(A: Tensor, inverse: Tensor) -> Tensor:
     up, down = ((vectors * x[:, None]) @ vectors.mT for x in (root, 1 / root))
     share, axes = torch.linalg.eigh(up @ inverse @ up)
     left = (axes * (1 - share).clamp_min(TINY).rsqrt()[:, None]) @ axes.mT
-    return up @ left @ down
+    undone: Tensor = up @ left @ down
+    return undone
 
 
 def _model(flat: Tensor, basis: Tensor) -> tuple[Tensor, Tensor]:
