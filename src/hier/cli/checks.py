@@ -59,11 +59,11 @@ def check_model(given: str | None) -> str | None:
     return given
 
 
-def check_models(given: Sequence[str] | None) -> Sequence[str] | None:
-    """Several, as `check_model`."""
+def check_models(given: Sequence[str] | None) -> list[str]:
+    """Several, as `check_model`. A list also for None: older versions of typer need one."""
     for one in given or ():
         check_model(one)
-    return given
+    return list(given or ())
 
 
 def check_suffix(option: str, path: str | Path | None) -> None:
