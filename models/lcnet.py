@@ -1,6 +1,6 @@
 """PP-LCNet without a classifier, in the names that timm gives to its weights.
 
-The bundled model is made of these, and to import timm, with all of torchvision, takes twice as long as an answer. Only
+The bundled model is made of these, and to import timm, with all of torchvision, takes longer than an answer. Only
 weights that are there are read into it; trainings begin with timm's, which draws first weights in its own way.
 
 C. Cui et al., "PP-LCNet: A Lightweight CPU Convolutional Neural Network", arXiv 2109.15099 (2021).

@@ -83,9 +83,14 @@ def test_a_store_in_a_folder_is_one_image(tmp_path: Path) -> None:
     assert read(names[0]).image.shape == (3, 70, 96)
 
 
-class Noise:
+class Marks:
+    """Leaves a file where it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
     def __reduce__(self) -> Any:
-        return print, ("unpickled",)
+        return Path.touch, (self.mark,)
 
 
 @pytest.mark.parametrize("place", ["filters", "compressor"])
@@ -96,8 +101,18 @@ def test_pickles_are_not_unpacked(place: str, tmp_path: Path) -> None:
     about = json.loads((tmp_path / "a.zarr/.zarray").read_text())
     about[place] = [{"id": "pickle"}] if place == "filters" else {"id": "pickle"}
     (tmp_path / "a.zarr/.zarray").write_text(json.dumps(about))
-    (tmp_path / "a.zarr/0.0").write_bytes(pickle.dumps(Noise()))
+    (tmp_path / "a.zarr/0.0").write_bytes(pickle.dumps(Marks(tmp_path / "mark")))
     with pytest.raises(ImageError, match=r"packed by 'pickle', which is not used|file may be damaged"):
+        open_picture(tmp_path / "a.zarr")
+    assert not (tmp_path / "mark").exists()
+
+
+def test_only_known_codecs_are_used(tmp_path: Path) -> None:
+    zarr.save_array(str(tmp_path / "a.zarr"), GREY, zarr_format=2)
+    about = json.loads((tmp_path / "a.zarr/.zarray").read_text())
+    about["filters"] = [{"id": "fixedscaleoffset", "offset": 0, "scale": 1, "dtype": "<u2", "astype": "<u2"}]
+    (tmp_path / "a.zarr/.zarray").write_text(json.dumps(about))
+    with pytest.raises(ImageError, match="packed by 'fixedscaleoffset', which is not used: blosc, "):
         open_picture(tmp_path / "a.zarr")
 
 
