@@ -103,3 +103,15 @@ def compile_tree(tree: Tree) -> CompiledTree:
         answers=answers,
         level_of_node=level_of_node,
     )
+
+
+def heights(plan: CompiledTree) -> Ints:
+    """Steps from each label up to the lowest node it has in common with each other label: (L, L), 0 with itself.
+
+    Labels that lie at unequal depths have unequal steps: what counts is the way from the first one.
+    """
+    below = plan.answers >= 0
+    own = below.sum(0)
+    same = (below[:, :, None] & (plan.answers[:, :, None] == plan.answers[:, None, :])).sum(0)
+    found: Ints = own[:, None] - same
+    return found

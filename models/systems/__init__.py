@@ -3,15 +3,28 @@ from small modules, each of which cites the paper that it comes from. `table` li
 
 Representations: `spectra` (Fourier, Radon) and `symmetry_filter`; `stn`, a spatial transformer, comes before them.
 Layers: `group_conv`, `harmonic` and `reparam`, with the kernels of `kernels`. `fpn` is a feature pyramid, `losses` what
-is minimised, `network` joins representation, backbone and head.
+is minimised, `mistakes` losses that know the tree, `network` joins representation, backbone and head.
 """
 
 from .losses import supervised_contrastive
 from .network import QUESTIONS, Network, Part, Questions, assembled, parts_of
-from .table import BACKBONES, LOSSES, MAPS, REPRESENTATIONS, SYSTEMS, Sizes, System, build, centred_side, system_named
+from .table import (
+    BACKBONES,
+    BUNDLED,
+    LOSSES,
+    MAPS,
+    REPRESENTATIONS,
+    SYSTEMS,
+    Sizes,
+    System,
+    build,
+    centred_side,
+    system_named,
+)
 
 __all__ = [
     "BACKBONES",
+    "BUNDLED",
     "LOSSES",
     "MAPS",
     "QUESTIONS",

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ...hierarchy import CompiledTree
+from ...hierarchy.compiled import heights
 from ..routing.router import soft
 
 Questions = Literal["flat", "root", "levels", "nodes"]
@@ -21,13 +22,15 @@ QUESTIONS: tuple[str, ...] = get_args(Questions)
 class Part:
     """What one network is asked: Q questions of ``sizes`` choices each, and the answers.
 
-    `answers` (L, Q) int64: the right choice for each label of a tree, -1 where the question does not arise.
+    `answers` (L, Q) int64: the right choice for each label of a tree, -1 where the question does not arise. `heights`
+    (L, L) as `hierarchy.compiled.heights`, where the question is for the label itself.
     """
 
     name: str
     nodes: tuple[str, ...]
     sizes: tuple[int, ...]
     answers: Tensor
+    heights: Tensor | None = None
 
     def targets(self, labels: Tensor) -> Tensor:
         """Right answers (B, Q) to images with `labels` (B,)."""
@@ -38,7 +41,9 @@ def parts_of(questions: Questions, plan: CompiledTree) -> list[Part]:
     """The networks that a kind of question needs: flat one of all labels, root one, one for each level or node."""
     if questions == "flat":
         count = len(plan.labels)
-        return [Part("all groups", ("all groups",), (count,), torch.arange(count)[:, None])]
+        return [
+            Part("all groups", ("all groups",), (count,), torch.arange(count)[:, None], torch.from_numpy(heights(plan)))
+        ]
     groups = {"root": [[0]], "nodes": [[n] for n in range(len(plan.nodes))]}
     groups["levels"] = [list(np.flatnonzero(plan.level_of_node == k)) for k in range(len(plan.levels))]
     names = {"root": [plan.nodes[0]], "nodes": plan.nodes, "levels": plan.levels}[questions]

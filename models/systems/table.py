@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import timm
 import torch
@@ -18,13 +19,15 @@ from .fpn import PyramidNet
 from .group_conv import GroupNet
 from .harmonic import HarmonicNet
 from .losses import Contrastive, CrossEntropy, Meta
+from .mistakes import HierarchicalCrossEntropy, SoftLabels
 from .network import Network, Part, Questions
 from .reparam import SharedNet
 from .spectra import LogSpectrum, Radon
 from .stn import SpatialTransformer
 from .symmetry_filter import CentredFilter, SymmetryFilter
 
-MAPS = "symmetry maps"  # the one representation without a module: it is computed once, before training
+MAPS = "symmetry maps"  # computed once, before training, and not by a module
+BUNDLED = "bundled model"  # answers as it is
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,9 @@ class System:
     """One row of the comparison.
 
     `backbone` is a line of `BACKBONES`, a role in ``Sizes.networks``, or any name of timm's; `questions` what its
-    networks are asked, of `tree` or the comparison's own; `centred`: it sees windows about hand-picked centres.
+    networks are asked, of `tree` or the comparison's own; `centred`: it sees windows about hand-picked centres. With
+    `local`, logistic regressions of HiClass, one for each parent node or level of the tree, read the features of the
+    network that the row `of` trains, or the numbers beside the symmetry maps.
     """
 
     route: str
@@ -53,6 +58,8 @@ class System:
     questions: Questions = "flat"
     tree: str | None = None
     centred: bool = False
+    local: Literal["", "parent", "level"] = ""
+    of: str = ""
 
 
 def centred_side(side: int) -> int:
@@ -86,6 +93,8 @@ LOSSES: dict[str, Callable[[int], nn.Module]] = {
     "cross-entropy": CrossEntropy,
     "contrastive": Contrastive,
     "meta": Meta,
+    "soft labels": SoftLabels,
+    "hierarchical": HierarchicalCrossEntropy,
 }
 
 TABLE_1, ROUTE_1, ROUTE_2, ROUTE_3, OURS = "table 1", "preprocessing", "equivariant layers", "workflow", "ours"
@@ -115,8 +124,23 @@ SYSTEMS: dict[str, System] = {
     "rotation-3": System(ROUTE_3, "three classes: no rotation, 2-fold, 3-fold", questions="root", tree="paper"),
     "levels": System(ROUTE_3, "a network for each level, assembled", questions="levels"),
     "nodes": System(ROUTE_3, "a network for each node, assembled", questions="nodes"),
+    "soft-labels": System(ROUTE_3, "labels softened by the distance in the tree", loss="soft labels"),
+    "hierarchical": System(ROUTE_3, "hierarchical cross-entropy", loss="hierarchical"),
+    "hiclass-parent": System(
+        ROUTE_3, "features of `flat`, HiClass with a classifier for each parent node", local="parent", of="flat"
+    ),
+    "hiclass-level": System(
+        ROUTE_3, "features of `flat`, HiClass with a classifier for each level", local="level", of="flat"
+    ),
     "maps-flat": System(OURS, "symmetry maps, all groups at once", MAPS),
     "maps-tree": System(OURS, "symmetry maps, a network for each node, assembled", MAPS, questions="nodes"),
+    "maps-hiclass-parent": System(
+        OURS, "numbers beside the symmetry maps, HiClass with a classifier for each parent node", MAPS, local="parent"
+    ),
+    "maps-hiclass-level": System(
+        OURS, "numbers beside the symmetry maps, HiClass with a classifier for each level", MAPS, local="level"
+    ),
+    "bundled": System(OURS, "the model that comes with hier, as it is", BUNDLED),
 }  # fmt: skip
 
 

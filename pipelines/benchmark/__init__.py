@@ -1,6 +1,8 @@
-"""Every system of Guo, Qin and Agar beside ours: `settings` a preset, `data` its images, `rows` a system trained and
-measured, `run` all of them, `report` the tables.
+"""Every system of Guo, Qin and Agar beside ours: `settings` a preset, `data` its images, `foreign` images of others,
+`bench` what rows have in common, `rows` a system trained and measured, `run` all of them.
 
-`fit` trains one network, `memory` predicts whether a row fits, `explain` shows which pixels decided, `figures` draws
-confusions and curves, `tracking` writes to MLflow. `theirs` holds the published figures.
+Rows: `pixel_rows`, `map_rows`, `local_rows` (HiClass) and `bundled_row`; `measured` has their figures. `fit` trains one
+network, `memory` predicts whether a row fits, `explain` shows which pixels decided, `figures` draws confusions and
+curves, `cells` and `page` are the tables, `report` writes all of it, `tracking` writes to MLflow. `theirs` holds the
+published figures.
 """

@@ -41,12 +41,13 @@ Stage = Callable[[str, int], Callable[[int], None]]
 class ImageSet:
     """N images on disk: `images` (N, 3, S, S) and `windows` (N, 3, w, w) about hand-picked centres, both uint8.
 
-    `labels` are the names of their groups; `file` begins the names of everything that is kept of the set.
+    `labels` are the groups that are right answers, of our own images one each, whose centres alone are known. `file`
+    begins the names of everything that is kept of the set.
     """
 
     images: NDArray[np.uint8]
-    windows: NDArray[np.uint8]
-    labels: tuple[str, ...]
+    windows: NDArray[np.uint8] | None
+    labels: tuple[tuple[str, ...], ...]
     file: Path
 
     def __len__(self) -> int:
@@ -115,7 +116,7 @@ def image_set(part: Part, name: str, folder: Path, device: str, stage: Stage) ->
     if not _kept(file, windows):
         _draw(part, name, file, windows, device, stage)
         keep_text(file.with_suffix(".sha256"), _digest(file, windows))
-    labels = tuple(part.dataset.label(i) for i in range(part.start, part.stop))
+    labels = tuple((part.dataset.label(i),) for i in range(part.start, part.stop))
     return ImageSet(np.load(file, mmap_mode="r"), np.load(windows, mmap_mode="r"), labels, file)
 
 

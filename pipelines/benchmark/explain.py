@@ -16,8 +16,8 @@ from ...hierarchy.files import output
 from ...hierarchy.kept import kept_text
 from ...hierarchy.names import in_picture
 from ...models.evidence.crops import best_view
+from ...models.systems import BUNDLED, Network, Part, Sizes, System, assembled, build, parts_of, system_named
 from ...models.systems import MAPS as MAPS_SYSTEM
-from ...models.systems import Network, Part, Sizes, System, assembled, build, parts_of, system_named
 from ..marks import save_figure
 from ..training.checkpoints import load_checkpoint
 from .run import find_network
@@ -70,8 +70,10 @@ class Ensemble(nn.Module):
 def load_ensemble(root: Path, name: str) -> tuple[Ensemble, int]:
     """The networks of a benchmark's system under `root`, and the px of their images. HierError when there are none."""
     system = system_named(name)
-    if system.representation == MAPS_SYSTEM:
+    if system.representation in (MAPS_SYSTEM, BUNDLED):
         raise HierError(f"{name} reads symmetry maps, not pixels: leave --backbone out to see which maps decide")
+    if system.of:
+        name, system = system.of, system_named(system.of)
     if system.centred:
         raise HierError(f"{name} reads windows about hand-picked centres, which an image of your own does not have")
     folder = find_network(root, name).parent

@@ -81,3 +81,24 @@ def draw_curve(rows: Sequence[Row], path: Path) -> bool:
     with whole(path) as file:
         save_figure(figure, file, ".png", dpi=80)
     return True
+
+
+def draw_training(rows: Sequence[Row], path: Path) -> bool:
+    """The share that is right in training against images seen, to the PNG `path`; False where no row has a curve."""
+    from matplotlib.figure import Figure
+
+    told = [row for row in rows if len(row.curve) == 1 and len(next(iter(row.curve.values()))) > 1]
+    if not told:
+        return False
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    axes = figure.subplots()
+    for k, row in enumerate(told):
+        (shares,) = row.curve.values()
+        seen = [row.images_seen * (n + 1) / len(shares) / 1000 for n in range(len(shares))]
+        axes.plot(seen, [100 * v for v in shares], "-:"[k // 10 % 2], label=in_picture(row.system))
+    axes.set(xlabel="thousand images seen", ylabel="% right in training", ylim=(0, 102), xlim=(0, None))
+    axes.grid(alpha=0.3)
+    figure.legend(loc="outside right upper", fontsize=8)
+    with whole(path) as file:
+        save_figure(figure, file, ".png", dpi=80)
+    return True

@@ -18,13 +18,15 @@ from ...models.systems import Network, Part
 from ..training.loop import Epoch, Metrics, Schedule, Shuffled, train
 from .data import pixels
 
+RIGHT = "train/running_accuracy"  # of an epoch, while the weights change
 CLIP = 5.0  # largest norm of a gradient: the inner step of the meta loss can be steep
 
 
 def precision(device: str, mixed: bool) -> AbstractContextManager[object]:
-    """Mixed precision on a GPU that supports bfloat16; full precision anywhere else."""
-    if mixed and device.startswith("cuda") and torch.cuda.is_bf16_supported():
-        return torch.autocast("cuda", dtype=torch.bfloat16)
+    """Mixed precision, with bfloat16, on processors and on GPUs that support it; full precision anywhere else."""
+    kind = torch.device(device).type
+    if mixed and (kind == "cpu" or (kind == "cuda" and torch.cuda.is_bf16_supported())):
+        return torch.autocast(kind, dtype=torch.bfloat16)
     return nullcontext()
 
 
@@ -99,8 +101,11 @@ def fit_network(
         return value, *_right(network, logits.detach(), answers)
 
     def after(loss: float, accuracy: float) -> Metrics:
-        return {"train/running_loss": loss, "train/running_accuracy": accuracy}
+        return {"train/running_loss": loss, RIGHT: accuracy}
 
+    for weight in network.parameters():
+        if weight.ndim == 4:  # 1.2 to 1.6 times as fast on a processor
+            weight.data = weight.data.contiguous(memory_format=torch.channels_last)
     modules = {"network": network, "loss": loss}
     train(modules, step, source.epoch, schedule, checkpoint, after, report, CLIP)
 
@@ -122,3 +127,12 @@ def answers_of(
         with precision(device, mixed):
             parts.append(network(pixels(images, range(k, min(k + batch, len(images))), device)).float().cpu())
     return torch.cat(parts)
+
+
+@torch.inference_mode()
+def features_of(network: Network, images: NDArray[np.uint8], device: str, batch: int = 64) -> NDArray[np.float64]:
+    """Features (N, width), in evaluation mode and full precision."""
+    network.eval()
+    starts = range(0, len(images), batch)
+    parts = [network.features(pixels(images, range(k, min(k + batch, len(images))), device)) for k in starts]
+    return torch.cat(parts).double().cpu().numpy()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ...hierarchy import HierError
-from ...models.systems import LOSSES, MAPS, Sizes, System, build, centred_side
+from ...models.systems import BUNDLED, LOSSES, MAPS, Sizes, System, build, centred_side
 from ...models.systems.network import Part, parts_of
 from .settings import Preset
 
@@ -70,7 +70,7 @@ def check_memory(
     """What every row of pixels needs. HierError before anything starts, with the batch that would fit."""
     needs: dict[str, Need] = {}
     for name, system in systems.items():
-        if system.representation == MAPS:
+        if system.representation in (MAPS, BUNDLED):
             continue  # 16 x 16 maps through a small network: less than any other row
         plan = plans[system.tree or preset.tree]
         needs[name] = need_of(system, sizes, parts_of(system.questions, plan)[0])  # type: ignore[arg-type]

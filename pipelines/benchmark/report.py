@@ -1,4 +1,4 @@
-"""What a benchmark leaves behind: a table on the screen, a CSV, a page in Markdown, pictures."""
+"""What a benchmark leaves behind: a CSV, a page in Markdown, pictures."""
 
 from __future__ import annotations
 
@@ -9,82 +9,14 @@ from pathlib import Path
 
 from ...hierarchy import HierError, load_tree
 from ...hierarchy.files import whole
-from ...models.systems import SYSTEMS
-from .figures import draw_confusions, draw_curve
+from .cells import full_rows, not_run
+from .figures import draw_confusions, draw_curve, draw_training
+from .page import CURVE, TRAINING, markdown
 from .rows import Row
 from .settings import Preset
-from .theirs import LATER, SAID, TABLE
 
-SETS = {"train": "train", "valid": "valid", "cross_atoms": "atoms", "cross_noise": "noise"}
-HEAD = ("system", "network", "classes", *SETS.values(), *(f"{s} loss" for s in SETS.values()), "images seen", "time")
 RESULTS, TABLE_FILE, PAGE = "results.json", "results.csv", "benchmark.md"
-CURVE, CONFUSIONS = "learning_curve.png", "confusion"
-NOT_SHOWN = (2, *range(7, 12))  # columns that the screen has no room for
-
-
-def cells(row: Row) -> list[str]:
-    """A row as text: accuracies in %, losses, images seen, time."""
-    accuracy = [f"{100 * row.figures[f'{name}/accuracy']:.1f}" for name in SETS]
-    loss = [f"{row.figures[f'{name}/loss']:.2f}" for name in SETS]
-    seconds = f"{row.seconds:.0f} s" if row.seconds < 600 else f"{row.seconds / 60:.0f} min"
-    return [row.system, row.network, str(len(row.classes)), *accuracy, *loss, str(row.images_seen), seconds]
-
-
-def full_rows(rows: Sequence[Row], preset: Preset) -> list[Row]:
-    """The rows on all images, without the points of the learning curve."""
-    return [row for row in rows if row.count == preset.count]
-
-
-def not_run(rows: Sequence[Row], preset: Preset) -> list[str]:
-    """Systems without a row on all images."""
-    done = {row.system for row in full_rows(rows, preset)}
-    return [name for name in SYSTEMS if name not in done]
-
-
-def markdown(rows: Sequence[Row], preset: Preset, command: str, where: str, photos: bool, curve: bool) -> str:
-    """The page: what was run on what, every figure, and the authors' own figures apart from them."""
-    lines = [
-        f"# Benchmark `{preset.name}`", "",
-        f"`{command}` on {where}.", "",
-        f"Images of {preset.size} x {preset.size} px with {preset.cells[0]:g} to {preset.cells[1]:g} cells in view; "
-        f"trained on {preset.count} patterns of {'photographs' if photos else 'the bundled pictures and textures'}, "
-        f"{preset.epochs} epochs in batches of {preset.batch}; measured on {preset.valid_count} patterns of pictures "
-        f"not trained on, {preset.cross_count} of atoms and {preset.cross_count} of noise, neither ever trained on. "
-        f"Precision {preset.precision}, seed {preset.seed}.", "",
-        "Accuracy in %, then mean log loss. *train* is measured after training, on as many training images as there "
-        "are validation images. *images seen* counts every network of a system: a tree of networks sees an image once "
-        "at every node above its group. *time* is of training, symmetry maps included. Groups are equally frequent: "
-        "the same answer for every image is correct for 6 % of 17 groups, 29 % of the five orders of rotation, 47 % of "
-        "the three families of rotation.", "",
-    ]  # fmt: skip
-    header = f"| {' | '.join(HEAD)} |"
-    rule = "|---|---|" + "---:|" * (len(HEAD) - 2)
-    routes = dict.fromkeys(s.route for s in SYSTEMS.values())
-    mine, missing = full_rows(rows, preset), not_run(rows, preset)
-    for route in [*routes, *dict.fromkeys(r.route for r in mine if r.route not in routes)]:
-        lines += [f"## {route[0].upper()}{route[1:]}", "", header, rule]
-        for row in (r for r in mine if r.route == route):
-            lines.append(f"| {' | '.join(cells(row))} |")
-        for name in (n for n in missing if SYSTEMS[n].route == route):
-            lines.append(f"| {name} | not run |{' |' * (len(HEAD) - 2)}")
-        lines += [""]
-        about = {r.system: r.about for r in mine if r.route == route}
-        about |= {n: s.about for n, s in SYSTEMS.items() if s.route == route}
-        lines += [f"- {name}: {text}" for name, text in about.items()] + [""]
-    points = sorted((r for r in rows if any(r.system == o.system and r.count != o.count for o in rows)),
-                    key=lambda r: (r.system, r.count))  # fmt: skip
-    if points:
-        lines += ["## Accuracy by number of training images", ""]
-        lines += ["![learning curve](learning_curve.png)", ""] if curve else []
-        lines += ["| system | images | valid | atoms | noise |", "|---|---:|---:|---:|---:|"]
-        for row in points:
-            three = (f"{100 * row.figures[f'{name}/accuracy']:.1f}" for name in list(SETS)[1:])
-            lines.append(f"| {row.system} | {row.count} | {' | '.join(three)} |")
-        lines += [""]
-    lines += ["## Theirs", "", f"Not run here. {SAID} {LATER}", ""]
-    lines += ["| network (theirs) | images | valid | atoms | noise |", "|---|---:|---:|---:|---:|"]
-    lines += [f"| {t.network} | {t.images} | {t.valid:g} | {t.atoms:g} | {t.noise:g} |" for t in TABLE]
-    return "\n".join([*lines, ""])
+CONFUSIONS = "confusion"
 
 
 def write_csv(rows: Sequence[Row], path: Path) -> None:
@@ -96,7 +28,8 @@ def write_csv(rows: Sequence[Row], path: Path) -> None:
         table.writerow([*plain, "classes", *figures])
         for row in rows:
             own = [getattr(row, key) for key in plain]
-            table.writerow([*own, len(row.classes), *(f"{row.figures[key]:.6g}" for key in figures)])
+            values = [f"{row.figures[key]:.6g}" if key in row.figures else "" for key in figures]
+            table.writerow([*own, len(row.classes), *values])
 
 
 def blocks_of(row: Row, tree: str) -> dict[str, int]:
@@ -121,10 +54,19 @@ def write_all(
             name = row.system if row.count == preset.count else f"{row.system}-{row.count}"
             draw_confusions(row, blocks_of(row, preset.tree), out / CONFUSIONS / f"{name}.png")
             drawn.add(row.key)
-    curve = draw_curve(rows, out / CURVE)
+    curve, training = draw_curve(rows, out / CURVE), draw_training(full_rows(rows, preset), out / TRAINING)
     write_csv(rows, out / TABLE_FILE)
+    text = markdown(rows, preset, command, where, photos, curve, training)
     with whole(out / PAGE) as file:
-        file.write_text(markdown(rows, preset, command, where, photos, curve), encoding="utf-8")
+        file.write_text(text, encoding="utf-8")
+
+
+def rows_in(out: Path) -> list[Row]:
+    """The rows of a benchmark in `out`; none where there is none, or one that another version wrote."""
+    try:
+        return [Row.model_validate(row) for row in json.loads((out / RESULTS).read_bytes())["rows"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
 
 
 def check_folder(out: Path, force: bool = False) -> None:
@@ -137,6 +79,6 @@ def check_folder(out: Path, force: bool = False) -> None:
         return
     if out.exists() and not out.is_dir():
         raise HierError(f"--out {out} is a file: give a folder")
-    taken = [name for name in (RESULTS, TABLE_FILE, PAGE, CURVE, CONFUSIONS) if (out / name).exists()]
+    taken = [name for name in (RESULTS, TABLE_FILE, PAGE, CURVE, TRAINING, CONFUSIONS) if (out / name).exists()]
     if taken and not force:
         raise HierError(f"--out {out} holds a {taken[0]} that is not from a benchmark: give another folder, or --force")

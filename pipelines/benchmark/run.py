@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -15,49 +16,75 @@ from ...hierarchy import HierError, UnknownNameError, compile_tree, load_tree
 from ...hierarchy.files import sweep
 from ...hierarchy.kept import keep_text, kept_text
 from ...hierarchy.locks import only_one
-from ...models.systems import LOSSES, REPRESENTATIONS, SYSTEMS, Sizes, System, system_named
-from ...models.systems.table import MAPS
+from ...models.systems import BUNDLED, LOSSES, MAPS, REPRESENTATIONS, SYSTEMS, Sizes, System, system_named
 from ..generating.parts import Part
 from ..tracking.runs import Store
 from ..training.fit import Reporter
 from ..training.loop import Metrics
+from .bench import Bench
 from .data import SETS, check_disk, fresh_of, image_set, images_digest, plan_of
+from .foreign import foreign_set, named
+from .local_rows import can_be_run
 from .memory import check_memory, free_memory
-from .rows import Bench, Row, network_name, run_row
+from .rows import Row, network_name, run_row
 from .settings import Preset
 from .tracking import row_run
 
-REVISION = 1  # raise it when systems change: earlier rows are then trained again
+logger = logging.getLogger("hier")
+REVISION = 2  # raise it when systems change: earlier rows are then trained again
 
 
 @dataclass(frozen=True)
 class Job:
-    """A row to be run: a system and a number of training images, and where its finished parts are kept."""
+    """A row to be run: a system and a number of training images, and where its finished parts are kept.
+
+    Its network is trained in `trained_in`, the folder of another row if that has the same one.
+    """
 
     name: str
     system: System
     count: int
     work: Path
+    trained_in: Path
 
     @property
     def file(self) -> Path:
         """The finished row."""
         return self.work / "row.json"
 
-    def finished(self) -> Row | None:
-        """The row, if it was finished before; a damaged one was not."""
+    @property
+    def digest(self) -> str:
+        """What the row is made of, as a name."""
+        return self.work.name
+
+    def finished(self, known: Mapping[str, Row], sets: Collection[str]) -> Row | None:
+        """The row, if it was finished before and measured on all foreign `sets`; a damaged one was not.
+
+        `known` are rows of other folders, by digest.
+        """
         text = kept_text(self.file, "this row is measured again")
-        return None if text is None else Row.model_validate_json(text)
+        row = known.get(self.digest) if text is None else Row.model_validate_json(text)
+        asked = () if self.system.centred else sets
+        return row if row and all(f"sets/{name}/accuracy" in row.figures for name in asked) else None
 
 
 def chosen_systems(preset: Preset, only: Sequence[str]) -> dict[str, System]:
-    """The rows of a preset, or those named; UnknownNameError with similar names."""
+    """The rows of a preset, or those named; UnknownNameError with similar names.
+
+    Without HiClass its rows are left out with a warning; HierError if they are asked for by name.
+    """
     names = list(only) or list(preset.systems) or list(SYSTEMS)
     for name in (*preset.curve.systems, *preset.systems):
         system_named(name)
     found = {name: system_named(name) for name in dict.fromkeys(names)}
+    local = [name for name, system in found.items() if system.local]
+    if local and not can_be_run():
+        if only or preset.systems:
+            raise HierError(f"row {local[0]} needs HiClass: pip install 'hier[hiclass]'")
+        logger.warning("rows %s are left out: they need HiClass, pip install 'hier[hiclass]'", ", ".join(local))
+        found = {name: system for name, system in found.items() if name not in local}
     for name, system in found.items():
-        if system.representation not in (*REPRESENTATIONS, MAPS):
+        if system.representation not in (*REPRESENTATIONS, MAPS, BUNDLED):
             raise UnknownNameError(f"representation of system {name!r}", system.representation, REPRESENTATIONS)
         if system.loss not in LOSSES:
             raise UnknownNameError(f"loss of system {name!r}", system.loss, LOSSES)
@@ -72,12 +99,17 @@ def jobs_of(
     points = [(name, preset.count) for name in systems]
     points += [(name, n) for name in preset.curve.systems if name in systems for n in counts]
     sizes, digest = Sizes(preset.size, preset.width, preset.networks, preset.pretrained), images_digest(dict(images))
+
+    def folder(name: str, system: System, count: int) -> Path:
+        made_of = repr((version("hier"), REVISION, system, count))
+        own = preset.digest_of_row(name, network_name(system, sizes), made_of, digest, device)
+        return root / "work" / "benchmark" / own
+
     jobs = []
     for name, count in points:
         system = systems[name]
-        made_of = repr((version("hier"), REVISION, system, count))
-        own = preset.digest_of_row(name, network_name(system, sizes), made_of, digest, device)
-        jobs.append(Job(name, system, count, root / "work" / "benchmark" / f"{own}"))
+        work = folder(name, system, count)
+        jobs.append(Job(name, system, count, work, folder(system.of, SYSTEMS[system.of], count) if system.of else work))
     return jobs
 
 
@@ -99,16 +131,20 @@ def benchmark(
     device: str = "cpu",
     reporter: Reporter = Reporter(),  # noqa: B008
     row_done: Callable[[list[Row]], None] = lambda rows: None,
+    folders: Sequence[Path] = (),
+    known: Sequence[Row] = (),
 ) -> list[Row]:
     """Train and measure the rows of `preset`, or `only` some. ``row_done(rows so far)`` follows every row.
 
-    The same call resumes an interrupted benchmark: finished rows are read from ``root/work/benchmark``, the row it was
-    in resumes after its last epoch. Raises HierError before anything starts if disk or memory are too small.
+    Rows are measured on labelled `folders`, too. The same call resumes an interrupted benchmark: finished rows are read
+    from ``root/work/benchmark`` or are among `known`, the row it was in resumes after its last epoch. Raises HierError
+    before anything starts if disk or memory are too small, or a folder has no images.
     """
     systems = chosen_systems(preset, only)
     plan = plan_of(preset, photos)
     jobs = jobs_of(preset, systems, plan, root, device)
-    finished = [job.finished() for job in jobs]
+    theirs, before = named(folders), {row.digest: row for row in known if row.digest}
+    finished = [job.finished(before, theirs) for job in jobs]
     waiting = {job.name: job.system for job, row in zip(jobs, finished, strict=True) if row is None}
     rows: list[Row] = []
     folder = root / "work" / "benchmark" / "images"
@@ -119,7 +155,8 @@ def benchmark(
         trees = {system.tree or preset.tree for system in systems.values()}
         plans: dict[str, object] = {name: compile_tree(load_tree(name)) for name in trees}
         check_memory(waiting, preset, sizes, plans, free_memory(device))
-        sets = {name: image_set(plan[name], name, folder, device, reporter.stage) for name in SETS}
+        sets = {k: foreign_set(at, k, preset.size, folder, reporter.stage) for k, at in theirs.items()}
+        sets = {k: image_set(plan[k], k, folder, device, reporter.stage) for k in SETS} | sets
         bench = Bench(preset, sets, device, reporter, fresh_of(preset, photos, device))
     params = {k: v for k, v in preset.model_dump(mode="json").items() if k not in ("systems", "curve", "name")}
     resume = jobs[0].work.parent / f"run-{preset.name}-{images_digest(plan)}.txt"
@@ -139,9 +176,10 @@ def benchmark(
                         run.metrics(metrics, step)
                         reporter.epoch(f"{title}: {part}", epoch, of, metrics)  # noqa: B023
 
-                    with only_one(job.work, "benchmark"):
-                        sweep(job.work)
-                        row = run_row(job.name, job.system, job.count, bench, job.work, after)
+                    with only_one(job.trained_in, "benchmark"):
+                        sweep(job.trained_in)
+                        row = run_row(job.name, job.system, job.count, bench, job.trained_in, after)
+                    row = row.model_copy(update={"digest": job.digest})
                     seen = {"images_seen": float(row.images_seen), "seconds": row.seconds}
                     run.metrics({**row.figures, **seen, "parameters": float(row.parameters)})
                     run.put("confusion", counts=row.confusion["valid"], choices=list(row.classes))

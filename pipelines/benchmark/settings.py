@@ -12,7 +12,7 @@ from ...hierarchy import UnknownNameError
 from ...hierarchy.yaml_text import PROBLEMS, YamlError, brief, parse_yaml, read_text
 from ..training.settings import SettingsError
 
-NOT_OF_A_ROW = {"name", "systems", "curve", "networks", "lr_of"}  # of the digest of one row; its own share is added
+NOT_OF_A_ROW = {"name", "systems", "curve", "networks", "lr_of", "epochs_of"}  # it has its own share of the last three
 ROLES = ("resnet", "densenet", "pyramid", "xcit", "small", "maps")
 
 
@@ -43,7 +43,8 @@ class Preset(BaseModel):
     batch: int = Field(ge=4)
     lr: float = Field(1e-3, gt=0, description="highest learning rate")
     lr_of: dict[str, float] = Field(default_factory=dict, description="learning rates of single systems")
-    precision: Literal["full", "mixed"] = Field("full", description="mixed: bfloat16 where a GPU can")
+    epochs_of: dict[str, int] = Field(default_factory=dict, description="epochs of single systems")
+    precision: Literal["full", "mixed"] = Field("full", description="mixed: bfloat16 where it is supported")
     width: int = Field(64, ge=8, description="channels of the small equivariant networks' first layer")
     networks: dict[str, str] = Field(description=f"timm names by role: {', '.join(ROLES)}")
     pretrained: bool = False
@@ -70,7 +71,7 @@ class Preset(BaseModel):
     def digest_of_row(self, system: str, network: str, made_of: str, images: str, device: str) -> str:
         """A digest of what one row is made of: a finished row of the same digest need not be trained again."""
         own = self.model_dump_json(exclude=NOT_OF_A_ROW)
-        text = repr((own, system, network, made_of, images, self.lr_of.get(system), device))
+        text = repr((own, system, network, made_of, images, self.lr_of.get(system), self.epochs_of.get(system), device))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...hierarchy import GROUP_NAMES, CompiledTree, HierError, compile_tree, load_tree
+from ...hierarchy.compiled import heights
 from .metrics import Floats, Ints, calibration_error, hierarchical
 
 SUM = 1e-3  # by how much the probabilities of an image may miss 1
@@ -173,18 +173,6 @@ def _values(plan: CompiledTree, p: Floats, truth: Ints, answer: Ints) -> dict[st
     best = np.argsort(-p, 1, kind="stable")[:, :5]
     values["severity_5"] = apart[truth[:, None], best].mean(1)
     return values
-
-
-def heights(plan: CompiledTree) -> NDArray[np.int64]:
-    """Steps from each label up to the lowest node it has in common with each other label: (L, L), 0 with itself.
-
-    Labels that lie at unequal depths have unequal steps: what counts is the way from the first one.
-    """
-    below = plan.answers >= 0
-    own = below.sum(0)
-    same = (below[:, :, None] & (plan.answers[:, :, None] == plan.answers[:, None, :])).sum(0)
-    found: NDArray[np.int64] = own[:, None] - same
-    return found
 
 
 def _figures(values: Floats) -> list[Figure]:

@@ -19,13 +19,15 @@ import torch
 import yaml
 from hier.datasets import PatternDataset, Pool
 from hier.hierarchy import GROUP_NAMES, HierError, compile_tree, load_tree
-from hier.models.systems import MAPS, SYSTEMS, Sizes, centred_side
+from hier.models.systems import BUNDLED, MAPS, SYSTEMS, Sizes, centred_side
 from hier.models.systems.symmetry_filter import CentredFilter
+from hier.pipelines.benchmark.bench import Clock
 from hier.pipelines.benchmark.data import centre, crops
 from hier.pipelines.benchmark.explain import explain_pixels, load_ensemble
 from hier.pipelines.benchmark.memory import check_memory, need_of
-from hier.pipelines.benchmark.report import blocks_of, markdown
-from hier.pipelines.benchmark.rows import Clock, Row
+from hier.pipelines.benchmark.page import markdown
+from hier.pipelines.benchmark.report import blocks_of
+from hier.pipelines.benchmark.rows import Row
 from hier.pipelines.benchmark.settings import built_in, load_preset
 from hier.pipelines.training.settings import SettingsError
 from PIL import Image
@@ -304,7 +306,7 @@ def test_every_system_is_made_of_what_the_tables_have() -> None:
     from hier.models.systems import BACKBONES, LOSSES, REPRESENTATIONS
 
     for name, system in SYSTEMS.items():
-        assert system.representation in (*REPRESENTATIONS, MAPS), name
+        assert system.representation in (*REPRESENTATIONS, MAPS, BUNDLED), name
         assert system.loss in LOSSES, name
         assert system.backbone in BACKBONES or system.backbone in SMOKE.networks, name
 

@@ -19,8 +19,9 @@ import pandas as pd
 import pytest
 from hier.datasets import PatternDataset
 from hier.hierarchy import GROUP_NAMES, HierError, compile_tree, load_tree
+from hier.hierarchy.compiled import heights
 from hier.pipelines.generating.release import PARTS, SOURCES, Release, release
-from hier.pipelines.measuring.submission import SubmissionError, heights, read_submission, read_truth, score
+from hier.pipelines.measuring.submission import SubmissionError, read_submission, read_truth, score
 from PIL import Image
 
 from hier.cli.app import main

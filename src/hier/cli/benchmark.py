@@ -16,7 +16,10 @@ from .options import ROOT, Device, Force, Json, Photos, Quiet, Verbose, device_n
 if TYPE_CHECKING:
     from ..pipelines.benchmark.rows import Row
 
-EPILOG = "Examples:  hier benchmark --preset cpu --photos holiday/  |  hier benchmark --only flat --only convnext_nano"
+EPILOG = (
+    "Examples:  hier benchmark --preset cpu --photos holiday/ --sets theirs/  |  "
+    "hier benchmark --only flat --only convnext_nano"
+)
 
 
 def benchmark(
@@ -27,7 +30,13 @@ def benchmark(
     budget_images: Annotated[
         int | None, typer.Option(min=17, help="Limit on the images seen in the training of a network.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for tables and pictures.")] = None,
+    sets: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="DIR", help="Measure on a folder of labelled images, too; may be repeated."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for tables and pictures; rows that are there already are kept.")
+    ] = None,
     force: Force = False,
     photos: Photos = None,
     systems: Annotated[bool, typer.Option("--list", help="List the systems, and stop.")] = False,
@@ -51,7 +60,8 @@ def benchmark(
         typer.echo(preset_file(preset).read_text(encoding="utf-8"), nl=False)
         return
     from ..hierarchy.locks import only_one
-    from ..pipelines.benchmark.report import check_folder, write_all
+    from ..pipelines.benchmark.foreign import labelled_files, named
+    from ..pipelines.benchmark.report import check_folder, rows_in, write_all
     from ..pipelines.benchmark.run import benchmark as run
     from ..pipelines.benchmark.run import chosen_systems, hardware
     from ..pipelines.tracking.runs import store
@@ -61,6 +71,8 @@ def benchmark(
 
     names = only or []
     chosen_systems(chosen, names)
+    for path in named(sets or []).values():
+        labelled_files(path)
     device = device_named(device)
     folder = out or ROOT / "benchmark" / chosen.name
     check_folder(folder, force)
@@ -71,7 +83,8 @@ def benchmark(
         write_all(rows, chosen, folder, command, hardware(device), photos is not None, drawn)
 
     with only_one(folder, "hier benchmark"), benchmark_progress(Screen(stderr=True)) as reporter:
-        rows = run(chosen, names, ROOT, store(ROOT), photos, device, reporter, write)
+        known = rows_in(folder)
+        rows = run(chosen, names, ROOT, store(ROOT), photos, device, reporter, write, sets or [], known)
         write(rows)
     if as_json:
         typer.echo((folder / "results.json").read_text(encoding="utf-8"))

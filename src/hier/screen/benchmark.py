@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.box import SIMPLE
 from rich.table import Table
 
-from ..pipelines.benchmark.report import HEAD, NOT_SHOWN, cells, full_rows, not_run
+from ..pipelines.benchmark.cells import HEAD, NOT_SHOWN, cells, full_rows, not_run
 from ..pipelines.benchmark.rows import Row
 from ..pipelines.benchmark.settings import Preset
 from .console import named
