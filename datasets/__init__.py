@@ -19,6 +19,7 @@ photographs behind them, and `Corruption` adds what microscopes and cameras add.
 `orbits`               orbits of generic points, of many patterns together
 `fold`                 points folded into a fundamental domain, the exact construction
 `fresh`                the same on any device, a batch at a time, for networks that see each image once
+`controls`             the same with other phases: matched controls of patterns
 `paste`                whole-pixel cells tiled, the construction of most published data
 `sources`              photographs and bundled pictures that a pattern is made of
 `textures`             dead leaves and noise, drawn from random numbers

@@ -155,3 +155,24 @@ def test_a_release_takes_no_option_that_it_would_not_heed(
     code, _, err = hier("generate", "--release", "sets", "--count", 17, *option)
     assert (code, err.strip()) == (2, f"hier: --release makes its own choice of patterns: leave {option[0]} out")
     assert not list(tmp_path.iterdir())
+
+
+def test_controls_are_written_beside_their_patterns(hier: Command, tmp_path: Path) -> None:
+    command = ("generate", *SMALL, "--count", 17, "--controls", "--out", "pairs", "--format", "npy")
+    code, _, err = hier(*command)
+    assert code == 0, err
+    both = {half: np.load(tmp_path / "pairs" / half / "shard-00000.npy") for half in ("patterns", "controls")}
+    spectra = [np.abs(np.fft.fft2(images.astype(float), axes=(1, 2))) for images in both.values()]
+    assert np.abs(spectra[0] - spectra[1]).max() < 0.02 * spectra[0][:, 1:].max()
+    assert np.abs(both["patterns"].astype(int) - both["controls"]).mean() > 1
+    about = [json.loads(line) for line in (tmp_path / "pairs/controls/labels-00000.jsonl").read_text().splitlines()]
+    assert all(a["control"] for a in about)
+    code, _, err = hier(*command, "--verify")
+    assert code == 0, err
+    code, again, err = hier(*command)
+    assert "complete, all 17 images are there" in err + again
+    code, _, err = hier("generate", *SMALL, "--count", 17, "--out", "pairs/controls", "--format", "npy")
+    assert code == 2, "controls are no patterns"
+    code, _, err = hier("generate", "--controls", "--preview", "sheet.png")
+    assert code == 2
+    assert "leave --controls out" in err

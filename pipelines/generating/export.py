@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ...datasets import PatternDataset, photo_content, split_pool
+from ...datasets.controls import HALVES, Half
 from ...hierarchy.locks import only_one
 from .formats import check_format, shard_files
 from .manifest import PATTERN, ExportError, Record, append, manifest_of, records, start
@@ -32,6 +33,7 @@ class Export:
 
     Of these the shards of `part`: (3, 64) is the third of 64 parts, and every shard is in exactly one of them.
     `misfits`: whether what is written of an image tells how well each group holds, which takes as long as to draw it.
+    `half` of matched pairs: the patterns or their controls, see `datasets.controls`; no pairs if left out.
     """
 
     dataset: PatternDataset
@@ -43,6 +45,7 @@ class Export:
     shard_size: int = SHARD
     part: tuple[int, int] = (1, 1)
     misfits: bool = True
+    half: Half | None = None
 
     def __post_init__(self) -> None:
         check_format(self.format)
@@ -76,7 +79,7 @@ class Export:
             "source": d.source, "seed": d.seed, "size": d.size, "groups": list(d.groups),
             "orientation": d.orientation, "construction": d.construction, "cells": list(d.cells),
             "near_misses": d.near_misses, "margin": d.margin, "corruptions": [asdict(c) for c in d.corruptions],
-            "misfits": self.misfits,
+            "misfits": self.misfits, "half": self.half,
         }  # fmt: skip
         if d.source == "photos":
             content = "" if self.photos is None else photo_content(self.photos, self.split)
@@ -105,6 +108,11 @@ class Summary:
     def complete(self) -> bool:
         """Whether every image is there."""
         return self.made + self.found == self.images
+
+
+def pairs_of(run: Export) -> list[Export]:
+    """The exports of patterns and of their controls, in two folders below that of `run`."""
+    return [replace(run, out=run.out / half, half=half) for half in HALVES]
 
 
 def export(

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from ...datasets import Pattern, PatternDataset, split_pool
+from ...datasets.controls import HALVES, Half, matched
 from ...hierarchy import GROUP_NAMES
 from ...hierarchy.locks import in_use
 from ..cluster import spread
@@ -104,7 +105,7 @@ def draw(job: Piece) -> Made:
     about: list[Known] = []
     refused: Counter[str] = Counter()
     for part in (indices[k : k + step] for k in range(0, len(indices), step)):
-        patterns, pixels, told = finished(dataset, part, device, run.misfits)
+        patterns, pixels, told = finished(dataset, part, device, run.misfits, run.half)
         data += pixels
         about += told
         refused.update({dataset.label(i): p.refused for i, p in zip(part, patterns, strict=True)})
@@ -112,12 +113,20 @@ def draw(job: Piece) -> Made:
 
 
 def finished(
-    dataset: PatternDataset, indices: Sequence[int], device: str = "cpu", misfits: bool = True
+    dataset: PatternDataset,
+    indices: Sequence[int],
+    device: str = "cpu",
+    misfits: bool = True,
+    half: Half | None = None,
 ) -> tuple[list[Pattern], list[Pixels], list[Known]]:
-    """The patterns of some images, their pixels (H, W, 3), and what is known of each."""
+    """The patterns of some images, their pixels (H, W, 3), and what is known of each; or of their controls."""
     patterns, _ = dataset.accepted(indices, device)
     rough, images = dataset.finish_rough(patterns, indices, device)
+    if half is not None:
+        images = dict(zip(HALVES, matched(images, [(dataset.seed, i) for i in indices]), strict=True))[half]
     pixels = list((images * 255).round().byte().permute(0, 2, 3, 1).contiguous().cpu().numpy())
+    if half == "controls":
+        return patterns, pixels, [told | {"control": True} for told in known(dataset, patterns, indices, None)]
     return patterns, pixels, known(dataset, patterns, indices, rough if misfits else None)
 
 

@@ -70,6 +70,12 @@ def generate(
     misfits: Annotated[
         bool, typer.Option("--misfits/--no-misfits", help="Write how well each group holds; takes as long as to draw.")
     ] = True,
+    controls: Annotated[
+        bool,
+        typer.Option(
+            "--controls", help="Matched pairs, in OUT/patterns and OUT/controls: controls have other Fourier phases."
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
     verbose: Verbose = False,
     quiet: Quiet = False,
@@ -99,7 +105,7 @@ def generate(
         cells=(5.0, 14.0) if small else cell_range(cells), corruptions=parse_corruptions(corrupt or []), **given,
     )  # fmt: skip
     if preview is not None:
-        for name, value in (("--on", on), ("--range", range_)):
+        for name, value in (("--on", on), ("--range", range_), ("--controls", controls)):
             if value:
                 raise HierError(f"--preview draws one sheet on this machine: leave {name} out")
         _sheet(dataset, photos, preview, split, force)
@@ -107,12 +113,13 @@ def generate(
         return
     if out is None:
         raise HierError("no output given: pass --out FOLDER, or --preview FILE.png for a sheet to look at")
-    from ..pipelines.generating.export import Export
+    from ..pipelines.generating.export import Export, pairs_of
 
     if verify and on:
         raise HierError("--verify reads the files on this machine: leave --on out")
     run = Export(dataset, count, format, out, photos, split, shard, part_of(range_), misfits)
-    _export(run, verify, device, on, as_json)
+    for half in pairs_of(run) if controls else [run]:
+        _export(half, verify, device, on, as_json)
 
 
 def _only(context: typer.Context, allowed: frozenset[str]) -> None:
