@@ -62,7 +62,7 @@ def markdown(
             three = (f"{100 * row.figures[f'{name}/accuracy']:.1f}" for name in list(SETS)[1:])
             lines.append(f"| {row.system} | {row.count} | {' | '.join(three)} |")
         lines += [""]
-    lines += _mistakes(mine) + _foreign(mine)
+    lines += mistakes(mine) + foreign(mine)
     if training:
         lines += ["## In training", "", "Share of the training images that is right while the weights change, epoch by "
                   "epoch, of rows with one network.", "", f"![right in training]({TRAINING})", ""]  # fmt: skip
@@ -79,7 +79,7 @@ def _fresh(preset: Preset) -> str:
     return f", rows on pixels on {preset.fresh} new ones in each epoch"
 
 
-def _mistakes(rows: Sequence[Row]) -> list[str]:
+def mistakes(rows: Sequence[Row]) -> list[str]:
     """How bad the mistakes are on atoms, of rows that answer with a label."""
     told = [row for row in rows if "cross_atoms/severity_1" in row.figures]
     if not told:
@@ -97,7 +97,7 @@ def _mistakes(rows: Sequence[Row]) -> list[str]:
     return [*lines, ""]
 
 
-def _foreign(rows: Sequence[Row]) -> list[str]:
+def foreign(rows: Sequence[Row]) -> list[str]:
     """Foreign sets, the row that is best at its worst set first."""
     names = foreign_names(rows)
     if not names:

@@ -80,7 +80,8 @@ def run_row(name: str, system: System, count: int, bench: Bench, work: Path, aft
     plan = compile_tree(tree)
     found = runner(system)(name, system, count, bench, plan, work, after)
     root = system.questions == "root"
-    figures, confusion = {}, {}
+    figures: dict[str, float] = {}
+    confusion: dict[str, list[list[int]]] = {}
     for key, logp in found.logp.items():
         right = bench.acceptable(key, plan)[: len(logp)]
         own, counts = measure(plan, root, logp, right, found.probabilities)

@@ -221,10 +221,12 @@ def test_presets_are_checked(tmp_path: Path) -> None:
 
 
 def test_a_budget_takes_epochs_first_and_then_images() -> None:
-    cpu = load_preset("cpu")
-    assert cpu.within(None) == cpu
-    assert (cpu.within(7000).count, cpu.within(7000).epochs) == (3400, 2)
-    assert (cpu.within(1000).count, cpu.within(1000).epochs) == (1000, 1)
+    paper, cpu = load_preset("paper"), load_preset("cpu")
+    assert paper.within(None) == paper
+    assert (paper.within(250_000).count, paper.within(250_000).epochs) == (100_000, 2)
+    assert (paper.within(1000).count, paper.within(1000).epochs) == (1000, 1)
+    assert (cpu.within(80_000).fresh, cpu.within(80_000).epochs) == (40_000, 2)
+    assert (cpu.within(1000).fresh, cpu.within(1000).count, cpu.within(1000).epochs) == (1000, 1000, 1)
 
 
 def test_a_preset_too_large_for_the_memory_offers_a_batch_that_fits() -> None:

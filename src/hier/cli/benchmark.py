@@ -48,8 +48,9 @@ def benchmark(
 ) -> None:
     """Train and measure the systems of Guo, Qin and Agar, and ours, on the same images.
 
-    smoke checks in minutes that every row runs; cpu is a small comparison; paper is for a GPU. Rerun the same
-    command to resume an interrupted benchmark. Runs are tracked by MLflow in mlruns/; see `hier ui`.
+    smoke checks in minutes that every row runs; cpu takes hours on two cores.
+    gpu and paper want a GPU. Run the same command again to resume.
+    MLflow tracks the runs in mlruns/; see `hier ui`.
     """
     from ..pipelines.benchmark.settings import load_preset, preset_file
 
