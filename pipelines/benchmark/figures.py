@@ -95,7 +95,7 @@ def draw_training(rows: Sequence[Row], path: Path) -> bool:
     for k, row in enumerate(told):
         (shares,) = row.curve.values()
         seen = [row.images_seen * (n + 1) / len(shares) / 1000 for n in range(len(shares))]
-        axes.plot(seen, [100 * v for v in shares], "-:"[k // 10 % 2], label=in_picture(row.system))
+        axes.plot(seen, [100 * v for v in shares], ("-", ":", "--")[k // 10 % 3], label=in_picture(row.system))
     axes.set(xlabel="thousand images seen", ylabel="% right in training", ylim=(0, 102), xlim=(0, None))
     axes.grid(alpha=0.3)
     figure.legend(loc="outside right upper", fontsize=8)

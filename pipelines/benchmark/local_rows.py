@@ -42,7 +42,7 @@ def on_features(
     """HiClass on the features of another row's network, which is trained here if that row has not been run."""
     base = SYSTEMS[system.of]
     (part,) = parts_of(base.questions, plan)
-    network, seen, curve = trained(system.of, base, 0, part, count, bench, plan, work, after)
+    network, seen, _ = trained(system.of, base, 0, part, count, bench, plan, work, after)
     features = {
         key: features_of(network, s.images[: count if key == "train" else None], bench.device)
         for key, s in bench.sets.items()
@@ -50,7 +50,7 @@ def on_features(
     parameters = sum(p.numel() for p in network.parameters())
     outcome = _fitted(system, features, count, bench, plan)
     seconds = outcome.seconds + Clock(work / "clock.json").total()
-    return Outcome(outcome.logp, seen, seconds, parameters + outcome.parameters, {part.name: curve}, False)
+    return Outcome(outcome.logp, seen, seconds, parameters + outcome.parameters, {}, False)
 
 
 def on_numbers(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import platform
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -119,7 +120,8 @@ def hardware(device: str) -> str:
         return torch.cuda.get_device_name(device)
     memory = psutil.virtual_memory().total / 2**30
     name = f"{platform.processor() or platform.machine()} ({torch.backends.cpu.get_cpu_capability()})"
-    return f"{name}, {psutil.cpu_count()} cores, {memory:.0f} GiB, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    return f"{name}, {psutil.cpu_count()} cores, {memory:.0f} GiB, {threads} thread{'s' * (threads > 1)}"
 
 
 def benchmark(
@@ -159,7 +161,8 @@ def benchmark(
         sets = {k: image_set(plan[k], k, folder, device, reporter.stage) for k in SETS} | sets
         bench = Bench(preset, sets, device, reporter, fresh_of(preset, photos, device))
     params = {k: v for k, v in preset.model_dump(mode="json").items() if k not in ("systems", "curve", "name")}
-    resume = jobs[0].work.parent / f"run-{preset.name}-{images_digest(plan)}.txt"
+    of = hashlib.sha256(repr((params, images_digest(plan))).encode()).hexdigest()[:16]  # what MLflow lets no one change
+    resume = jobs[0].work.parent / f"run-{preset.name}-{of}.txt"
     tags = {"hier.benchmark": preset.name, "hier.hardware": hardware(device)}
     if not waiting:
         return [row for row in finished if row is not None]

@@ -342,6 +342,15 @@ def test_rows_on_pixels_see_new_images_in_every_epoch(hier: Hier, folder: Path) 
     assert rows["nodes"].images_seen == 2 * 8 * sum(steps)
 
 
+def test_a_changed_preset_is_another_run(hier: Hier, folder: Path) -> None:
+    for epochs in (1, 2, 1):
+        preset = {**TINY, "epochs": epochs, "curve": {}, "systems": ["filter-centres"]}
+        (folder / "mine.yaml").write_text(yaml.safe_dump(preset), encoding="utf-8")
+        code, out, err = hier("--preset", "mine.yaml", "--json")
+        assert code == 0, err
+        assert json.loads(out)["rows"][0]["images_seen"] == epochs * 32
+
+
 def plan_has(name: str, node: str) -> bool:
     plan = compile_tree(load_tree("wallpaper"))
     return bool(plan.choices_at(node)[plan.labels.index(name)] >= 0)
