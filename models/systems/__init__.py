@@ -1,5 +1,5 @@
 """Every system of Guo, Qin and Agar, "Understanding Experimental Data by Identifying Symmetries with Deep Learning",
-from small modules, each of which cites the paper that it comes from. `listed` has a line for each, `table` for every part.
+from small modules, each of which cites the paper that it comes from. `listed` has them all, `table` their parts.
 
 Representations: `spectra` (Fourier, Radon) and `symmetry_filter`; `stn`, a spatial transformer, comes before them.
 Layers: `group_conv`, `harmonic` and `reparam`, with the kernels of `kernels`. `fpn` is a feature pyramid, `losses` what
