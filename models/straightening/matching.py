@@ -190,8 +190,7 @@ class Matcher:
         v = {k: s - (means[k[0]] * means[k[1]]).sum(0) / count for k, s in zip(names, sums, strict=False)}
         normal = torch.stack([v["xx"], v["xy"], v["xy"], v["yy"]], -1).reshape(-1, 2, 2)
         right = torch.stack([v["xo"], v["yo"]], -1)
-        damping = 1e-2 * (v["xx"] + v["yy"]).median() + 1e-9
-        moved = torch.linalg.solve(normal + damping * torch.eye(2, device=normal.device), right)
+        moved = torch.linalg.solve(damped(normal), right)
         left = (v["oo"] - (moved * right).sum(-1)).clamp_min(1e-9) / (count * C)
         agreement = v["ic"] / (v["ii"] * v["cc"]).clamp_min(1e-12).sqrt()
         return moved / self.unit, normal / (CORRELATED * left)[:, None, None] * self.unit**2, agreement
@@ -220,6 +219,17 @@ class Matcher:
         )
         correlation: Tensor = both / (its * other).clamp_min(1e-12).sqrt()
         return correlation.clamp(-1, 1)[slice(None) if self.weight is None or everywhere else self.inside(windows)]
+
+
+def damped(normal: Tensor) -> Tensor:
+    """Normal matrices (K, 2, 2) with a hundredth of the median of their traces added, so that they can be solved.
+
+    And a little of their own trace: of a window that shows stripes, while most others show nothing, the matrix is
+    singular to rounding otherwise.
+    """
+    steep = normal.diagonal(dim1=-2, dim2=-1).sum(-1)
+    damping = 1e-2 * steep.median() + 1e-5 * steep.clamp_min(0) + 1e-9
+    return normal + damping[:, None, None] * torch.eye(2, device=normal.device)
 
 
 def connected(mask: Tensor, other: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from hier.models.straightening.doubts import bends
 from hier.models.straightening.families import FAMILIES, PERSPECTIVE, STRAIGHT, Family
 from hier.models.straightening.fields import Field
 from hier.models.straightening.fit import Sighting, cross_validated, fitted
-from hier.models.straightening.matching import Lattice, Matcher, Measured, pixels
+from hier.models.straightening.matching import Lattice, Matcher, Measured, damped, pixels
 from hier.models.straightening.metric import near
 from hier.models.straightening.resample import rectified
 from hier.models.straightening.straighten import straightened
@@ -124,6 +124,16 @@ def test_what_is_displaced_is_found_where_it_is() -> None:
     moved, _, _ = matcher.displacements(matcher.points + half, lattice, 1.0, windows)
     there = moved[windows.at[:, 0] > 0.3].median(0).values - moved[windows.at[:, 0] < -0.3].median(0).values
     assert torch.allclose(there * matcher.unit, -shift * matcher.unit, atol=0.25)
+
+
+def test_stripes_in_a_corner_of_nothing_can_be_solved_for() -> None:
+    """There the slopes have one direction, and elsewhere none: singular in single precision but for the damping."""
+    normal = torch.zeros(400, 2, 2)
+    normal[:3] = torch.tensor([[4.0, 2.0], [2.0, 1.0]]) * torch.tensor([1.0, 1e-3, 1e4])[:, None, None]
+    moved = torch.linalg.solve(damped(normal), torch.ones(400, 2))
+    assert bool(moved.isfinite().all())
+    plain = torch.diag_embed(torch.rand(50, 2) + 1)
+    assert torch.allclose(damped(plain), plain, rtol=0.03), "what can be solved anyway hardly changes"
 
 
 def bent_image(kind: str, severity: float, index: int, source: str = "photos", size: int = 192) -> tuple[Tensor, float]:
