@@ -157,7 +157,12 @@ def _rows(given: argparse.Namespace, line: Line, pool: ProcessPoolExecutor, part
     jobs = {pool.submit(answers, *chunk): (line.name, given.seed, *chunk[3:]) for chunk in open_}
     for job in as_completed(jobs):
         key = jobs[job]
-        done[key] = job.result()
+        try:
+            done[key] = job.result()
+        except Exception:
+            print(f"{key}: not all of these patterns could be answered", flush=True)
+            pool.shutdown(cancel_futures=True)  # else all the others are awaited, and lost
+            raise
         with part.open("a") as file:
             named = zip(("line", "seed", "first", "last"), key, strict=True)
             file.write(json.dumps({**dict(named), "rows": done[key]}) + "\n")

@@ -38,10 +38,12 @@ def rows(name: str = "distortion.jsonl") -> list[dict[str, Any]]:
     return [json.loads(line) for line in (ROOT / "docs" / name).read_text("utf-8").splitlines()]
 
 
-def test_its_table_is_what_was_measured(page: Callable[..., Any]) -> None:
-    text = page("docs/distortion.md").text
-    for row in rows():
+@pytest.mark.parametrize(("table", "name"), [("distortion", "distortion"), ("straightened", "accuracy")])
+def test_its_table_is_what_was_measured(page: Callable[..., Any], table: str, name: str) -> None:
+    text = page(f"docs/{name}.md").text
+    for row in rows(f"{table}.jsonl"):
         assert f"| {told(row)} |" in text, told(row)
+        assert f"{row['count']:,} patterns a line" in text
 
 
 def told(row: dict[str, Any]) -> str:
