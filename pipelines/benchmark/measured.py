@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -13,7 +15,7 @@ from ...hierarchy import CompiledTree
 from ...hierarchy.compiled import heights
 from ...models.routing.router import winners
 
-LARGEST = 1e6  # of a log loss
+LEAST = 1e-6  # probabilities below count as this in the log loss, as in a release's score
 
 
 def measure(
@@ -37,7 +39,7 @@ def measure(
     hits = right[n, answer]
     figures = {"accuracy": float(hits.mean())}
     if probabilities:
-        figures["loss"] = min(float(F.nll_loss(logp, truth)), LARGEST)
+        figures["loss"] = float(F.nll_loss(logp.clamp_min(math.log(LEAST)), truth))
     if not root:
         apart = torch.from_numpy(heights(plan)).double()
         figures["severity_1"] = _severity(apart, truth, answer, hits)

@@ -16,6 +16,9 @@ import yaml
 from hier.datasets import SOURCES
 from hier.models import systems
 from hier.models.routing.router import ROUTERS
+from hier.pipelines.benchmark.cells import cells
+from hier.pipelines.benchmark.page import foreign, mistakes
+from hier.pipelines.benchmark.rows import Row
 from hier.pipelines.benchmark.settings import load_preset
 from hier.pipelines.training import calibrate
 from PIL import Image
@@ -27,6 +30,7 @@ NOT_RUN = {
 }
 SMALLER = {
     "--preset cpu --photos my/photographs": "--preset small.yaml --photos my/photographs",
+    "--preset cpu --photos FOLDER": "--preset small.yaml --photos FOLDER",
     "--preset cpu --only": "--preset small.yaml --photos my/photographs --only",
     "--preset cpu --budget-images 1700": "--preset small.yaml --photos my/photographs --budget-images 17",
     "--count 1700": "--count 3",
@@ -45,6 +49,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory, root: Path, pool: Any) -> P
     shutil.copy(root / "docs" / "accuracy.jsonl", made / "table.jsonl")
     shutil.copy(root / "examples" / "atoms_p6.png", made / "image.png")
     (made / "small.yaml").write_text(yaml.safe_dump(SMALL), encoding="utf-8")
+    for place in ("my/images", "THEIRS"):
+        (made / place / "p6").mkdir(parents=True)
+        shutil.copy(root / "examples" / "atoms_p6.png", made / place / "p6" / "atoms.png")
     for place in ("my/photographs/train", "my/photographs/valid", "FOLDER/train", "FOLDER/valid"):
         (made / place).mkdir(parents=True)
         for picture, name in zip(pool.pictures, pool.names, strict=True):
@@ -105,6 +112,16 @@ def test_the_table_of_routers(page: Open, folder: Path, shell: Open, monkeypatch
     assert {re.findall(r"\| (\w+) \| (\w+)", line)[0] for line in out.splitlines()[2:]} == {
         (source, name) for source in SOURCES for name in ROUTERS
     }
+
+
+def test_the_page_has_the_rows_of_the_benchmark(page: Open, root: Path) -> None:
+    results = json.loads((root / "docs" / "benchmark.json").read_text(encoding="utf-8"))
+    rows, text = [Row.model_validate(row) for row in results["rows"]], page("docs/benchmark.md").text
+    tables = [f"| {' | '.join(cells(row))} |" for row in rows] + mistakes(rows) + foreign(rows)
+    missing = [line for line in tables if line.startswith("|") and line not in text]
+    assert not missing
+    told = {key: value for key, value in results["preset"].items() if key != "name"}
+    assert told == {k: v for k, v in load_preset("cpu").model_dump(mode="json").items() if k != "name"}
 
 
 @pytest.mark.slow

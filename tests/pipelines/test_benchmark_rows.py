@@ -67,6 +67,13 @@ def test_answers_without_probabilities_have_no_loss() -> None:
     assert set(figures) == {"accuracy", "severity_1"}
 
 
+def test_what_is_impossible_costs_no_more_than_one_in_a_million() -> None:
+    logp = torch.full((1, 17), -1e4)
+    logp[0, PLACE["p4"]] = 0.0
+    figures, _ = measure(PLAN, False, logp, right("p4m"))
+    assert figures["loss"] == pytest.approx(-np.log(1e-6), rel=1e-5)
+
+
 def picture(file: Path, size: tuple[int, int] = (60, 40)) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(0).integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)
