@@ -63,8 +63,9 @@ class Job:
 
         `known` are rows of other folders, by digest.
         """
-        text = kept_text(self.file, "this row is measured again")
-        row = known.get(self.digest) if text is None else Row.model_validate_json(text)
+        row = known.get(self.digest)
+        text = kept_text(self.file, "this row is " + ("read from the results" if row else "measured again"))
+        row = row if text is None else Row.model_validate_json(text)
         asked = () if self.system.centred else sets
         return row if row and all(f"sets/{name}/accuracy" in row.figures for name in asked) else None
 
