@@ -46,8 +46,7 @@ def foreign_names(rows: Sequence[Row]) -> list[str]:
 
 def worst_set(row: Row) -> tuple[str, float] | None:
     """The foreign set on which a row is least often right, and how often; None for a row that was measured on none."""
-    found = {name: row.figures.get(f"sets/{name}/accuracy") for name in foreign_names([row])}
-    shares = {name: value for name, value in found.items() if value is not None}
+    shares = {name: row.figures[f"sets/{name}/accuracy"] for name in foreign_names([row])}
     worst = min(shares, key=lambda name: shares[name], default=None)
     return None if worst is None else (worst, shares[worst])
 

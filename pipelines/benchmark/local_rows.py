@@ -98,10 +98,7 @@ def padded(rows: list[list[str]]) -> list[list[str]]:
 
 
 def chosen(rows: NDArray[Any], labels: tuple[str, ...]) -> Tensor:
-    """Log-probabilities (N, L): 0 for the last name in each row (N, levels), if it is a label; else all are alike.
-
-    Classifiers of levels may choose names that do not lie on one way: the lowest counts.
-    """
+    """Log-probabilities (N, L): 0 for the last name in each row (N, levels), which is a label; else -inf."""
     logp = torch.full((len(rows), len(labels)), -torch.inf)
     for n, row in enumerate(rows):
         last = next((str(name) for name in row[::-1] if str(name)), "")

@@ -148,6 +148,9 @@ def benchmark(
     jobs = jobs_of(preset, systems, plan, root, device)
     theirs, before = named(folders), {row.digest: row for row in known if row.digest}
     finished = [job.finished(before, theirs) for job in jobs]
+    mine = {job.digest for job in jobs}
+    others = [job.digest for job in jobs_of(preset, SYSTEMS, plan, root, device) if job.digest not in mine]
+    kept = [before[digest] for digest in others if digest in before]  # not asked for now, and not to be lost
     waiting = {job.name: job.system for job, row in zip(jobs, finished, strict=True) if row is None}
     rows: list[Row] = []
     folder = root / "work" / "benchmark" / "images"
@@ -166,7 +169,7 @@ def benchmark(
     resume = jobs[0].work.parent / f"run-{preset.name}-{of}.txt"
     tags = {"hier.benchmark": preset.name, "hier.hardware": hardware(device)}
     if not waiting:
-        return [row for row in finished if row is not None]
+        return [row for row in finished if row is not None] + kept
     with store.training(f"benchmark {preset.name}", params, tags, resume) as training:
         for job, row in zip(jobs, finished, strict=True):
             if row is None:
@@ -189,9 +192,9 @@ def benchmark(
                     run.put("confusion", counts=row.confusion["valid"], choices=list(row.classes))
                 keep_text(job.file, row.model_dump_json(indent=1))
             rows.append(row)
-            row_done(rows)
+            row_done(rows + kept)
         training.metrics({"rows": float(len(rows)), "seconds": sum(row.seconds for row in rows)})
-    return rows
+    return rows + kept
 
 
 def find_network(root: Path, name: str) -> Path:

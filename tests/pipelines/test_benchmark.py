@@ -352,6 +352,16 @@ def test_a_changed_preset_is_another_run(hier: Hier, folder: Path) -> None:
         assert json.loads(out)["rows"][0]["images_seen"] == epochs * 32
 
 
+def test_rows_that_are_not_asked_for_again_stay_in_the_results(hier: Hier, folder: Path) -> None:
+    preset = {**TINY, "epochs": 1, "curve": {}}
+    (folder / "mine.yaml").write_text(yaml.safe_dump(preset), encoding="utf-8")
+    for name in ("filter-centres", "flat"):
+        code, _, err = hier("--preset", "mine.yaml", "--only", name, "--out", "results")
+        assert code == 0, err
+    results = json.loads((folder / "results" / "results.json").read_text(encoding="utf-8"))
+    assert {row["system"] for row in results["rows"]} == {"filter-centres", "flat"}
+
+
 def plan_has(name: str, node: str) -> bool:
     plan = compile_tree(load_tree("wallpaper"))
     return bool(plan.choices_at(node)[plan.labels.index(name)] >= 0)
