@@ -10,6 +10,7 @@ import logging
 import os
 import re
 import socket
+import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -21,6 +22,8 @@ from ..hierarchy import HierError, UnknownNameError
 
 PORT = 10001  # where a cluster's head listens to clients, unless it was told otherwise
 ANSWER = 8.0  # s: a cluster that has not answered by then does not
+STARTS = 3  # tries at a cluster whose server for this client died at its start, as one still coming up may let it
+PAUSE = 2.0  # s between them
 RETRIES = 5  # times that a job is begun again after the death of its worker: a job that kills every worker must end
 AHEAD = 2  # jobs per worker beyond the one whose result is waited for
 SHARE = 0.25  # of a GPU for each worker: reading and encoding files keep four processor cores busy beside it
@@ -75,9 +78,7 @@ def cluster(on: str, workers: int | None = None) -> Iterator[None]:
         check_answers(address)
     here = {"num_cpus": workers, "include_dashboard": False, "object_store_memory": STORE} if local else {}
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            ray.init(address, logging_level=logging.CRITICAL, log_to_driver=False, **here)
+        _connect(address, **here)
     except Exception as error:  # Ray raises what its parts raise, down to gRPC's own
         raise ClusterError(f"Ray at {address} cannot be used: {_in_short(error)}") from error
     try:
@@ -86,6 +87,22 @@ def cluster(on: str, workers: int | None = None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _connect(address: str, **here: Any) -> None:
+    """`ray.init`, again where the cluster answers and the server that it starts for this client has died."""
+    import ray
+
+    for left in reversed(range(STARTS)):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                ray.init(address, logging_level=logging.CRITICAL, log_to_driver=False, **here)
+            return
+        except ConnectionAbortedError:  # "Initialization failure from server"
+            if not left:
+                raise
+            time.sleep(PAUSE)
 
 
 def check_answers(address: str) -> None:

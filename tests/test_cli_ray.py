@@ -14,9 +14,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -241,6 +242,29 @@ def test_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
             address = f"{scheme}127.0.0.1:{nobody.getsockname()[1]}"
             with pytest.raises(ClusterError, match=f"no Ray cluster answers at {address} .*refused"):
                 module.check_answers(address)
+
+
+@pytest.mark.parametrize(("deaths", "goes_on"), [(2, True), (3, False)])
+def test_a_cluster_whose_server_dies_at_its_start_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch, deaths: int, goes_on: bool
+) -> None:
+    """As heads did that were still coming up: ray.init told of a zombie."""
+    answers = iter([ConnectionAbortedError("Initialization failure from server:\nit's a zombie")] * deaths)
+
+    def init(*_: object, **__: object) -> None:
+        if (died := next(answers, None)) is not None:
+            raise died
+
+    ray = SimpleNamespace(init=init, is_initialized=lambda: False, shutdown=lambda: None)
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.setattr(module, "PAUSE", 0)
+    monkeypatch.setattr(module, "check_answers", lambda address: None)
+    monkeypatch.setattr(module, "_check_same", lambda address: None)
+    entered = False
+    refused = nullcontext() if goes_on else pytest.raises(ClusterError, match="cannot be used: it's a zombie")
+    with refused, cluster("ray://head"):
+        entered = True
+    assert entered == goes_on
 
 
 @pytest.mark.slow
