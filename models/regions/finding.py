@@ -57,18 +57,30 @@ class Region:
 @torch.inference_mode()
 def find_regions(image: Tensor) -> list[Region]:
     """The regions of an image (C, H, W), any range, the largest first; none of one without a lattice."""
-    _, height, width = image.shape
-    return [_region(mask, found, (height, width)) for mask, found in _apart(_grown(_small(image)[0]))]
+    return regions_and_best(image)[0]
 
 
 @torch.inference_mode()
 def repeats_best(image: Tensor) -> Box | None:
     """The window of an image (C, H, W) that repeats best, as `seeds` has it; None where that is the whole, or none."""
     small, share = _small(image)
-    first = next(iter(seeds(small)), None)
-    if first is None or first.box[2:] == (small.shape[-1], small.shape[-2]):
+    return _best(seeds(small), small, share)
+
+
+@torch.inference_mode()
+def regions_and_best(image: Tensor) -> tuple[list[Region], Box | None]:
+    """What `find_regions` and `repeats_best` find, in the time of the first."""
+    _, height, width = image.shape
+    small, share = _small(image)
+    some = seeds(small)
+    regions = [_region(mask, found, (height, width)) for mask, found in _apart(_grown(small, some))]
+    return regions, _best(some, small, share)
+
+
+def _best(some: list[Seed], small: Tensor, share: float) -> Box | None:
+    if not some or some[0].box[2:] == (small.shape[-1], small.shape[-2]):
         return None
-    left, top, width, height = (round(x / share) for x in first.box)
+    left, top, width, height = (round(x / share) for x in some[0].box)
     return left, top, width, height
 
 
@@ -84,12 +96,12 @@ def _small(image: Tensor) -> tuple[Tensor, float]:
     return F.interpolate(image[None], size, mode="bilinear", antialias=True)[0], share
 
 
-def _grown(image: Tensor) -> list[Grown]:
+def _grown(image: Tensor, some: list[Seed]) -> list[Grown]:
     matcher = Matcher(image)
     free = torch.ones(image.shape[-2:], dtype=torch.bool)
     made: list[Grown] = []
     failed = 0
-    for seed in seeds(image):
+    for seed in some:
         if failed == TRIES or float(free.float().mean()) < SHARE:
             break
         if not _open(seed, free):

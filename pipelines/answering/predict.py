@@ -18,7 +18,7 @@ from ...models.evidence.batches import on_cpu, rows
 from ...models.evidence.crops import Box, View, best_view, cut, stacked
 from ...models.evidence.flatten import Flattened
 from ...models.parts import SURE, clearest_part
-from ...models.regions.finding import find_regions
+from ...models.regions.finding import regions_and_best, repeats_best
 from ...models.routing.partial import Statements, candidates, climb, in_words
 from ...models.routing.router import ROUTERS, Router
 from ..reading.calibrated import is_one
@@ -35,7 +35,7 @@ from .ladder import rungs, scores_of
 from .refused import NOT_PERIODIC
 from .regions import RegionFound
 from .results import Failure, Prediction, Step
-from .symmetry import Analysis, ImageSource, find_symmetry, lattice_tried
+from .symmetry import Analysis, ImageSource, find_symmetry, lattice_tried, with_best
 from .words import percent
 
 BATCH, LARGE = 16, 256  # images at a time on a processor, whose cache they fit into, and on a card
@@ -210,23 +210,27 @@ class Predictor:
 
         Regions are looked for where they are asked for, and where nothing else is periodic.
         """
-        if (whole[0].periodic and not self.regions) or w.source.given is not None:
+        if whole[0].periodic and not self.regions:
             return whole
+        if w.source.given is not None:
+            return _refused(whole)
         part = None if whole[0].periodic or self.regions else self._in_part(w, symmetry)
         if part is not None:
             return part
-        each = self._each_region(w, symmetry)
+        each, best = self._each_region(w, symmetry)
         regions = tuple(region for region, _ in each)
         if whole[0].periodic:
             return replace(whole[0], regions=regions), whole[1]
         if not each:
-            return (self._in_part(w, symmetry) if self.regions else None) or whole
+            known = whole[1].view.pixels is w.read.judged  # all of it was analysed, as it is
+            return (self._in_part(w, symmetry) if self.regions else None) or _refused(whole, best, known)
         return replace(regions[0].answer, regions=regions), each[0][1]
 
-    def _each_region(self, w: _Waiting, symmetry: bool) -> list[tuple[RegionFound, Analysis]]:
-        """The regions of an image that are periodic, the largest first, with their answers."""
+    def _each_region(self, w: _Waiting, symmetry: bool) -> tuple[list[tuple[RegionFound, Analysis]], Box | None]:
+        """The regions of an image that are periodic, the largest first, with their answers; where it repeats best."""
         made = []
-        for region in find_regions(w.read.judged):
+        regions, best = regions_and_best(w.read.judged)
+        for region in regions:
             region = region.moved(*(w.read.box or (0, 0))[:2])
             box, pixels = region.within, cut(w.read.image, region.within)
             if min(box[2:]) < NARROWEST:
@@ -244,7 +248,7 @@ class Predictor:
                 found = self._prediction(here, answer, 0, analysis, symmetry), analysis
             if found[0].periodic_probability >= SURE:
                 made.append((RegionFound.of(region, *found), found[1]))
-        return made
+        return made, best
 
     def _in_part(self, w: _Waiting, symmetry: bool) -> tuple[Prediction, Analysis] | None:
         """The answer for the part of a refused image that shows a pattern most surely; None if none does surely."""
@@ -297,7 +301,7 @@ class Predictor:
             candidates=open_to if periodic else (),
             disagreement=None if unsure is None else float(unsure[k]),
             symmetry=find_symmetry(analysis, shown, origin) if symmetry and shown in GROUP_NAMES else None,
-            tried=lattice_tried(analysis, not periodic) if symmetry and shown not in GROUP_NAMES else None,
+            tried=lattice_tried(analysis) if symmetry and shown not in GROUP_NAMES else None,
             tolerance=self.tolerance,
             ladder=rungs(answer.ladder.stretches(k), labels, w.view.scale) if answer.ladder and periodic else (),
             scores=() if answer.groups is None or not symmetry else scores_of(answer.groups, k),
@@ -325,6 +329,17 @@ def _analysis(w: _Waiting, answer: Answer, k: int) -> Analysis:
     assert answer.structure is not None
     one = slice(k, k + 1)
     return Analysis(w.read.image, w.view, rows(answer.lattice, one), rows(answer.structure, one))
+
+
+def _refused(
+    whole: tuple[Prediction, Analysis], best: Box | None = None, known: bool = False
+) -> tuple[Prediction, Analysis]:
+    """The answer for an image that is refused, with where it repeats `best`, which is looked for unless `known`."""
+    found, analysis = whole
+    if found.periodic or found.tried is None:
+        return whole
+    best = best if known else repeats_best(analysis.view.pixels.cpu())
+    return replace(found, tried=with_best(found.tried, analysis.view, best)), analysis
 
 
 def _moved(box: Box, within: Box | None) -> Box:

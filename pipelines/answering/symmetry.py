@@ -20,7 +20,6 @@ from ...models.evidence.given import GivenLattice
 from ...models.evidence.lattice import Lattice, find_lattice, reduce_basis
 from ...models.evidence.structure import Structure, structure_factors
 from ...models.placing.operations import Placed, Refused, place
-from ...models.regions.finding import repeats_best
 from ...models.residuals.scores import FORGIVEN
 from ...models.straightening.fields import Field
 from ...models.straightening.resample import Rectified, rectified
@@ -130,21 +129,22 @@ class LatticeTried:
         return _frame(self)
 
 
-def lattice_tried(found: Analysis, refused: bool = False) -> LatticeTried | None:
-    """The lattice of an image without a group; None for one flat colour, which has none.
-
-    Of a `refused` image also where it repeats best.
-    """
+def lattice_tried(found: Analysis) -> LatticeTried | None:
+    """The lattice of an image without a group; None for one flat colour, which has none."""
     level = float(found.lattice.level[0])
     if level == 0:
         return None
     box, middle = _seen(found)
     a, b = found.view.scale * found.lattice.basis[0].double().numpy().T
-    best = repeats_best(found.view.pixels.cpu()) if refused else None
-    if best is not None:
-        left, top, width, height = (round(found.view.scale * x) for x in best)
-        best = box[0] + left, box[1] + top, width, height
-    return LatticeTried(_point(middle), _point(a), _point(b), level, box, best)
+    return LatticeTried(_point(middle), _point(a), _point(b), level, box)
+
+
+def with_best(tried: LatticeTried, view: View, best: Box | None) -> LatticeTried:
+    """`tried` of a refused image with where that repeats best: `best`, in px of the `view`."""
+    if best is None:
+        return tried
+    left, top, width, height = (round(view.scale * x) for x in best)
+    return replace(tried, best=(tried.view[0] + left, tried.view[1] + top, width, height))
 
 
 def find_symmetry(found: Analysis, label: str, origin: Point | None = None) -> SymmetryFound:
