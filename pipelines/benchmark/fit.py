@@ -23,11 +23,21 @@ CLIP = 5.0  # largest norm of a gradient: the inner step of the meta loss can be
 
 
 def precision(device: str, mixed: bool) -> AbstractContextManager[object]:
-    """Mixed precision, with bfloat16, on processors and on GPUs that support it; full precision anywhere else."""
-    kind = torch.device(device).type
-    if mixed and (kind == "cpu" or (kind == "cuda" and torch.cuda.is_bf16_supported())):
-        return torch.autocast(kind, dtype=torch.bfloat16)
+    """Mixed precision, with bfloat16, where `device` has instructions for it; full precision anywhere else."""
+    if mixed and has_bfloat16(device):
+        return torch.autocast(torch.device(device).type, dtype=torch.bfloat16)
     return nullcontext()
+
+
+def has_bfloat16(device: str) -> bool:
+    """Whether it multiplies in bfloat16: a processor that only imitates it takes ten times as long as in full."""
+    match torch.device(device).type:
+        case "cpu":
+            return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        case "cuda":
+            return torch.cuda.is_bf16_supported()
+        case _:
+            return False
 
 
 def epoch_of(count: int, batch: int) -> Shuffled:

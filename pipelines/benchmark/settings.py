@@ -44,7 +44,7 @@ class Preset(BaseModel):
     lr: float = Field(1e-3, gt=0, description="highest learning rate")
     lr_of: dict[str, float] = Field(default_factory=dict, description="learning rates of single systems")
     epochs_of: dict[str, int] = Field(default_factory=dict, description="epochs of single systems")
-    precision: Literal["full", "mixed"] = Field("full", description="mixed: bfloat16 where it is supported")
+    precision: Literal["full", "mixed"] = Field("full", description="mixed: bfloat16 where the device computes in it")
     width: int = Field(64, ge=8, description="channels of the small equivariant networks' first layer")
     networks: dict[str, str] = Field(description=f"timm names by role: {', '.join(ROLES)}")
     pretrained: bool = False

@@ -12,6 +12,7 @@ from hier.hierarchy import HierError, UnknownNameError, compile_tree, load_tree
 from hier.hierarchy.compiled import heights
 from hier.pipelines.benchmark import run as bench_run
 from hier.pipelines.benchmark.cells import figure, ranked, worst_set
+from hier.pipelines.benchmark.fit import precision
 from hier.pipelines.benchmark.foreign import foreign_set, labelled_files, named, square
 from hier.pipelines.benchmark.local_rows import chosen, padded, way
 from hier.pipelines.benchmark.measured import measure
@@ -169,3 +170,19 @@ def test_rows_of_a_folder_are_read_and_of_others_not(tmp_path: Path) -> None:
         (tmp_path / "results.json").write_text(text)
         assert rows_in(tmp_path) == []
     assert rows_in(tmp_path / "none") == []
+
+
+@pytest.mark.parametrize(("instructions", "mixed", "computed"), [
+    ({"avx512_bf16": True}, True, torch.bfloat16),
+    ({"amx_tile": True}, True, torch.bfloat16),
+    ({}, True, torch.float32),
+    ({"avx512_bf16": True, "amx_tile": True}, False, torch.float32),
+])  # fmt: skip
+def test_mixed_precision_is_for_processors_that_compute_in_it(
+    monkeypatch: pytest.MonkeyPatch, instructions: dict[str, bool], mixed: bool, computed: torch.dtype
+) -> None:
+    """One that only imitates bfloat16 took ten times as long with it as in full precision."""
+    for name in ("avx512_bf16", "amx_tile"):
+        monkeypatch.setattr(f"torch.cpu._is_{name}_supported", lambda there=name in instructions: there)
+    with precision("cpu", mixed):
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == computed
