@@ -143,13 +143,12 @@ def continued(surface: Tensor) -> Tensor:
 def sample(surface: Tensor, points: Tensor) -> Tensor:
     """Bicubic values of a `continued` surface at the shifts `points` (B, ..., 2): (B, ...)."""
     _, rows, columns = surface.shape
-    flip = torch.where(points[..., 1:] < 0, -1.0, 1.0)
-    xy = (points * flip).reshape(len(points), 1, -1, 2)
-    gx = (xy[..., 0] + columns // 2) / (columns - 1) * 2 - 1
-    gy = (xy[..., 1] + BEFORE) / (rows - 1) * 2 - 1
+    size = points.new_tensor([columns - 1, rows - 1])
+    middle = points.new_tensor([columns // 2, BEFORE])
+    xy = points * torch.where(points[..., 1:] < 0, -1.0, 1.0)
     values = F.grid_sample(
         surface[:, None],
-        torch.stack([gx, gy], -1),
+        torch.addcmul(2 * middle / size - 1, xy, 2 / size).reshape(len(points), 1, -1, 2),
         mode="bicubic",
         padding_mode="border",
         align_corners=True,

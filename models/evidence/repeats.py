@@ -8,7 +8,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from ...arrays import in_pieces
+from ...arrays import in_pieces, in_threads
 from .autocorrelation import REACH, autocorrelation, blurred, bragg_filtered, continued, quadratic, sample
 
 BLUR = 1.0  # px: peaks of finer texture than this cannot be placed between pixels
@@ -54,14 +54,36 @@ def weights(points: Tensor, shape: tuple[int, int]) -> Tensor:
 def coset_levels(surface: Tensor, basis: Tensor, cosets: Tensor, shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Mean autocorrelation over the lattice shifted by fractions of it, and the standard error of that mean.
 
-    Bases (B, 2, 2), cosets (T, 2) to (B, T) each. The mean runs over lattice points within the reach, weighted by
-    overlap; zero shift left out.
+    Bases (B, 2, 2), cosets (T, 2) in [0, 1) to (B, T) each. The mean runs over lattice points within the reach,
+    weighted by overlap; zero shift left out.
     """
     n = torch.arange(-HALF, HALF + 1, device=basis.device).float()
     nm = torch.stack(torch.meshgrid(n, n[HALF:], indexing="ij"), -1).reshape(-1, 2)
-    fractions = nm[None] + cosets[:, None]
-    points = torch.einsum("bij,tkj->btki", basis, fractions)
-    weight = weights(points, shape) * (fractions.abs().sum(-1) > 1e-6)
+    if basis.device.type != "cpu" or len(cosets) == 1:
+        return _levels(surface, basis, cosets, nm, shape)
+    near = _near(basis, nm, shape)  # on a processor, points out of reach cost as much as others
+
+    def one(k: int) -> tuple[Tensor, Tensor]:
+        return _levels(surface[k : k + 1], basis[k : k + 1], cosets, nm[near[k]], shape)
+
+    mean, error = zip(*in_threads(one, range(len(basis)), basis.device), strict=True)
+    return torch.cat(mean), torch.cat(error)
+
+
+def _near(basis: Tensor, nm: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Whether a cell that begins at the points `nm` (K, 2) of a lattice may hold shifts within the reach: (B, K)."""
+    corners = nm[:, None] + nm.new_tensor([[0, 0], [0, 1], [1, 0], [1, 1]])
+    at = torch.einsum("bij,kcj->bkci", basis, corners)
+    limit = REACH * at.new_tensor([shape[1], shape[0]])
+    return ((at.amin(2) < limit) & (at.amax(2) > -limit)).all(-1)
+
+
+def _levels(
+    surface: Tensor, basis: Tensor, cosets: Tensor, nm: Tensor, shape: tuple[int, int]
+) -> tuple[Tensor, Tensor]:
+    points = (nm @ basis.mT)[:, None] + (cosets @ basis.mT)[:, :, None]  # (B, T, K, 2)
+    moved = (nm != 0).any(-1) | (cosets != 0).any(-1)[:, None]
+    weight = weights(points, shape) * moved
     total = weight.sum(-1).clamp_min(1e-9)
     values = sample(surface, points)
     mean = (values * weight).sum(-1) / total
