@@ -11,7 +11,7 @@ from hier.hierarchy import compile_tree, load_tree
 from hier.models import systems
 from hier.models.systems import LOSSES, SYSTEMS, Sizes, build, parts_of
 from hier.pipelines.benchmark.fit import answers_of, fit_network, stored
-from hier.pipelines.benchmark.run import chosen_systems
+from hier.pipelines.benchmark.jobs import chosen_systems
 from hier.pipelines.benchmark.settings import load_preset
 from hier.pipelines.training.loop import Schedule
 

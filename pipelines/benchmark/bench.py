@@ -26,6 +26,11 @@ from .settings import Preset
 Report = Callable[[str, int, int, Metrics], None]
 
 
+def sizes_of(preset: Preset) -> Sizes:
+    """How large networks are built."""
+    return Sizes(preset.size, preset.width, preset.networks, preset.pretrained)
+
+
 @dataclass
 class Bench:
     """What all rows have in common."""
@@ -38,9 +43,8 @@ class Bench:
 
     @property
     def sizes(self) -> Sizes:
-        """How large networks are built."""
-        p = self.preset
-        return Sizes(p.size, p.width, p.networks, p.pretrained)
+        """See `sizes_of`."""
+        return sizes_of(self.preset)
 
     def places(self, plan: CompiledTree) -> Tensor:
         """The groups (17,) as indices into the tree's list."""

@@ -10,16 +10,16 @@ import pytest
 import torch
 from hier.hierarchy import HierError, UnknownNameError, compile_tree, load_tree
 from hier.hierarchy.compiled import heights
-from hier.pipelines.benchmark import run as bench_run
+from hier.pipelines.benchmark import jobs as bench_jobs
 from hier.pipelines.benchmark.cells import figure, ranked, worst_set
 from hier.pipelines.benchmark.fit import precision
 from hier.pipelines.benchmark.foreign import foreign_set, labelled_files, named, square
+from hier.pipelines.benchmark.jobs import chosen_systems
 from hier.pipelines.benchmark.local_rows import chosen, padded, way
 from hier.pipelines.benchmark.measured import measure
 from hier.pipelines.benchmark.page import markdown
 from hier.pipelines.benchmark.report import rows_in
 from hier.pipelines.benchmark.rows import Row
-from hier.pipelines.benchmark.run import chosen_systems
 from hier.pipelines.benchmark.settings import load_preset
 from PIL import Image
 
@@ -134,7 +134,7 @@ def test_local_classifiers_learn_what_can_be_learnt() -> None:
 def test_without_hiclass_its_rows_are_left_out(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(bench_run, "can_be_run", lambda: False)
+    monkeypatch.setattr(bench_jobs, "can_be_run", lambda: False)
     found = chosen_systems(load_preset("smoke"), [])
     assert not any("hiclass" in name for name in found)
     assert "maps-hiclass-level are left out" in caplog.text

@@ -62,9 +62,10 @@ def benchmark(
         return
     from ..hierarchy.locks import only_one
     from ..pipelines.benchmark.foreign import labelled_files, named
+    from ..pipelines.benchmark.jobs import chosen_systems
     from ..pipelines.benchmark.report import check_folder, rows_in, write_all
     from ..pipelines.benchmark.run import benchmark as run
-    from ..pipelines.benchmark.run import chosen_systems, hardware
+    from ..pipelines.benchmark.run import hardware
     from ..pipelines.tracking.runs import store
     from ..screen.benchmark import rich_table
     from ..screen.console import Screen
