@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from hier.datasets import Corruption, PatternDataset, split_pool
-from hier.models.straightening.matching import pixels
+from hier.models.straightening.plane import pixels
 from hier.models.straightening.straighten import straightened
 from numpy.typing import NDArray
 from skimage.restoration import unwrap_phase

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..evidence.crops import Box
-from ..straightening.matching import Matcher, connected
+from ..straightening.matching import Matcher
+from ..straightening.plane import connected
 from ..straightening.resample import largest_rectangle
 from .growing import Grown, grown
 from .seeds import Seed, seeds

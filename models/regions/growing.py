@@ -10,7 +10,8 @@ from torch import Tensor
 
 from ..straightening.families import POLYNOMIAL, STRAIGHT, Family
 from ..straightening.fit import Sighting, fitted
-from ..straightening.matching import Lattice, Matcher, Measured, connected
+from ..straightening.matching import Matcher
+from ..straightening.plane import Lattice, Measured, connected
 from ..straightening.tracking import State, displaced
 from .seeds import Seed
 from .shapes import around, expanded, smoothed

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..evidence.crops import Box, cut
 from ..evidence.lattice import find_lattice
-from ..straightening.matching import Lattice
+from ..straightening.plane import Lattice
 
 SHARES = (1.0, 0.7, 0.5, 0.35, 0.25)  # of the sides, of windows
 NARROWEST = 64  # px: a window's shorter side

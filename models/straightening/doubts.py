@@ -9,7 +9,8 @@ from torch import Tensor
 
 from .families import BARREL, POLYNOMIAL, SCAN, SMOOTH, STRAIGHT, Family
 from .fit import cross_validated
-from .matching import Lattice, Matcher, Measured
+from .matching import Matcher
+from .plane import Lattice, Measured
 from .tracking import State, blurs, rounds
 
 SIMPLE = (BARREL, SCAN, POLYNOMIAL, SMOOTH)

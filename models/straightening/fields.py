@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .families import Family
-from .matching import Lattice
+from .plane import Lattice
 
 FOCAL = 1.2  # focal length relative to the longer side, unless told: 45 degrees in view
 

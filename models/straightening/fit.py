@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .families import Family
-from .matching import FOLDS, Lattice, Measured
+from .plane import FOLDS, Lattice, Measured
 
 ROBUST = 2.5  # medians of the error from which a window counts less
 MISSING = 0.15  # of a cell's side: the error that is put down for windows that cannot be used, and the largest

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -17,68 +16,17 @@ from torch import Tensor
 from ..evidence.autocorrelation import blurred
 from ..evidence.background import without_slope
 from .families import Family
+from .plane import Lattice, Windows, pixels
 
 FINEST, COARSEST = 12, 160  # points of the average cell along an axis
 APART, WIDTH = 0.6, 0.35  # of a cell's side: from window to window, and their standard deviation
 FEWEST, MOST = 6, 20  # windows along an axis
 SCORED = 8  # windows along each axis in which agreement is measured
 LEAST_ERROR = 0.05  # px: no displacement is trusted more than that
-FOLDS = 5
 CORRELATED = 4  # px that count as one, of noise and texture
 COARSE = 65  # points along each axis at which fields of many parameters are taken
 MANY = 10
 BEYOND = 1.1  # of the view, so that none of it lies at the grid's edge
-
-
-@dataclass(frozen=True)
-class Lattice:
-    """A lattice in the straight plane: `basis` (2, 2), columns a and b, and a lattice point `origin` (2,)."""
-
-    basis: Tensor
-    origin: Tensor
-
-    def fractions(self, points: Tensor) -> Tensor:
-        """Fractional coordinates of straight points (..., 2)."""
-        found: Tensor = (points - self.origin) @ torch.linalg.inv(self.basis).T
-        return found
-
-    @property
-    def side(self) -> float:
-        """Square root of the cell's area."""
-        return float(torch.linalg.det(self.basis).abs().sqrt())
-
-
-@dataclass(frozen=True)
-class Windows:
-    """Gaussian windows: weights along y (n, H) and x (m, W), their middles (n * m, 2).
-
-    Of each `fold` (n * m,), 0 to `FOLDS` - 1, every fifth window is one, so that neighbours are of others.
-    """
-
-    y: Tensor
-    x: Tensor
-    at: Tensor
-    fold: Tensor
-
-    def sums(self, maps: Tensor) -> Tensor:
-        """Weighted sums of maps (C, H, W): (C, n * m)."""
-        return (self.y @ maps @ self.x.T).flatten(1)
-
-
-@dataclass(frozen=True)
-class Measured:
-    """At K windows: points of the image `at` (K, 2) and the `fractions` (K, 2) of the lattice that they show.
-
-    `information` (K, 2, 2) is the inverse covariance of the straight point, `agreement` (K,) the correlation with the
-    average cell; `used` (K,) tells which are to be relied on, `fold` (K,) which are left out together.
-    """
-
-    at: Tensor
-    fractions: Tensor
-    information: Tensor
-    agreement: Tensor
-    used: Tensor
-    fold: Tensor
 
 
 @dataclass
@@ -122,22 +70,10 @@ class Matcher:
         """Windows for cells of `side` px."""
         apart = min(max(APART * side, 2 * self.unit / MOST), 2 * self.unit / FEWEST)
         height, width = self.image.shape[-2:]
-        return self._laid(
-            (max(4, round(height / apart)), max(4, round(width / apart))), max(WIDTH * side, apart / 2)
-        )  # fmt: skip
+        return self._laid((max(4, round(height / apart)), max(4, round(width / apart))), max(WIDTH * side, apart / 2))
 
     def _laid(self, grid: tuple[int, int], sigma: float) -> Windows:
-        sides = self.image.shape[-2:]
-        weights, middles = [], []
-        for count, n in zip(grid, sides, strict=True):
-            centre = (torch.arange(count, device=self.image.device) + 0.5) * n / count - 0.5
-            away = torch.arange(n, device=self.image.device) - centre[:, None]
-            weights.append(torch.exp(-0.5 * (away / sigma).square()))
-            middles.append((centre - (n - 1) / 2) / self.unit)
-        y, x = torch.meshgrid(*middles, indexing="ij")
-        row, column = (torch.arange(n, device=x.device) for n in grid)
-        fold = ((row[:, None] + 2 * column) % FOLDS).flatten()
-        return Windows(weights[0], weights[1], torch.stack([x, y], -1).reshape(-1, 2), fold)
+        return Windows.laid((self.image.shape[-2], self.image.shape[-1]), grid, sigma, self.image.device)
 
     def inside(self, windows: Windows) -> Tensor:
         """Which windows have a weight for the most part: (K,)."""
@@ -230,26 +166,6 @@ def damped(normal: Tensor) -> Tensor:
     steep = normal.diagonal(dim1=-2, dim2=-1).sum(-1)
     damping = 1e-2 * steep.median() + 1e-5 * steep.clamp_min(0) + 1e-9
     return normal + damping[:, None, None] * torch.eye(2, device=normal.device)
-
-
-def connected(mask: Tensor, other: Tensor) -> Tensor:
-    """The connected part of a mask (H, W) that has most in common with another; the largest, of itself."""
-    from scipy import ndimage  # slow to import, and only images that hold a crystal in part need it
-
-    parts, count = ndimage.label(mask.cpu().numpy())
-    if not count:
-        return torch.zeros_like(mask)
-    common = np.bincount(parts[other.cpu().numpy()], minlength=count + 1)
-    common[0] = 0
-    found = torch.from_numpy(parts == common.argmax()) if common.any() else torch.zeros_like(mask)
-    return found.to(mask.device)
-
-
-def pixels(height: int, width: int, device: torch.device) -> Tensor:
-    """The points of an image's pixels: (H, W, 2)."""
-    unit = math.sqrt(height * width) / 2
-    y, x = ((torch.arange(n, device=device) - (n - 1) / 2) / unit for n in (height, width))
-    return torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)
 
 
 def _spread(source: Tensor, at: Tensor, shape: tuple[int, int]) -> Tensor:

@@ -18,7 +18,8 @@ from ..evidence.autocorrelation import highest
 from ..evidence.fourier import fast_length
 from .families import PERSPECTIVE, POLYNOMIAL, SMOOTH, STRAIGHT, Family, Smooth
 from .fit import Sighting, fitted
-from .matching import Lattice, Matcher
+from .matching import Matcher
+from .plane import Lattice
 from .tracking import State
 
 SCALES = ((2.0, 12.0, 2), (1.0, 8.0, 1), (2.5, 20.0, 2))  # px: blur, standard deviation of a patch, px that become one

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..evidence.lattice import find_lattice
 from .families import PERSPECTIVE
-from .matching import Lattice, pixels
+from .plane import Lattice, pixels
 
 SIDE = 128  # px: geometric mean of the sides at which tilts are tried
 RINGS = ((0.07, 6), (0.14, 10), (0.21, 14), (0.28, 18))  # perspective parameters: lengths, and directions of each

@@ -14,7 +14,8 @@ from .doubts import matched_bends
 from .families import BARREL, FAMILIES, PERSPECTIVE, POLYNOMIAL, SCAN, SMOOTH, STRAIGHT, Family
 from .fields import Field
 from .fit import cross_validated
-from .matching import SCORED, Matcher, connected
+from .matching import SCORED, Matcher
+from .plane import connected
 from .recurrences import recurring
 from .search import Start, apart, tilted
 from .tracking import State, blurs, other, rounds

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from .families import Family
 from .fit import Sighting, fitted
-from .matching import LEAST_ERROR, Lattice, Matcher, Measured, Windows
+from .matching import LEAST_ERROR, Matcher
+from .plane import Lattice, Measured, Windows
 
 LONGEST = 0.25  # of a cell's side: no content is sought farther from where the average has it
 AGREED = 0.3  # least correlation of a window with the average

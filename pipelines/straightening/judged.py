@@ -26,8 +26,8 @@ from ...models.evidence.representation import STRAIN
 from ...models.straightening.doubts import bends, bends_finer
 from ...models.straightening.families import FAMILIES, PERSPECTIVE, POLYNOMIAL, SMOOTH, STRAIGHT
 from ...models.straightening.fields import FOCAL, Field
-from ...models.straightening.matching import Lattice
 from ...models.straightening.metric import Near, near, upright
+from ...models.straightening.plane import Lattice
 from ...models.straightening.resample import Rectified, rectified
 from ...models.straightening.straighten import straightened
 from .options import Rectification

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from hier.datasets import Corruption, NonPatternDataset, PatternDataset
 from hier.models.regions.finding import Region, find_regions, repeats_best
 from hier.models.regions.shapes import outlines, smoothed
-from hier.models.straightening.matching import connected
+from hier.models.straightening.plane import connected
 from hier.models.straightening.resample import largest_rectangle
 from torch import Tensor
 

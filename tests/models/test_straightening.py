@@ -13,8 +13,9 @@ from hier.models.straightening.doubts import bends
 from hier.models.straightening.families import FAMILIES, PERSPECTIVE, STRAIGHT, Family
 from hier.models.straightening.fields import Field
 from hier.models.straightening.fit import Sighting, cross_validated, fitted
-from hier.models.straightening.matching import Lattice, Matcher, Measured, damped, pixels
+from hier.models.straightening.matching import Matcher, damped
 from hier.models.straightening.metric import near
+from hier.models.straightening.plane import Lattice, Measured, pixels
 from hier.models.straightening.resample import rectified
 from hier.models.straightening.straighten import straightened
 from hypothesis import given, settings

@@ -20,7 +20,7 @@ from hier.models.classifier import Classifier
 from hier.models.evidence.lattice import Lattice
 from hier.models.straightening.families import PERSPECTIVE
 from hier.models.straightening.fields import Field
-from hier.models.straightening.matching import Lattice as Plane
+from hier.models.straightening.plane import Lattice as Plane
 from hier.pipelines.field.domains import as_arrays, domains
 from hier.pipelines.field.lattice import cell_of, same_lattice
 from hier.pipelines.field.measure import CELLS, map_field
