@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ...models.classifier import Classifier
 from ...models.straightening.families import PERSPECTIVE, STRAIGHT
-from ...models.straightening.fields import Field
+from ...models.straightening.fields import FOCAL, Field
 from ...models.straightening.metric import upright
 from ...models.straightening.straighten import straightened
 from ..reading.picture import Picture
@@ -38,18 +38,19 @@ LOWER = 0.02  # share of the places by which patterns may be missed under a fiel
 class StraightWindows:
     """Cuts windows out of an `array` (H, W) or (H, W, C) as `field` makes them straight about their middles.
 
-    A tilted plane is seen from above, as far as the focal length is the usual one.
+    A tilted plane is seen from above, as far as the `focal` length, relative to the longer side, is right.
     """
 
     array: Any
     field: Field
+    focal: float = FOCAL
 
     @cached_property
     def linear(self) -> Tensor:
         """What is applied after the field: (2, 2)."""
         if self.field.family is not PERSPECTIVE:
             return torch.eye(2)
-        return upright(self.field.parameters, math.tan(math.radians(self.field.tilt()[0])))
+        return upright(self.field.parameters, math.tan(math.radians(self.field.tilt(self.focal)[0])))
 
     def __call__(self, left: int, top: int, size: int) -> NDArray[Any]:
         """The straight window of `size` px about the middle of the one that begins at `left` and `top`.
@@ -120,10 +121,12 @@ def field_of(array: Any) -> Field | None:
 def best_map(
     classifier: Classifier, picture: Picture, window: int = 128, stride: int = 32, exact: bool = False,
     advance: Callable[[int], None] = lambda _: None, tolerance: float | None = None, rectify: Mode = "auto",
+    focal: float = FOCAL,
 ) -> tuple[FieldMap, Domains]:  # fmt: skip
     """`map_field` and its domains, of the picture as it is, or straightened where it then has fewer boundaries.
 
-    A field is looked for only where there are boundaries in the picture as it is. Raises as `map_field` does.
+    A field is looked for only where there are boundaries in the picture as it is. `focal` is the focal length relative
+    to the longer side. Raises as `map_field` does.
     """
     plain = map_field(classifier, picture, window, stride, exact, advance, tolerance)
     found = plain, domains(plain)
@@ -132,7 +135,7 @@ def best_map(
     field = field_of(picture.array)
     if field is None:
         return found
-    cut = StraightWindows(picture.array, field)
+    cut = StraightWindows(picture.array, field, focal)
     bent = map_field(classifier, picture, window, stride, exact, advance, tolerance, cut)
     straight = bent, domains(bent)
     fewer = _boundaries(straight[1]) < _boundaries(found[1])

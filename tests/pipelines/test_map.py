@@ -308,8 +308,20 @@ def test_a_straight_window_is_read_from_the_part_of_the_picture_that_it_shows() 
     tilted = StraightWindows(image, replace(none, parameters=torch.tensor([0.2, 0.1])))
     assert tilted(0, 0, 64).dtype == np.uint8
     assert tilted(0, 0, 64).shape == (64, 64, 3)
+    near, far = (replace(tilted, focal=focal).linear for focal in (0.75, 3.0))
+    assert np.linalg.cond(near) < np.linalg.cond(far)  # the same vanishing line is less of a tilt for a wide lens
     grey = StraightWindows(np.where(image[..., 0] > 250, np.nan, image[..., 0]), none)
     assert np.isnan(grey(0, 0, 64)).any()
+
+
+@pytest.mark.parametrize("focal", ["0", "-1", "nan", "inf"])
+def test_a_focal_length_of_a_map_has_to_be_one(tmp_path: Path, monkeypatch: Any, focal: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.save("a.npy", halves(160, 200, 90))
+    result = CliRunner().invoke(app, ["map", "a.npy", "--focal", focal])
+    assert "--focal" in str(result.exception)
+    assert "above 0" in str(result.exception)
+    assert list(tmp_path.iterdir()) == [tmp_path / "a.npy"]
 
 
 def test_how_a_map_is_straightened_has_to_be_known(tmp_path: Path, monkeypatch: Any) -> None:

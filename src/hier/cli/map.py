@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +15,7 @@ from .checks import check_there
 from .options import (
     Channel,
     Device,
+    Focal,
     Force,
     Forgiven,
     Json,
@@ -60,6 +62,7 @@ def map_(
         str,
         typer.Option(help="Straighten a bent crystal: auto (where the map then has fewer boundaries), or none."),
     ] = "auto",
+    focal: Focal = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
@@ -80,6 +83,8 @@ def map_(
 
     if rectify not in MAP_MODES:
         raise UnknownNameError("--rectify", rectify, MAP_MODES)
+    if focal is not None and not 0 < focal < math.inf:
+        raise HierError(f"--focal {focal}: give the focal length relative to the image's longer side, above 0")
     reading = Reading.of(page, raw, channel, pixel_size)
     picture_file = out or Path(f"{split_inside(image)[0].stem}_map.png")
     if picture_file.suffix.lower() not in SUFFIXES:
@@ -115,7 +120,8 @@ def map_(
         tell(f"windows of {window} px", err=True)
     with counter(Screen(stderr=True), "windows") as advance:
         mode: Any = rectify
-        found, what = best_map(classifier, picture, window, stride, exact, advance, tolerance, mode)
+        seen_at = {} if focal is None else {"focal": focal}
+        found, what = best_map(classifier, picture, window, stride, exact, advance, tolerance, mode, **seen_at)
     if picture_file.suffix.lower() == ".png":
         draw_map(picture.array, found, what, picture_file)
     else:

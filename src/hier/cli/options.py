@@ -118,7 +118,7 @@ Focal = Annotated[
     float | None,
     typer.Option(
         help="Focal length of the camera relative to the image's longer side (a telephone's is about 0.75); 1.2 is "
-        "assumed, with a list of what else remains possible."
+        "assumed, and `hier predict` then lists what else remains possible."
     ),
 ]
 Tolerance = Annotated[
