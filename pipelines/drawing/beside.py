@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ...models.evidence.autocorrelation import autocorrelation, blurred, bragg_filtered
+from .colours import HALO, LINES
 from .symbols import Array
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 REACH = 0.5  # of the image's sides: longest shift shown
 BRIGHTEST = 99.5  # percentile, that the peak at zero does not darken the rest
-LINES, HALO = "#c2005f", "white"
 
 
 @dataclass(frozen=True)

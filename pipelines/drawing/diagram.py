@@ -18,13 +18,14 @@ from ...hierarchy import UnknownNameError, WallpaperGroup
 from ...hierarchy.elements import reflection_lines, rotation_centres
 from ...hierarchy.files import output
 from ..marks import SOFTWARE, save_picture
+from .colours import INK
 from .symbols import cut, dashes, symbol
 
 Array = NDArray[np.float64]
 SIDE, MARGIN = 320.0, 46.0  # px: the cell's `a`, and the space about the cell
 SYMBOL = 8.5  # px: radius of a rotation's symbol
 FINE = 4  # factor by which a PNG is drawn larger first, to smooth its edges
-GREY, SHADE, INK = "#9aa0a6", "#e8f0fe", "#111111"
+GREY, SHADE = "#9aa0a6", "#e8f0fe"
 _CELLS = {"oblique": (0.8, 105.0), "rectangular": (0.75, 90.0), "square": (1.0, 90.0), "hexagonal": (1.0, 120.0)}
 
 

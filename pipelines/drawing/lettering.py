@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ...hierarchy.names import in_picture
+from .colours import HALO, INK
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -76,11 +77,11 @@ def draw_bar(
     length = round_length(LONGEST * width * pixel)
     long, high, away = length / pixel, 6 / zoom, 14 / zoom
     x, y = left + width - away - long, top + height - away - high
-    for colour, more in (("white", 2.5 / zoom), ("#111111", 0.0)):
+    for colour, more in ((HALO, 2.5 / zoom), (INK, 0.0)):
         axes.add_patch(
             Rectangle((x - more, y - more), long + 2 * more, high + 2 * more, fc=colour, ec="none", gid="bar", zorder=5)
         )
     axes.text(
         x + long / 2, y - 5 / zoom, f"{length:g} {unit}", fontsize=BODY, weight="bold", ha="center", va="bottom",
-        color="#111111", zorder=5, path_effects=[withStroke(linewidth=3, foreground="white")], gid="bar-length",
+        color=INK, zorder=5, path_effects=[withStroke(linewidth=3, foreground=HALO)], gid="bar-length",
     )  # fmt: skip

@@ -19,6 +19,7 @@ from ...hierarchy import UnknownNameError, WallpaperGroup
 from ...hierarchy.files import output
 from ..marks import save_figure
 from .beside import Beside
+from .colours import BEST, CELL, HALO, INK, LINES, SHADOW
 from .lettering import DPI, MARGIN, ROW, SUFFIXES, draw_bar, wrapped, write_lines
 from .symbols import (
     ORDERS,
@@ -46,7 +47,6 @@ KEY = 160.0  # width of the key to the symbols
 INCH, PRINT, FINEST = 25.4, 300.0, 2.0e4  # mm; DPI where a size is asked for; px, the longer side of a PNG at most
 DASHES = 7.0, 4.5  # points
 STEPS = 32  # of a line that is bent
-INK, LINES, CELL, HALO, BEST = "#111111", "#c2005f", "#ffd21f", "white", "#39c5ff"
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ def _best(axes: Axes, corners: Array | None, bend: Bend) -> None:
     if corners is None:
         return
     around = zip(corners, np.roll(corners, -1, 0), strict=True)
-    _strokes(axes, _paths([Segment(a, b, False) for a, b in around], bend), "best", BEST, 1.6, "#202020", 3.2)
+    _strokes(axes, _paths([Segment(a, b, False) for a, b in around], bend), "best", BEST, 1.6, SHADOW, 3.2)
 
 
 @dataclass(frozen=True)
@@ -222,7 +222,7 @@ def draw_on(axes: Axes, image: Tensor, elements: Elements, scale: Scale, bend: B
     points = 72 / DPI
     bent = bend or (lambda at: at)
     lattice = _paths(elements.lattice, bend)
-    _strokes(axes, lattice, "lattice", "white", 1.1 * points, "#202020", 2.8 * points, alpha=0.65, under=0.5)
+    _strokes(axes, lattice, "lattice", HALO, 1.1 * points, SHADOW, 2.8 * points, alpha=0.65, under=0.5)
     thin = scale.line * points
     for glide, name in ((True, "glide"), (False, "mirror")):
         some = _paths([line for line in elements.lines if line.glide == glide], bend)
@@ -261,7 +261,7 @@ def _strokes(
 def _outline(axes: Axes, cell: Array, points: float) -> None:
     from matplotlib.patches import Polygon
 
-    for colour, width, name in (("#202020", 8.0, "cell-halo"), (CELL, 6.2, "cell")):
+    for colour, width, name in ((SHADOW, 8.0, "cell-halo"), (CELL, 6.2, "cell")):
         axes.add_patch(Polygon(cell, fill=False, ec=colour, lw=width * points, joinstyle="miter", gid=name, zorder=1.9))
 
 

@@ -10,8 +10,9 @@ import numpy as np
 from torch import Tensor
 
 from ...hierarchy.names import in_picture
+from .colours import CELL, HALO, INK, SHADOW
 from .lettering import DPI, MARGIN, ROW, draw_bar, wrapped, write_lines
-from .overlay import CELL, HALO, INCH, INK, LONGER, NARROWEST, SHORTER, Style, dots
+from .overlay import INCH, LONGER, NARROWEST, SHORTER, Style, dots
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,7 +74,7 @@ def _draw(axes: Axes, region: Drawn, colour: str, number: int) -> None:
     if not region.cell:
         return
     cell = np.array(region.cell)
-    for ink, wide in (("#202020", 6.0), (CELL, 3.6)):
+    for ink, wide in ((SHADOW, 6.0), (CELL, 3.6)):
         axes.add_patch(Polygon(cell, fill=False, ec=ink, lw=wide * points, joinstyle="miter", gid=f"cell-{number}"))
     x, y = cell.mean(0).tolist()
     axes.text(

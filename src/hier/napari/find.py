@@ -17,7 +17,7 @@ from ..pipelines.answering.outlines import Outlines, outlines
 from ..pipelines.answering.predict import Predictor
 from ..pipelines.answering.results import Prediction
 from ..pipelines.answering.words import percent
-from ..pipelines.drawing.overlay import CELL, INK, LINES
+from ..pipelines.drawing.colours import CELL, INK, LINES
 from ..pipelines.reading.picture import Reading
 from ..pipelines.reading.pixel_size import PixelSize, pixel_size_from
 
