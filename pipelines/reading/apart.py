@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from .errors import ImageError
 from .picture import Picture, Reading
-from .pixel_size import PixelSize
+from .pixel_size import Oblong, PixelSize
 from .worker import LENGTH, MEMORY, SECONDS, START
 
 CODE = (
@@ -164,7 +164,8 @@ def _picture(answer: dict[str, Any], array: NDArray[Any] | None, path: str) -> P
         raise ImageError(answer["error"])
     if array is None:
         array = np.memmap(path, answer["dtype"], "r", answer["offset"], tuple(answer["shape"]))
-    return Picture(array, PixelSize(*answer["size"]) if answer["size"] else None, answer["negative"])
+    size = answer["size"] and (PixelSize, Oblong)[len(answer["size"]) > 2](*answer["size"])
+    return Picture(array, size, answer["negative"])
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .picture import Picture, plain
-from .pixel_size import PixelSize, square_from
+from .pixel_size import PixelSize, from_sides
 
 UNEVEN = 0.01  # share of its mean by which the spacing of coordinates may vary
 Side = tuple[float, str]  # a pixel's, with its unit
@@ -74,4 +74,4 @@ def _spacing(source: Any, dim: Any) -> Side | None:
 
 def _square(sides: list[Side | None]) -> PixelSize | None:
     x, y = sides if len(sides) == 2 else (None, None)
-    return None if x is None or y is None else square_from(*x, *y)
+    return None if x is None or y is None else from_sides(*x, *y)

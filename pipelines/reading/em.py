@@ -16,7 +16,7 @@ from .em_headers import check_header
 from .errors import ImageError, check_bytes, check_size, damaged, missing_reader
 from .hdf5_bounds import check_file
 from .picture import Picture, Reading, page_index, plain
-from .pixel_size import PixelSize, square_from
+from .pixel_size import PixelSize, from_sides
 
 MODULES = {
     ".dm3": "digitalmicrograph",
@@ -117,4 +117,4 @@ def _page(signal: dict[str, Any], index: int, largest: int | None) -> Picture:
 
 def _pixel_size(axes: list[dict[str, Any]]) -> PixelSize | None:
     (y, high), (x, wide) = ((float(axis.get("scale", 0)), str(axis.get("units", ""))) for axis in axes)
-    return square_from(x, wide, y, high)
+    return from_sides(x, wide, y, high)

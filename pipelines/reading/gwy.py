@@ -14,7 +14,7 @@ import numpy as np
 
 from .errors import ImageError, check_size, damaged
 from .picture import Picture, Reading
-from .pixel_size import square_from
+from .pixel_size import from_sides
 
 SIMPLE = {"b": "<?", "c": "<c", "i": "<i", "q": "<q", "d": "<d"}
 ARRAYS = {"C": "S1", "I": "<i4", "Q": "<i8", "D": "<f8"}
@@ -44,7 +44,7 @@ def read_gwy(path: Path, reading: Reading) -> Picture:
     check_size(rows, columns)
     x, y = float(field["xreal"]) / columns, float(field["yreal"]) / rows
     unit = field.get("si_unit_xy", {}).get("unitstr", "m")
-    return Picture(np.asarray(field["data"]).reshape(rows, columns), square_from(x, unit, y, unit))
+    return Picture(np.asarray(field["data"]).reshape(rows, columns), from_sides(x, unit, y, unit))
 
 
 def _object(raw: mmap.mmap, at: int, limit: int) -> tuple[dict[str, Any], int]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .errors import SMALLEST, ImageError, check_bytes, check_size, missing_reader
 from .hdf5_bounds import check_array, within
 from .picture import Picture, Reading, image_axes, page_index, plain
-from .pixel_size import PixelSize, square_from
+from .pixel_size import PixelSize, from_sides
 
 SHOWN = 6  # arrays of a file named in an error
 DEPTH = 8  # of groups, each of which tells the next by `default`
@@ -108,7 +108,7 @@ def _shown(file: Any, group: Any) -> tuple[Any, Any] | None:
 def _pixel_size(found: Any, group: Any) -> PixelSize | None:
     sizes = np.asarray(found.attrs.get("element_size_um", []), dtype=float).reshape(-1)
     if sizes.size:
-        return square_from(float(sizes[-1]), "um", float(sizes[-min(2, sizes.size)]), "um")
+        return from_sides(float(sizes[-1]), "um", float(sizes[-min(2, sizes.size)]), "um")
     return axes_pixel_size(found, found.parent) or _nexus_pixel_size(found, group)
 
 
@@ -118,7 +118,7 @@ def axes_pixel_size(found: Any, group: Any) -> PixelSize | None:
     if any(axis is None for axis in axes):
         return None
     sides = [(float(axis.attrs.get("scale", 0)), _text(axis.attrs.get("units"))) for axis in axes]
-    return square_from(*sides[0], *sides[1])
+    return from_sides(*sides[0], *sides[1])
 
 
 def _nexus_pixel_size(found: Any, group: Any) -> PixelSize | None:
@@ -134,7 +134,7 @@ def _nexus_pixel_size(found: Any, group: Any) -> PixelSize | None:
         if not np.allclose(steps, steps.mean(), rtol=EVEN, atol=0):
             return None
         sides.append((float(steps.mean()), _text(axis.attrs.get("units"))))
-    return square_from(*sides[0], *sides[1]) if len(sides) == 2 else None
+    return from_sides(*sides[0], *sides[1]) if len(sides) == 2 else None
 
 
 def _text(value: Any) -> str:

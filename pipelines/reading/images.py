@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,9 +18,10 @@ from .errors import FlatImageError, ImageError, readable, too_large
 from .files import SUFFIXES, read_file
 from .left_out import LeftOut, check_crop, unmasked, without_bars
 from .masked import without_masked
+from .oblong import squared
 from .picture import Picture, Reading, check_numbers, page_of_stack
 from .pillow import from_pillow
-from .pixel_size import PixelSize
+from .pixel_size import Oblong, PixelSize
 from .scaling import as_tensor
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ __all__ = [
     "read_judged",
 ]
 
+logger = logging.getLogger("hier")
 ImageLike = Path | str | NDArray[Any] | Image.Image | Tensor
 TILED, LARGE, MOST_TILES = 192, 2**21, 24  # px a side, px, and tiles along a side, of an image that wraps
 PLAIN = Reading()
@@ -186,7 +189,13 @@ def open_picture(source: ImageLike, reading: Reading = PLAIN, mapped: bool = Fal
             found = calibrated
     array = found.array if isinstance(source, (str, Path)) else page_of_stack(found.array, reading.page)
     array = np.invert(array) if found.negative and array.dtype.kind in "bu" else array
-    return Picture(channels_last(array), reading.pixel_size or found.pixel_size)
+    array, size = channels_last(array), reading.pixel_size or found.pixel_size
+    if isinstance(size, Oblong):
+        name = str(source) if isinstance(source, (str, Path)) else f"the {type(source).__name__}"
+        sides = f"{name}: its pixels are {size} wide and {size.aspect:.3g} times as high"
+        array, size = squared(array, size)
+        logger.warning("%s: it is read as %d x %d square ones, in which places are given", sides, *array.shape[1::-1])
+    return Picture(array, size)
 
 
 def channels_last(array: NDArray[Any]) -> NDArray[Any]:

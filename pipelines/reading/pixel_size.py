@@ -17,6 +17,7 @@ SPELLINGS = {"å": "A", "ångström": "A", "angstrom": "A", "angstroms": "A", "a
 SHOWN = {"A": "Å", "um": "µm"}
 LEAST, MOST = 1e-12, 1e-3  # m: a file that says that a pixel spans less or more is not believed
 SQUARE = 0.01  # relative difference of a pixel's sides below which it is square
+LONGEST = 16.0  # times as long as wide: pixels that are longer are not believed
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,13 @@ class PixelSize:
 
     def __str__(self) -> str:
         return f"{self.value:g} {shown(self.unit)}"
+
+
+@dataclass(frozen=True)
+class Oblong(PixelSize):
+    """A pixel as a file has it, `value` wide and `aspect` times as high: see `squared`."""
+
+    aspect: float = 1.0
 
 
 def shown(unit: str) -> str:
@@ -57,13 +65,16 @@ def pixel_size_from(value: float, unit: str) -> PixelSize | None:
     return PixelSize(float(f"{value:.7g}"), name)  # beyond seven figures stands the rounding of 32-bit floats
 
 
-def square_from(x: float, x_unit: str, y: float, y_unit: str) -> PixelSize | None:
-    """The pixel size from both sides of a pixel, each with its unit; None for oblong pixels, which have no one size."""
+def from_sides(x: float, x_unit: str, y: float, y_unit: str) -> PixelSize | None:
+    """The size of a pixel from its sides, each with its unit: `Oblong` where they differ by more than `SQUARE`."""
     units = [unit_named(unit) for unit in (x_unit, y_unit)]
-    if units[0] is None or units[1] is None:
+    size = pixel_size_from(abs(x), x_unit)
+    if units[0] is None or units[1] is None or size is None:
         return None
     wide, high = abs(x) * METRES[units[0]], abs(y) * METRES[units[1]]
-    return pixel_size_from(abs(x), x_unit) if abs(wide - high) <= SQUARE * max(wide, high) else None
+    if abs(wide - high) <= SQUARE * max(wide, high):
+        return size
+    return Oblong(size.value, size.unit, high / wide) if 1 / LONGEST <= high / wide <= LONGEST else None
 
 
 def parse_pixel_size(text: str) -> PixelSize:

@@ -13,7 +13,7 @@ import numpy as np
 
 from .errors import ImageError, check_size, missing_reader
 from .picture import Picture, Reading, page_index
-from .pixel_size import square_from
+from .pixel_size import from_sides
 
 HEIGHTS = {".sxm": ("Z",), ".nid": ("Z-Axis", "Topography", "Z-Axis Sensor")}
 SUFFIXES = tuple(HEIGHTS)
@@ -35,7 +35,7 @@ def read_probe(path: Path, reading: Reading, largest: int | None) -> Picture:
     array = np.asarray(channels[name], dtype=np.float64)
     rows, columns = array.shape
     check_size(rows, columns, largest=largest)
-    return Picture(array, square_from(wide / columns, "m", high / rows, "m"))
+    return Picture(array, from_sides(wide / columns, "m", high / rows, "m"))
 
 
 def _sxm(path: Path) -> tuple[Mapping[str, Any], tuple[float, float]]:
@@ -60,5 +60,7 @@ def _nid(path: Path) -> tuple[Mapping[str, Any], tuple[float, float]]:
     if ("Image", "Forward") not in {key[:2] for key in file.data.keys()}:  # noqa: SIM118 (a pandas.Series)
         raise ImageError("holds no image, only spectra")
     image = file.data["Image"]["Forward"]
-    wide, high = (float(np.atleast_1d(file.param[axis]["range"])[0]) for axis in "XY")
+    header = file.param["HeaderDump"]
+    scan = next(h for h in header if isinstance(h, dict) and h.get("Frame") == "Scan forward")  # others may be spectra
+    wide, high = (float(scan[f"Dim{axis}Range"]) for axis in (0, 1))
     return {str(name): image[name] for name in image.keys()}, (wide, high)  # noqa: SIM118

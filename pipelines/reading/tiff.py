@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from .errors import check_bytes, check_size
 from .picture import Picture, Reading, page_index
 from .pillow import open_any
-from .pixel_size import PixelSize, square_from
+from .pixel_size import PixelSize, from_sides
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage
@@ -97,7 +97,7 @@ def _pixels(page: TiffPage, path: Path) -> NDArray[Any]:
 def tiff_pixel_size(file: TiffFile, page: TiffPage) -> PixelSize | None:
     """Pixel size of a page, from the most exact of its sources; None for oblong pixels, which have no single size."""
     found = _instrument(file) or _gatan(page) or _olympus(file, page) or _ome(file) or _resolution(file, page)
-    return None if found is None else square_from(*found)
+    return None if found is None else from_sides(*found)
 
 
 def _gatan(page: TiffPage) -> Sides | None:

@@ -14,6 +14,7 @@ import select
 import struct
 import sys
 from collections.abc import Iterator
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -57,7 +58,7 @@ def _answer(request: dict[str, Any]) -> tuple[dict[str, Any], np.ndarray[Any, An
         return {"error": str(error), "memory": isinstance(error.__cause__, MemoryError)}, None
     array, size = picture.array, picture.pixel_size
     told = {"dtype": array.dtype.str, "shape": array.shape, "negative": picture.negative,
-            "size": [size.value, size.unit] if size else None}  # fmt: skip
+            "size": astuple(size) if size else None}  # fmt: skip
     if isinstance(array, np.memmap):  # the other process can map the file as well
         return {**told, "offset": array.offset}, None
     return told, array

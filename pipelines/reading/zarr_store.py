@@ -14,7 +14,7 @@ from typing import Any
 from .errors import ImageError, check_bytes, missing_reader
 from .hdf5 import SHOWN, axes_pixel_size, page_of_array
 from .picture import Picture, Reading
-from .pixel_size import PixelSize, square_from
+from .pixel_size import PixelSize, from_sides
 
 STORES = (".zarr", ".zspy")
 DEPTH = 6  # of groups that are looked through
@@ -103,4 +103,4 @@ def _ngff_pixel_size(array: Any, group: Any) -> PixelSize | None:
     if len(units) != array.ndim or not scales or any(len(s) != array.ndim for s in scales):
         return None
     y, x = (math.prod(float(s[k]) for s in scales) for k in (-2, -1))
-    return square_from(x, units[-1], y, units[-2])
+    return from_sides(x, units[-1], y, units[-2])

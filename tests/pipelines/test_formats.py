@@ -53,6 +53,41 @@ def test_scans_of_nanonis_are_read_forward_with_the_first_line_on_top(direction:
         read(tmp_path / "a.sxm", Reading.of(channel="Phase"))
 
 
+def nid(path: Path) -> None:
+    """A scan of Nanosurf, forward and backward: a text header in sections, then integers of 16 bits."""
+    own = {
+        "Points": W, "Lines": H, "SaveMode": "Binary", "SaveBits": 16, "SaveSign": "Signed", "SaveOrder": "Intel",
+        "Dim0Min": 0, "Dim0Range": W * 2e-10, "Dim0Unit": "m", "Dim1Min": 0, "Dim1Range": H * 2e-10, "Dim1Unit": "m",
+        "Dim2Min": -1e-6, "Dim2Range": 2e-6, "Dim2Unit": "m", "Dim2Name": "Z-Axis",
+    }  # fmt: skip
+    sections: dict[str, dict[str, Any]] = {
+        "DataSet": {"Version": 2, "GroupCount": 1, "Gr0-Name": "Scan", "Gr0-Count": 2, "Gr0-Ch0": "DataSet-0:0",
+                    "Gr0-Ch1": "DataSet-0:1"},
+        "DataSet-Info": {"Op. mode": "Static Force"},
+        "DataSet-0:0": {"Frame": "Scan forward", **own},
+        "DataSet-0:1": {"Frame": "Scan backward", **own},
+    }  # fmt: skip
+    text = "\r\n".join(f"[{k}]\r\n" + "".join(f"{n}={v}\r\n" for n, v in part.items()) for k, part in sections.items())
+    heights = (GREY.astype(int) - 2**15).astype("<i2")
+    path.write_bytes(text.encode() + b"\r\n#!" + heights.tobytes() + heights[:, ::-1].tobytes())
+
+
+def test_scans_of_nanosurf_are_read_forward(tmp_path: Path) -> None:
+    library = pytest.importorskip("NSFopen")
+    nid(tmp_path / "a.nid")
+    found = open_picture(tmp_path / "a.nid")
+    assert np.allclose(found.array, GREY / 2**16 * 2e-6 - 1e-6, rtol=1e-6, atol=1e-14)
+    assert found.pixel_size == PixelSize(0.2, "nm")
+    with pytest.raises(ImageError, match=r"no channel 'Phase'; choose one with --channel: Z-Axis"):
+        read(tmp_path / "a.nid", Reading.of(channel="Phase"))
+    examples = Path(library.__file__).with_name("example")
+    for surface in examples.glob("*/sapphire.nid"):  # an instrument's own, which comes with the library
+        found = open_picture(surface)
+        assert min(found.array.shape) >= 64
+        assert found.array.std() > 0
+        assert found.pixel_size is not None
+
+
 def test_arrays_of_matlab_and_netcdf_are_found(tmp_path: Path) -> None:
     from scipy.io import netcdf_file, savemat
 
@@ -107,7 +142,7 @@ def test_the_array_that_nexus_and_hyperspy_mean_is_shown(tmp_path: Path) -> None
     [
         (0.5, 0.5, "nm", PixelSize(0.5, "nm")),
         (0.5, -0.5, b"nm", PixelSize(0.5, "nm")),
-        (0.5, 0.6, "nm", None),
+        (0.5, 0.6, "nm", PixelSize(0.5, "nm")),
         (0.5, 0.5, "deg", None),
         (0.5, 0.5, None, None),
     ],
@@ -127,12 +162,52 @@ def test_nexus_tells_the_length_by_its_axes(y: float, x: float, units: Any, want
     assert open_picture(tmp_path / "scan.nxs").pixel_size is None
 
 
-def test_oblong_pixels_of_hdf5_have_no_length(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("high", "wide", "shape"), [(0.02, 0.01, (2 * H, W)), (0.01, 0.02, (H, 2 * W))])
+def test_oblong_pixels_are_made_square(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, high: float, wide: float, shape: tuple[int, int]
+) -> None:
     h5py = pytest.importorskip("h5py")
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["image"] = GREY
-        file["image"].attrs["element_size_um"] = [1.0, 0.02, 0.01]
-    assert open_picture(tmp_path / "a.h5").pixel_size is None
+        file["image"].attrs["element_size_um"] = [1.0, high, wide]
+    found = open_picture(tmp_path / "a.h5")
+    assert found.pixel_size == PixelSize(0.01, "um")
+    assert found.array.shape == shape
+    assert found.array.dtype == GREY.dtype
+    assert (found.array.min() >= GREY.min()) & (found.array.max() <= GREY.max())
+    # a plane stays one, but for the range at its edges
+    step = (shape[0] // H, shape[1] // W)
+    means = found.array.astype(float).reshape(H, step[0], W, step[1]).mean((1, 3))
+    assert abs(means - GREY)[3:-3, 3:-3].max() < 0.02 * np.ptp(GREY.astype(float))
+    assert f"a.h5: its pixels are {wide:g} µm wide and {high / wide:.3g} times as high" in caplog.text
+    assert f"{shape[1]} x {shape[0]} square ones" in caplog.text
+    asked = open_picture(tmp_path / "a.h5", Reading.of(pixel_size="5nm"))  # whose word counts more than the file's
+    assert (asked.array == GREY).all()
+
+
+def test_pixels_too_long_to_be_believed_are_taken_as_they_are(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["image"] = GREY
+        file["image"].attrs["element_size_um"] = [1.0, 0.01, 1.0]
+    found = open_picture(tmp_path / "a.h5")
+    assert found.pixel_size is None
+    assert (found.array == GREY).all()
+
+
+def test_a_lattice_in_oblong_pixels_is_that_of_the_specimen(tmp_path: Path) -> None:
+    """Every other line of a scan is left out: what is square in the specimen is square in the answer."""
+    import hier
+
+    image = PatternDataset("atoms", 3, 256, groups=("p4m",), cells=(20, 30)).batch([0])[0, 0].numpy()
+    tifffile.imwrite(tmp_path / "a.tif", np.rint(255 * image[::2]).astype(np.uint8), resolution=(2e8, 1e8),
+                     resolutionunit="CENTIMETER")  # fmt: skip
+    (found,) = hier.load().predict(tmp_path / "a.tif")
+    assert found.group == "p4m"
+    assert found.pixel_size == PixelSize(0.05, "nm")
+    np.save(tmp_path / "a.npy", image[::2])
+    (unknown,) = hier.load(rectify="none").predict(tmp_path / "a.npy")
+    assert unknown.group != "p4m"
 
 
 @pytest.mark.parametrize("kind", ["npy", "hdf5"])
@@ -183,7 +258,7 @@ def test_the_length_that_gatan_writes_into_tiff(
 
 
 def test_units_are_compared_and_impossible_lengths_not_believed(tmp_path: Path) -> None:
-    for x_unit, y, wanted in (("pm", 0.0122, PixelSize(12.2, "pm")), ("pm", 0.0244, None)):
+    for x_unit, y, wanted in (("pm", 0.0122, PixelSize(12.2, "pm")), ("pm", 0.305, None)):
         metadata = {"PhysicalSizeX": 12.2, "PhysicalSizeXUnit": x_unit, "PhysicalSizeY": y, "PhysicalSizeYUnit": "nm"}
         tifffile.imwrite(tmp_path / "a.ome.tif", GREY, metadata=metadata)
         assert open_picture(tmp_path / "a.ome.tif").pixel_size == wanted

@@ -34,7 +34,7 @@ def tagged(code: int, text: str) -> dict[str, Any]:
 FEI, ZEISS = 34682, 34118
 TIFFS: dict[str, tuple[dict[str, Any], float | None]] = {
     "fei": (tagged(FEI, "[User]\r\nUser=a\r\n[Scan]\r\nPixelWidth=2.5e-010\r\nPixelHeight=2.5e-010\r\n"), 2.5e-10),
-    "fei oblong": (tagged(FEI, "[Scan]\r\nPixelWidth=2e-010\r\nPixelHeight=3e-010\r\n"), None),
+    "fei oblong": (tagged(FEI, "[Scan]\r\nPixelWidth=2e-010\r\nPixelHeight=3e-010\r\n"), 2e-10),
     "fei without": (tagged(FEI, "[User]\r\nUser=a\r\n"), None),
     "zeiss": (tagged(ZEISS, "0\r\n0\r\nAP_IMAGE_PIXEL_SIZE\r\nImage Pixel Size = 1.25 nm\r\n"), 1.25e-9),
     "zeiss old": (tagged(ZEISS, "0\r\n0\r\nAP_PIXEL_SIZE\r\nPixel Size = 3 µm\r\n"), 3e-6),
@@ -48,7 +48,7 @@ TIFFS: dict[str, tuple[dict[str, Any], float | None]] = {
     "ome default": ({"ome": True, "metadata": {"PhysicalSizeX": 0.4}}, 4e-7),
     "centimetres": ({"resolution": (1e7, 1e7), "resolutionunit": "CENTIMETER"}, 1e-9),
     "printer": ({"resolution": (300, 300), "resolutionunit": "INCH"}, None),
-    "oblong": ({"resolution": (1e7, 2e7), "resolutionunit": "CENTIMETER"}, None),
+    "oblong": ({"resolution": (1e7, 2e7), "resolutionunit": "CENTIMETER"}, 5e-10),
     "plain": ({}, None),
 }  # fmt: skip
 
