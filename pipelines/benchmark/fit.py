@@ -35,7 +35,7 @@ def has_bfloat16(device: str) -> bool:
         case "cpu":
             return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
         case "cuda":
-            return torch.cuda.is_bf16_supported()
+            return bool(torch.cuda.is_bf16_supported())
         case _:
             return False
 

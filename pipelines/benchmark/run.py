@@ -84,7 +84,7 @@ def benchmark(
 
 
 def _images(
-    preset: Preset, waiting: Mapping[str, System], plan: dict[str, Part], root: Path, theirs: Mapping[str, Path],
+    preset: Preset, waiting: dict[str, System], plan: dict[str, Part], root: Path, theirs: Mapping[str, Path],
     device: str, reporter: Reporter,
 ) -> dict[str, ImageSet]:  # fmt: skip
     """All sets of images, drawn or read, once it is clear that there is room for them and the rows `waiting`."""
