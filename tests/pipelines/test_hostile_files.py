@@ -20,9 +20,8 @@ HEIGHT, WIDTH = PIXELS.shape
 
 
 def mrc(sides: tuple[int, int, int], mode: int = 6, more: int = 0) -> bytes:
-    head = (
-        struct.pack("<4i", *sides, mode) + struct.pack("<12x3i", *sides) + struct.pack("<6f3i", *[100.0] * 6, 1, 2, 3)
-    )
+    cell = *(2.0 * side for side in sides), 90.0, 90.0, 90.0
+    head = struct.pack("<4i", *sides, mode) + struct.pack("<12x3i", *sides) + struct.pack("<6f3i", *cell, 1, 2, 3)
     return head.ljust(92, b"\0") + struct.pack("<i", more) + bytes(112) + b"MAP DD" + bytes(810) + PIXELS.tobytes()
 
 
