@@ -193,9 +193,16 @@ def open_picture(source: ImageLike, reading: Reading = PLAIN, mapped: bool = Fal
     if isinstance(size, Oblong):
         name = str(source) if isinstance(source, (str, Path)) else f"the {type(source).__name__}"
         sides = f"{name}: its pixels are {size} wide and {size.aspect:.3g} times as high"
-        array, size = squared(array, size)
+        array, size = _squared(array, size)
         logger.warning("%s: it is read as %d x %d square ones, in which places are given", sides, *array.shape[1::-1])
     return Picture(array, size)
+
+
+def _squared(array: NDArray[Any], size: Oblong) -> tuple[NDArray[Any], PixelSize]:
+    try:
+        return squared(array, size)
+    except (MemoryError, RuntimeError) as error:  # the latter is PyTorch's
+        raise too_large() from error
 
 
 def channels_last(array: NDArray[Any]) -> NDArray[Any]:

@@ -25,7 +25,8 @@ def squared(array: NDArray[Any], size: Oblong) -> tuple[NDArray[Any], PixelSize]
     else:
         columns, side = round(columns / size.aspect), size.value * size.aspect
     check_size(rows, columns, 1 if array.ndim == 2 else array.shape[2])
-    pixels = torch.from_numpy(array.astype(np.float64)).reshape(*array.shape[:2], -1).permute(2, 0, 1)
+    exact = np.float32 if array.dtype.itemsize < 4 else np.float64
+    pixels = torch.from_numpy(array.astype(exact)).reshape(*array.shape[:2], -1).permute(2, 0, 1)
     made = F.interpolate(pixels[None], (rows, columns), mode="bicubic")[0].permute(1, 2, 0).numpy()
     if np.isfinite(array).all():
         made = made.clip(array.min(), array.max())
